@@ -1,0 +1,79 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every target is checked for memory safety, and no warning is let through. `unsafe` and C calls
+// live in ByteIO alone, so that which lines can touch memory is a fact of the build.
+let settings: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+  name: "meg2hf",
+  products: [
+    .executable(name: "meg2hf", targets: ["meg2hf"]),
+    .library(name: "Pickle", targets: ["Pickle"]),
+    .library(name: "TorchArchive", targets: ["TorchArchive"]),
+    .library(name: "Safetensors", targets: ["Safetensors"]),
+    .library(name: "Conversion", targets: ["Conversion"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+  ],
+  targets: [
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CGlibc"),
+    .target(
+      name: "ByteIO",
+      dependencies: [
+        "CZlib", "CGlibc",
+        .product(name: "SystemPackage", package: "swift-system"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      swiftSettings: settings),
+    .target(name: "Pickle", dependencies: ["ByteIO"], swiftSettings: settings),
+    .target(
+      name: "TorchArchive",
+      dependencies: [
+        "ByteIO", "Pickle", .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "Safetensors",
+      dependencies: ["ByteIO", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: settings),
+    .target(
+      name: "Conversion",
+      dependencies: [
+        "ByteIO", "Pickle", "TorchArchive", "Safetensors",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "meg2hf",
+      dependencies: [
+        "ByteIO", "Conversion", "Safetensors", "TorchArchive",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .testTarget(name: "ByteIOTests", dependencies: ["ByteIO"], swiftSettings: settings),
+    .testTarget(name: "PickleTests", dependencies: ["Pickle"], swiftSettings: settings),
+    .testTarget(
+      name: "TorchArchiveTests", dependencies: ["TorchArchive", "ByteIO"], swiftSettings: settings),
+    .testTarget(
+      name: "SafetensorsTests", dependencies: ["Safetensors", "ByteIO"], swiftSettings: settings),
+    .testTarget(
+      name: "ConversionTests",
+      dependencies: ["Conversion", "TorchArchive", "Safetensors", "ByteIO"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "CLITests", dependencies: ["meg2hf", "ByteIO", "Safetensors"], swiftSettings: settings),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,79 @@
+import CZlib
+
+/// The CRC-32 of zip archives and gzip, as computed by zlib.
+public enum CRC32 {
+  /// The checksum of `range` of `buffer`, continuing `previous`.
+  public static func checksum(
+    _ range: Range<Int>, of buffer: ByteBuffer, continuing previous: UInt32 = 0
+  ) -> UInt32 {
+    let bytes = unsafe buffer.slice(range)
+    // Sound: zlib reads `count` bytes from the start of the slice.
+    return unsafe UInt32(
+      truncatingIfNeeded: crc32_z(
+        UInt(previous), bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count))
+  }
+
+  /// The checksum of `bytes`.
+  public static func checksum(_ bytes: [UInt8]) -> UInt32 {
+    // zlib takes a null pointer as the question for the initial value, which is 0 as well.
+    unsafe bytes.withUnsafeBufferPointer {
+      unsafe UInt32(truncatingIfNeeded: crc32_z(0, $0.baseAddress, $0.count))
+    }
+  }
+}
+
+/// The checksum of a run of bytes that arrives in pieces, in any order.
+///
+/// CRCs of neighbouring ranges can be combined without their bytes, so an entry counts as checked
+/// as soon as the ranges that were read cover it, whoever read them and when.
+public struct ChecksumLedger: Sendable {
+  private struct Segment {
+    var range: Range<Int>
+    var crc: UInt32
+  }
+
+  private var segments: [Segment] = []
+
+  public init() {}
+
+  /// The part of `range`, if any, that has no checksum yet. A range that is known in its middle
+  /// only is given up to where the known part begins.
+  public func missing(in range: Range<Int>) -> Range<Int>? {
+    var lower = range.lowerBound
+    for segment in segments where segment.range.contains(lower) { lower = segment.range.upperBound }
+    let next = segments.first { $0.range.lowerBound >= lower }?.range.lowerBound
+    let upper = min(range.upperBound, next ?? range.upperBound)
+    return lower < upper ? lower..<upper : nil
+  }
+
+  /// Notes the checksum of `range`, which must not overlap what is already known.
+  public mutating func note(_ range: Range<Int>, crc: UInt32) {
+    guard !range.isEmpty else { return }
+    let at = segments.firstIndex { $0.range.lowerBound >= range.upperBound } ?? segments.count
+    precondition(
+      at == 0 || segments[at - 1].range.upperBound <= range.lowerBound, "ranges must not overlap")
+    segments.insert(Segment(range: range, crc: crc), at: at)
+    join(at + 1)
+    join(at)
+  }
+
+  /// The checksum of the first `count` bytes, once all of them were read.
+  public func checksum(count: Int) -> UInt32? {
+    if count == 0 { return 0 }
+    guard segments.count == 1, segments[0].range == 0..<count else { return nil }
+    return segments[0].crc
+  }
+
+  private mutating func join(_ index: Int) {
+    guard index > 0, index < segments.count,
+      segments[index - 1].range.upperBound == segments[index].range.lowerBound
+    else { return }
+    let right = segments.remove(at: index)
+    let left = segments[index - 1]
+    segments[index - 1] = Segment(
+      range: left.range.lowerBound..<right.range.upperBound,
+      crc: UInt32(
+        truncatingIfNeeded: crc32_combine(
+          UInt(left.crc), UInt(right.crc), right.range.count)))
+  }
+}

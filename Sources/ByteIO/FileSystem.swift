@@ -1,0 +1,160 @@
+import CGlibc
+import Glibc
+public import SystemPackage
+
+/// Operations on names: folders, renames, removals.
+public enum FileSystem {
+  /// What a name stands for.
+  public enum Kind: Hashable, Sendable {
+    case file, folder, other
+  }
+
+  /// What `path` stands for, following symbolic links; `nil` when there is nothing.
+  ///
+  /// - Throws: ``FileError`` when the path cannot be looked up.
+  public static func kind(of path: FilePath) throws(FileError) -> Kind? {
+    var status = stat()
+    let result = unsafe path.withPlatformString { unsafe stat($0, &status) }
+    if result == 0 {
+      return switch status.st_mode & S_IFMT {
+      case S_IFREG: .file
+      case S_IFDIR: .folder
+      default: .other
+      }
+    }
+    if errno == ENOENT { return nil }
+    throw FileError(errno: errno, path: path, operation: "look up")
+  }
+
+  /// Whether the name is taken, even if it is a symbolic link that leads nowhere.
+  public static func exists(_ path: FilePath) -> Bool {
+    var status = stat()
+    return unsafe path.withPlatformString { unsafe lstat($0, &status) } == 0
+  }
+
+  /// The device and inode that `path` leads to, to find out whether two paths are one thing.
+  public static func identity(of path: FilePath) -> InputFile.Identity? {
+    var status = stat()
+    guard unsafe path.withPlatformString({ unsafe stat($0, &status) }) == 0 else { return nil }
+    return InputFile.Identity(status)
+  }
+
+  /// The path from the root of the file system, with symbolic links and `..` resolved where the
+  /// path exists.
+  public static func absolute(_ path: FilePath) -> FilePath {
+    // Sound: realpath allocates the string, which is freed once it was copied.
+    let resolved = unsafe path.withPlatformString { unsafe realpath($0, nil) }
+    guard let resolved = unsafe resolved else { return path }
+    defer { unsafe free(resolved) }
+    return unsafe FilePath(platformString: resolved)
+  }
+
+  /// The names in a folder, without `.` and `..`, sorted by their bytes.
+  public static func list(_ path: FilePath) throws(FileError) -> [FilePath.Component] {
+    // Sound: the stream is closed below, and each entry is used before the next call.
+    guard let stream = unsafe path.withPlatformString({ unsafe opendir($0) }) else {
+      throw FileError(errno: errno, path: path, operation: "list")
+    }
+    defer { unsafe closedir(stream) }
+    var names: [FilePath.Component] = []
+    while true {
+      errno = 0
+      guard let entry = unsafe readdir(stream) else { break }
+      let component = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+        unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+          unsafe FilePath.Component(platformString: $0)
+        }
+      }
+      if let component, component.kind == .regular { names.append(component) }
+    }
+    if errno != 0 { throw FileError(errno: errno, path: path, operation: "list") }
+    return names.sorted { $0.string.utf8.lexicographicallyPrecedes($1.string.utf8) }
+  }
+
+  /// Creates a folder.
+  public static func makeFolder(_ path: FilePath) throws(FileError) {
+    try check(unsafe path.withPlatformString { unsafe mkdir($0, 0o777) }, path, "create")
+  }
+
+  /// Renames a file, replacing what is there.
+  public static func rename(_ from: FilePath, to: FilePath) throws(FileError) {
+    let result = unsafe from.withPlatformString { a in
+      unsafe to.withPlatformString { b in unsafe Glibc.rename(a, b) }
+    }
+    try check(result, to, "rename to")
+  }
+
+  /// Renames a folder to a name that is free, or fails with `exists`.
+  ///
+  /// Where the file system cannot do that in one step, an empty folder of that name would be
+  /// replaced; anything else is refused by the system.
+  public static func renameWithoutReplacing(_ from: FilePath, to: FilePath) throws(FileError) {
+    let result = unsafe from.withPlatformString { a in
+      unsafe to.withPlatformString { b in unsafe cglibc_rename_noreplace(a, b) }
+    }
+    if result == 0 { return }
+    guard errno == EINVAL || errno == ENOSYS || errno == ENOTSUP else {
+      throw FileError(errno: errno, path: to, operation: "rename to")
+    }
+    if exists(to) { throw FileError(errno: EEXIST, path: to, operation: "rename to") }
+    try rename(from, to: to)
+  }
+
+  /// Exchanges two names in one step.
+  ///
+  /// - Returns: `false` where the file system cannot do that.
+  public static func exchange(_ a: FilePath, _ b: FilePath) throws(FileError) -> Bool {
+    let result = unsafe a.withPlatformString { a in
+      unsafe b.withPlatformString { b in unsafe cglibc_rename_exchange(a, b) }
+    }
+    if result == 0 { return true }
+    if errno == EINVAL || errno == ENOSYS || errno == ENOTSUP { return false }
+    throw FileError(errno: errno, path: b, operation: "exchange")
+  }
+
+  /// Removes a file.
+  public static func removeFile(_ path: FilePath) throws(FileError) {
+    try check(unsafe path.withPlatformString { unsafe unlink($0) }, path, "remove")
+  }
+
+  /// Removes a folder that is empty.
+  public static func removeEmptyFolder(_ path: FilePath) throws(FileError) {
+    try check(unsafe path.withPlatformString { unsafe rmdir($0) }, path, "remove")
+  }
+
+  /// Removes a folder and all in it, without following symbolic links.
+  public static func removeTree(_ path: FilePath) throws(FileError) {
+    var status = stat()
+    guard unsafe path.withPlatformString({ unsafe lstat($0, &status) }) == 0 else { return }
+    guard status.st_mode & S_IFMT == S_IFDIR else { return try removeFile(path) }
+    for name in try list(path) { try removeTree(path.appending(name)) }
+    try removeEmptyFolder(path)
+  }
+
+  /// Makes the names in a folder durable. File systems that cannot do that are let pass.
+  public static func syncFolder(_ path: FilePath) throws(FileError) {
+    let descriptor = unsafe path.withPlatformString {
+      unsafe cglibc_open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+    }
+    guard descriptor >= 0 else { throw FileError(errno: errno, path: path, operation: "open") }
+    defer { close(descriptor) }
+    if fsync(descriptor) != 0, errno != EINVAL, errno != EROFS, errno != ENOTSUP {
+      throw FileError(errno: errno, path: path, operation: "flush")
+    }
+  }
+
+  /// Bytes that an unprivileged process can still write below `path`; `nil` when unknown.
+  public static func freeSpace(at path: FilePath) -> Int? {
+    var status = statvfs()
+    guard unsafe path.withPlatformString({ unsafe statvfs($0, &status) }) == 0 else { return nil }
+    let (free, overflow) = Int(status.f_bavail).multipliedReportingOverflow(
+      by: Int(status.f_frsize))
+    return overflow ? nil : free
+  }
+
+  private static func check(
+    _ result: Int32, _ path: FilePath, _ operation: String
+  ) throws(FileError) {
+    if result != 0 { throw FileError(errno: errno, path: path, operation: operation) }
+  }
+}

@@ -1,0 +1,50 @@
+#pragma once
+// What Swift's Glibc module hides: GNU extensions, and variadic or macro-only names.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+extern int fallocate(int, int, off_t, off_t);
+
+static inline int cglibc_open(const char *path, int flags, mode_t mode) {
+  return open(path, flags, mode);
+}
+static inline int cglibc_fallocate(int descriptor, off_t size) {
+  return fallocate(descriptor, 0, 0, size);
+}
+static inline int cglibc_rename_exchange(const char *a, const char *b) {
+  return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2 /* RENAME_EXCHANGE */);
+}
+static inline int cglibc_rename_noreplace(const char *from, const char *to) {
+  return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1 /* RENAME_NOREPLACE */);
+}
+static inline int cglibc_terminal_columns(int descriptor) {
+  struct winsize size;
+  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+// A stop request is one integer that a signal handler may write at any moment.
+static volatile sig_atomic_t cglibc_stop_signal = 0;
+static void cglibc_note_stop(int number) {
+  // The second request is not polite any more: the default action ends the process at once.
+  if (cglibc_stop_signal != 0) { signal(number, SIG_DFL); raise(number); return; }
+  cglibc_stop_signal = number;
+}
+static inline void cglibc_catch(int number) {
+  struct sigaction action = {0};
+  action.sa_handler = cglibc_note_stop;
+  sigemptyset(&action.sa_mask);
+  sigaction(number, &action, 0);
+}
+static inline int cglibc_stop_requested(void) { return (int)cglibc_stop_signal; }
+static inline void cglibc_default_and_raise(int number) { signal(number, SIG_DFL); raise(number); }

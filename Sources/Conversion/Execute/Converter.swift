@@ -1,0 +1,231 @@
+import ByteIO
+import Safetensors
+public import SystemPackage
+
+/// A whole conversion: from a folder of a trainer to a folder of transformers.
+public struct Converter {
+  /// What was made, and what was found on the way.
+  public struct Result: Sendable {
+    public let outcome: OutputFolder.Outcome
+    public let fingerprint: String
+    public let report: ExecutionReport
+    public let warnings: [ConversionWarning]
+    /// The files of OUTPUT with their sizes; empty when it was there already.
+    public let outputs: [(name: String, size: Int)]
+    /// The SHA-256 of each file, when it was asked for.
+    public let sha256: [(name: String, digest: String)]
+  }
+
+  /// A step of a conversion, for whoever watches.
+  public enum Event: Sendable {
+    case started(totalBytes: Int)
+    case reading(bytes: Int)
+    case finishedFile(name: String, bytes: Int)
+  }
+
+  public let index: CheckpointIndex
+  public let plan: ConversionPlan
+  public let tokenizer: GPT2Tokenizer?
+  public let config: GPT2Config
+  public let fingerprint: String
+
+  /// Prepares a conversion: all that can be decided without reading a tensor.
+  ///
+  /// - Throws: ``ConversionError``.
+  public init(
+    _ index: CheckpointIndex, options: ConversionOptions = ConversionOptions(),
+    tokenizer: GPT2Tokenizer? = nil
+  ) throws(ConversionError) {
+    self.index = index
+    self.tokenizer = tokenizer
+    plan = try Planner.plan(index, options: options)
+    try tokenizer?.check(rows: plan.vocabulary)
+    config = try GPT2Config(plan, arguments: index.arguments, endOfText: tokenizer?.endOfTextID)
+    fingerprint = Converter.fingerprint(plan, index, config, tokenizer)
+  }
+
+  /// A SHA-256 over plan, options, configuration, and the inputs' names, sizes and directories.
+  private static func fingerprint(
+    _ plan: ConversionPlan, _ index: CheckpointIndex, _ config: GPT2Config,
+    _ tokenizer: GPT2Tokenizer?
+  ) -> String {
+    var hasher = SHA256Hasher()
+    func add(_ text: String) { hasher.update(Array("\(text)\u{0}".utf8)) }
+    add(ConversionManifest.schema)
+    add(toolVersion)
+    add(JSONWriter.text(ConversionManifest.options(plan), .compact))
+    add(JSONWriter.text(config.config, .compact))
+    add(plan.qkv.layout.rawValue)
+    for file in index.files.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
+      add("\(file.name) \(file.identity.size) \(file.directoryDigest)")
+    }
+    for shard in plan.shards {
+      add(shard.fileName)
+      hasher.update(shard.header.serialized)
+    }
+    for file in tokenizer?.files(positions: plan.geometry.positions) ?? [] {
+      add(file.name)
+      hasher.update(file.bytes)
+    }
+    return hasher.hexDigest()
+  }
+
+  /// Makes OUTPUT.
+  ///
+  /// - Parameters:
+  ///   - output: The folder to make.
+  ///   - crc: How much of the recorded CRCs is checked.
+  ///   - overwrite: Whether an OUTPUT that exists may be replaced.
+  ///   - sha256: Whether `SHA256SUMS` is written, which takes another pass over the output.
+  ///   - watcher: Called for each step.
+  /// - Returns: What was made, and what was found on the way.
+  /// - Throws: ``ConversionError``, or ``Stop`` when a signal asked for a stop.
+  public func run(
+    to output: FilePath, crc: CRCMode = .auto, overwrite: Bool = false, sha256: Bool = false,
+    watcher: @escaping (Event) -> Void = { _ in }
+  ) throws -> Result {
+    if OutputFolder.fingerprint(of: output) == fingerprint {
+      return Result(
+        outcome: .unchanged, fingerprint: fingerprint, report: ExecutionReport(),
+        warnings: plan.warnings, outputs: [], sha256: [])
+    }
+    let folder = try OutputFolder(
+      output, fingerprint: fingerprint, overwrite: overwrite,
+      inputs: [index.directory.root, index.directory.folder])
+    watcher(.started(totalBytes: plan.sourceBytes))
+    let total = plan.shards.reduce(0) { $0 + $1.header.serialized.count + $1.header.dataSize }
+    try folder.begin(bytes: total)
+    do {
+      let executor = PlanExecutor(plan, crc: crc) { watcher(.reading(bytes: $0)) }
+      var outputs: [(name: String, size: Int)] = []
+      for shard in plan.shards {
+        let temporary = folder.temporaryPath(shard.fileName)
+        let sink: FileSink
+        do {
+          sink = try FileSink(shard, at: temporary)
+        } catch {
+          throw ConversionError(writing: error, creating: false)
+        }
+        try executor.run(shard.tensors, into: sink)
+        do {
+          try sink.finish()
+        } catch {
+          throw ConversionError(writing: error, creating: false)
+        }
+        try folder.finish(temporary, as: shard.fileName)
+        let size = shard.header.serialized.count + shard.header.dataSize
+        outputs.append((shard.fileName, size))
+        watcher(.finishedFile(name: shard.fileName, bytes: size))
+      }
+      let warnings = plan.warnings + plan.warnings(about: executor.report)
+      for (name, bytes) in smallFiles() {
+        try folder.write(bytes, as: name)
+        outputs.append((name, bytes.count))
+      }
+      let manifest = ConversionManifest(
+        plan, index, fingerprint: fingerprint, report: executor.report, outputs: outputs,
+        warnings: warnings)
+      let text = Array(JSONWriter.text(manifest.json, .indented).utf8)
+      try folder.write(text, as: OutputFolder.manifestName)
+      outputs.append((OutputFolder.manifestName, text.count))
+      var digests: [(name: String, digest: String)] = []
+      if sha256 {
+        for (name, _) in outputs { digests.append((name, try folder.sha256(of: name))) }
+        let sums = digests.map { "\($0.digest)  \($0.name)\n" }.joined()
+        try folder.write(Array(sums.utf8), as: "SHA256SUMS")
+        outputs.append(("SHA256SUMS", sums.utf8.count))
+      }
+      let outcome = try folder.commit()
+      return Result(
+        outcome: outcome, fingerprint: fingerprint, report: executor.report, warnings: warnings,
+        outputs: outputs, sha256: digests)
+    } catch {
+      guard let kept = folder.abandon() else { throw error }
+      guard var failure = error as? ConversionError else { throw error }
+      let note = "finished files are kept in \(kept.string)"
+      failure.hint = failure.hint.map { "\($0); \(note)" } ?? note
+      throw failure
+    }
+  }
+
+  /// All files of OUTPUT but the weights and the manifest.
+  private func smallFiles() -> [(name: String, bytes: [UInt8])] {
+    var files: [(name: String, bytes: [UInt8])] = []
+    func add(_ name: String, _ text: String) { files.append((name, Array(text.utf8))) }
+    if plan.shards.count > 1 {
+      var map: [String: String] = [:]
+      for shard in plan.shards {
+        for tensor in shard.header.tensors { map[tensor.name] = shard.fileName }
+      }
+      let index = ShardIndex(
+        weightMap: map, totalSize: plan.tensorBytes, totalParameters: plan.parameterCount)
+      add(ShardIndex.fileName, index.serialized)
+    }
+    add("config.json", JSONWriter.text(config.config, .sorted))
+    add("generation_config.json", JSONWriter.text(config.generation, .sorted))
+    files += tokenizer?.files(positions: plan.geometry.positions) ?? []
+    add("README.md", ModelCard.text(plan, index))
+    return files
+  }
+}
+
+extension ConversionPlan {
+  /// The bytes of the storages that are read, as far as they are needed.
+  public var sourceBytes: Int {
+    tensors.reduce(0) { total, tensor in
+      tensor.pieces.reduce(total) { total, piece in
+        switch piece {
+        case .copy(let source, _, _): total + source.box.count * source.format.size
+        case .merge(let replicas, _, _):
+          total + replicas.reduce(0) { $0 + $1.box.count * $1.format.size }
+        case .fill: total
+        }
+      }
+    }
+  }
+
+  /// What the user should know of what was found in the data.
+  func warnings(about report: ExecutionReport) -> [ConversionWarning] {
+    var result: [ConversionWarning] = []
+    for (position, tensor) in tensors.enumerated() {
+      guard let finding = report.findings[position] else { continue }
+      func warn(_ code: String, _ message: String) {
+        result.append(ConversionWarning(code, message, tensor: tensor.name))
+      }
+      if finding.differing > 0 {
+        let taken = options.replicas == .mean ? "their mean is" : "those of rank 0 are"
+        warn(
+          "replicas/differ",
+          "the replicas of \(tensor.source) differ between tensor-parallel ranks in "
+            + "\(finding.differing) elements, by up to \(finding.largestDifference); \(taken) taken"
+        )
+      }
+      if finding.floats.nan + finding.floats.infinite > 0 {
+        warn(
+          "values/not-finite",
+          "\(finding.floats.nan) values are NaN and \(finding.floats.infinite) are infinite")
+      }
+      if finding.floats.overflowed > 0 {
+        warn(
+          "values/overflow",
+          "\(finding.floats.overflowed) values are too large for \(tensor.format.torchName) and "
+            + "became infinite")
+      }
+    }
+    if report.crcNotRecorded > 0 {
+      result.append(
+        ConversionWarning(
+          "crc/not-recorded",
+          "\(report.crcNotRecorded) storages were written without a CRC, so damage to them cannot "
+            + "be seen"))
+    }
+    if report.crcPartlyRead > 0 {
+      result.append(
+        ConversionWarning(
+          "crc/not-checked",
+          "\(report.crcPartlyRead) storages were read in part, so their CRC was not checked; "
+            + "--crc all reads the rest of them"))
+    }
+    return result
+  }
+}

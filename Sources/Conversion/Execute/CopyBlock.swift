@@ -1,0 +1,160 @@
+import ByteIO
+
+/// A box of elements that moves from a storage to an output tensor: sizes, and offsets and strides
+/// on both sides, in elements.
+struct CopyBlock: Hashable {
+  /// The offset of the first element in the storage.
+  var source: Int
+  /// The offset of the first element in the output tensor.
+  var target: Int
+  var sizes: [Int]
+  var sourceStrides: [Int]
+  var targetStrides: [Int]
+
+  /// The number of elements.
+  var count: Int { sizes.reduce(1, *) }
+
+  /// How many elements of the storage lie between the first and the last one, both included.
+  var sourceExtent: Int { extent(sourceStrides) }
+
+  private func extent(_ strides: [Int]) -> Int {
+    sizes.contains(0) ? 0 : zip(sizes, strides).reduce(1) { $0 + ($1.0 - 1) * $1.1 }
+  }
+
+  // MARK: - Splitting
+
+  /// The block in parts whose sources span at most `limit` elements each, along the axes that are
+  /// furthest apart in the storage.
+  func split(sourceExtent limit: Int) -> [CopyBlock] {
+    if count == 0 { return [] }
+    if sourceExtent <= limit { return [self] }
+    let axes = sizes.indices.filter { sizes[$0] > 1 && sourceStrides[$0] > 0 }
+    guard let axis = axes.max(by: { sourceStrides[$0] < sourceStrides[$1] }) else { return [self] }
+    let stride = sourceStrides[axis]
+    let inner = sourceExtent - (sizes[axis] - 1) * stride
+    let step = inner > limit ? 1 : (limit - inner) / stride + 1
+    return slices(along: axis, of: step).flatMap { $0.split(sourceExtent: limit) }
+  }
+
+  /// The block in parts of at most `limit` elements each, along the outer axes first.
+  func split(count limit: Int) -> [CopyBlock] {
+    if count == 0 { return [] }
+    guard count > limit, let axis = sizes.firstIndex(where: { $0 > 1 }) else { return [self] }
+    let step = max(1, limit / (count / sizes[axis]))
+    return slices(along: axis, of: step).flatMap { $0.split(count: limit) }
+  }
+
+  private func slices(along axis: Int, of step: Int) -> [CopyBlock] {
+    stride(from: 0, to: sizes[axis], by: step).map { start in
+      var slice = self
+      slice.sizes[axis] = min(step, sizes[axis] - start)
+      slice.source += start * sourceStrides[axis]
+      slice.target += start * targetStrides[axis]
+      return slice
+    }
+  }
+
+  // MARK: - Order
+
+  /// The same elements with the axes in the order of the output, the outermost first.
+  var orderedByTarget: CopyBlock {
+    let order = sizes.indices.sorted { targetStrides[$0] > targetStrides[$1] }
+    var result = self
+    result.sizes = order.map { sizes[$0] }
+    result.sourceStrides = order.map { sourceStrides[$0] }
+    result.targetStrides = order.map { targetStrides[$0] }
+    return result
+  }
+
+  /// How many elements, in the order of the axes, lie behind each other in the output.
+  var targetRun: Int {
+    var run = 1
+    for axis in sizes.indices.reversed() {
+      if sizes[axis] == 1 { continue }
+      guard targetStrides[axis] == run else { break }
+      run *= sizes[axis]
+    }
+    return run
+  }
+
+  /// Calls `body` with the offset in the output of each run of ``targetRun`` elements.
+  func forEachTargetRun(_ body: (Int) throws -> Void) rethrows {
+    let run = targetRun
+    // The axes outside of the run.
+    var inside = 1
+    var axes = sizes.count
+    while axes > 0, inside < run || sizes[axes - 1] == 1 {
+      axes -= 1
+      inside *= sizes[axes]
+    }
+    var index = [Int](repeating: 0, count: axes)
+    var offset = target
+    while true {
+      try body(offset)
+      var axis = axes - 1
+      while axis >= 0 {
+        index[axis] += 1
+        offset += targetStrides[axis]
+        if index[axis] < sizes[axis] { break }
+        offset -= targetStrides[axis] * sizes[axis]
+        index[axis] = 0
+        axis -= 1
+      }
+      if axis < 0 { return }
+    }
+  }
+}
+
+/// Replicas of one box, which are walked in step although each may be stored in its own way.
+struct ReplicaBlocks {
+  private let replicas: [StoredBox]
+  /// The box by its position in row-major order, the axes in the order of the output.
+  private let whole: CopyBlock
+  /// The strides of each replica along those axes.
+  private let strides: [[Int]]
+
+  init(_ replicas: [StoredBox], to destination: Piece.Destination) {
+    self.replicas = replicas
+    let sizes = replicas[0].box.sizes
+    let order = sizes.indices.sorted { destination.strides[$0] > destination.strides[$1] }
+    strides = replicas.map { replica in order.map { replica.box.strides[$0] } }
+    var dense = [Int](repeating: 1, count: order.count)
+    for axis in order.indices.dropLast().reversed() {
+      dense[axis] = dense[axis + 1] * sizes[order[axis + 1]]
+    }
+    whole = CopyBlock(
+      source: 0, target: destination.offset, sizes: order.map { sizes[$0] }, sourceStrides: dense,
+      targetStrides: order.map { destination.strides[$0] })
+  }
+
+  /// The box in parts that have at most `count` elements and span at most `limit` elements in each
+  /// replica.
+  func split(count: Int, sourceExtent limit: Int) -> [CopyBlock] {
+    whole.split(count: count).flatMap { block in
+      let fits = replicas.indices.allSatisfy { view(of: block, in: $0).sourceExtent <= limit }
+      return fits || block.count <= 1
+        ? [block] : split(block, count: max(1, block.count / 2), sourceExtent: limit)
+    }
+  }
+
+  private func split(_ block: CopyBlock, count: Int, sourceExtent limit: Int) -> [CopyBlock] {
+    block.split(count: count).flatMap { part in
+      let fits = replicas.indices.allSatisfy { view(of: part, in: $0).sourceExtent <= limit }
+      return fits || part.count <= 1
+        ? [part] : split(part, count: max(1, part.count / 2), sourceExtent: limit)
+    }
+  }
+
+  /// A part as it lies in one of the replicas.
+  func view(of block: CopyBlock, in replica: Int) -> CopyBlock {
+    var result = block
+    result.sourceStrides = strides[replica]
+    result.source = replicas[replica].offset
+    var rest = block.source
+    for axis in whole.sizes.indices {
+      result.source += rest / whole.sourceStrides[axis] * strides[replica][axis]
+      rest %= whole.sourceStrides[axis]
+    }
+    return result
+  }
+}

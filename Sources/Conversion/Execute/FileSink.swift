@@ -1,0 +1,39 @@
+import ByteIO
+import Safetensors
+import SystemPackage
+
+/// Writes tensors into a file of the output at their final places.
+final class FileSink: TensorSink {
+  private let file: OutputFile
+  /// Where the bytes of each tensor begin in the file.
+  private let starts: [Int: Int]
+
+  /// Creates the file, makes room for it, and writes its header.
+  init(_ shard: OutputShard, at path: FilePath) throws(FileError) {
+    let header = shard.header.serialized
+    file = try OutputFile(creating: path)
+    var starts: [Int: Int] = [:]
+    for (position, tensor) in zip(shard.tensors, shard.header.tensors) {
+      starts[position] = header.count + tensor.dataOffsets.lowerBound
+    }
+    self.starts = starts
+    try file.preallocate(header.count + shard.header.dataSize)
+    try file.write(header, at: 0)
+  }
+
+  func accept(_ range: Range<Int>, of buffer: ByteBuffer, tensor: Int, at offset: Int) throws {
+    guard let start = starts[tensor] else {
+      throw ConversionError(.bug, "bug/sink", "tensor \(tensor) is not in this file")
+    }
+    do {
+      try file.write(range, of: buffer, at: start + offset)
+    } catch {
+      throw ConversionError(writing: error, creating: false)
+    }
+  }
+
+  /// Waits until the file is on the disk.
+  func finish() throws(FileError) {
+    try file.finish()
+  }
+}

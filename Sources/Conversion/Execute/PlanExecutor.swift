@@ -1,0 +1,357 @@
+public import ByteIO
+import SystemPackage
+import TorchArchive
+
+/// Where the bytes of output tensors go: into files, or into a comparison.
+public protocol TensorSink: AnyObject {
+  /// Takes `range` of `buffer` as the bytes of output tensor `tensor` from byte `offset` on.
+  func accept(_ range: Range<Int>, of buffer: ByteBuffer, tensor: Int, at offset: Int) throws
+}
+
+/// What a pass over the sources found out about a tensor.
+public struct TensorFindings: Hashable, Sendable {
+  public var floats = FloatCounts()
+  /// How many elements differed between replicas, and by how much at most.
+  public var differing = 0
+  public var largestDifference: Float = 0
+}
+
+/// What a pass over the sources found out.
+public struct ExecutionReport: Hashable, Sendable {
+  /// By the positions of the tensors in the plan.
+  public var findings: [Int: TensorFindings] = [:]
+  /// Bytes that were read from storages.
+  public var bytesRead = 0
+  /// Storages whose CRC was checked, that have none, and of which only a part was read.
+  public var crcVerified = 0
+  public var crcNotRecorded = 0
+  public var crcPartlyRead = 0
+}
+
+/// How much of the recorded CRCs is checked.
+public enum CRCMode: String, Hashable, Sendable, CaseIterable {
+  /// Where all bytes of an entry are read anyway.
+  case auto
+  /// Every entry that is touched, even if the rest of it must be read for that.
+  case all
+  case none
+}
+
+/// Carries out a plan, driven by the sources: each storage is read from front to back once, in
+/// windows, and its elements are scattered into a sink.
+///
+/// Memory is three buffers of fixed size, whatever the model's size; replicas that are compared
+/// share one of them.
+public final class PlanExecutor {
+  /// What is called now and then, with the number of bytes that were read so far.
+  public typealias Progress = (_ bytesRead: Int) -> Void
+
+  public let plan: ConversionPlan
+  public private(set) var report = ExecutionReport()
+  private let crc: CRCMode
+  private let progress: Progress
+  private let openFiles: OpenFiles
+  /// A window of a storage.
+  private let window: ByteBuffer
+  /// Elements in the order of the output, as stored and as converted.
+  let staged: ByteBuffer
+  let converted: ByteBuffer
+  private var ledgers: [Int: ChecksumLedger] = [:]
+
+  /// The size of the window. A whole projection of a model of hidden size 2048 fits, so that its
+  /// transposition is written in long runs.
+  public static let windowSize = 32 << 20
+  /// The size of the two buffers in which strips of the output are put together.
+  public static let stageSize = 2 << 20
+
+  /// An executor of `plan`.
+  ///
+  /// - Parameters:
+  ///   - plan: The plan.
+  ///   - crc: How much of the recorded CRCs is checked.
+  ///   - windowSize: The size of the window in bytes; small ones serve tests.
+  ///   - stageSize: The size of each of the two other buffers.
+  ///   - progress: Called after each window.
+  public init(
+    _ plan: ConversionPlan, crc: CRCMode = .auto, windowSize: Int = PlanExecutor.windowSize,
+    stageSize: Int = PlanExecutor.stageSize, progress: @escaping Progress = { _ in }
+  ) {
+    self.plan = plan
+    self.crc = crc
+    self.progress = progress
+    openFiles = OpenFiles(plan)
+    window = ByteBuffer(count: windowSize)
+    staged = ByteBuffer(count: stageSize)
+    converted = ByteBuffer(count: stageSize)
+  }
+
+  /// Makes the tensors at `positions`, all of them if it is `nil`.
+  ///
+  /// - Throws: ``ConversionError``, or what the sink throws; 130 and the like when a signal asked
+  ///   for a stop.
+  public func run(_ positions: [Int]? = nil, into sink: any TensorSink) throws {
+    let positions = positions ?? Array(plan.tensors.indices)
+    var streams: [Int: [ScheduledCopy]] = [:]
+    var merges: [(tensor: Int, merge: ScheduledMerge)] = []
+    for position in positions {
+      for piece in plan.tensors[position].pieces {
+        switch piece {
+        case .copy(let source, let destination, let addend):
+          streams[source.storage, default: []].append(
+            ScheduledCopy(
+              tensor: position, source: source, destination: destination, addend: addend))
+        case .merge(let replicas, let destination, let addend):
+          merges.append(
+            (position, ScheduledMerge(replicas: replicas, destination: destination, addend: addend))
+          )
+        case .fill(let value, let count, let destination):
+          try fill(value, count, destination, position, sink)
+        }
+      }
+    }
+    // In the order of the files and of the bytes in them, so that disks read forwards.
+    func place(_ storage: Int) -> (Int, Int) {
+      (plan.storages[storage].file, plan.storages[storage].entry.dataOffset)
+    }
+    for storage in streams.keys.sorted(by: { place($0) < place($1) }) {
+      try stream(storage, streams[storage] ?? [], sink)
+    }
+    merges.sort { place($0.merge.replicas[0].storage) < place($1.merge.replicas[0].storage) }
+    for (tensor, merge) in merges { try self.merge(tensor, merge, sink) }
+    try finishChecksums()
+  }
+
+  // MARK: - One storage
+
+  private struct ScheduledCopy {
+    let tensor: Int
+    let source: StoredBox
+    let destination: Piece.Destination
+    let addend: Float
+  }
+
+  private struct ScheduledMerge {
+    let replicas: [StoredBox]
+    let destination: Piece.Destination
+    let addend: Float
+  }
+
+  private struct Block {
+    let copy: ScheduledCopy
+    let part: CopyBlock
+    let bytes: Range<Int>
+  }
+
+  private func stream(_ storage: Int, _ copies: [ScheduledCopy], _ sink: any TensorSink) throws {
+    var blocks: [Block] = []
+    for copy in copies {
+      let size = copy.source.format.size
+      let whole = CopyBlock(
+        source: copy.source.offset, target: copy.destination.offset,
+        sizes: copy.source.box.sizes, sourceStrides: copy.source.box.strides,
+        targetStrides: copy.destination.strides)
+      for part in whole.split(sourceExtent: window.count / size) {
+        blocks.append(
+          Block(
+            copy: copy, part: part,
+            bytes: part.source * size..<(part.source + part.sourceExtent) * size))
+      }
+    }
+    blocks.sort { $0.bytes.lowerBound < $1.bytes.lowerBound }
+    let reader = try reader(storage)
+    var next = 0
+    while next < blocks.count {
+      // As many blocks as fit into the window, without reading long gaps between them.
+      var range = blocks[next].bytes
+      var last = next + 1
+      while last < blocks.count, blocks[last].bytes.upperBound - range.lowerBound <= window.count,
+        blocks[last].bytes.lowerBound <= range.upperBound + 1 << 16
+      {
+        range = range.lowerBound..<max(range.upperBound, blocks[last].bytes.upperBound)
+        last += 1
+      }
+      try read(range, with: reader)
+      for block in blocks[next..<last] {
+        try scatter(
+          block.part, from: window,
+          at: block.part.source * block.copy.source.format.size
+            - range.lowerBound, block.copy.source, addend: block.copy.addend,
+          tensor: block.copy.tensor, sink)
+      }
+      next = last
+    }
+    ledgers[storage] = reader.ledger
+  }
+
+  private func read(_ range: Range<Int>, with reader: EntryReader) throws {
+    try Stop.check()
+    do {
+      try reader.read(at: range.lowerBound, into: window, 0..<range.count)
+    } catch {
+      throw ConversionError(reading: error, file: reader.path)
+    }
+    report.bytesRead += range.count
+    progress(report.bytesRead)
+  }
+
+  private func reader(_ storage: Int) throws(ConversionError) -> EntryReader {
+    let stored = plan.storages[storage]
+    let file = try openFiles.file(stored.file)
+    return EntryReader(
+      stored.entry, in: file, checksums: crc != .none, ledger: ledgers[storage] ?? ChecksumLedger())
+  }
+
+  // MARK: - Into the sink
+
+  /// Puts a block that lies in memory into the order of the output, strip by strip, and hands it on.
+  private func scatter(
+    _ block: CopyBlock, from buffer: ByteBuffer, at start: Int, _ source: StoredBox, addend: Float,
+    tensor: Int, _ sink: any TensorSink
+  ) throws {
+    let format = plan.tensors[tensor].format
+    let width = max(source.format.size, format.size)
+    // The axes in the order of the output, so that what is written lies together.
+    for strip in block.orderedByTarget.split(count: staged.count / width) {
+      let count = strip.count
+      let offset = start + (strip.source - block.source) * source.format.size
+      staged.gather(
+        ElementBox(sizes: strip.sizes, strides: strip.sourceStrides), from: buffer, at: offset,
+        elementSize: source.format.size, to: 0)
+      if source.isBigEndian { staged.swapBytes(count, wordSize: source.format.size, at: 0) }
+      try emit(strip, count, as: source.format, addend: addend, tensor: tensor, sink)
+    }
+  }
+
+  /// Converts `count` staged elements and hands them to the sink in runs.
+  private func emit(
+    _ strip: CopyBlock, _ count: Int, as stored: FloatFormat, addend: Float, tensor: Int,
+    _ sink: any TensorSink
+  ) throws {
+    let format = plan.tensors[tensor].format
+    var counts = staged.countNonFinite(count, as: stored, at: 0)
+    var ready = staged
+    if format != stored || addend != 0 {
+      counts.overflowed = converted.convert(
+        count, from: staged, at: 0, as: stored, to: format, at: 0, adding: addend)
+      ready = converted
+    }
+    report.findings[tensor, default: TensorFindings()].floats += counts
+    let run = strip.targetRun
+    var position = 0
+    try strip.forEachTargetRun { target in
+      try sink.accept(
+        position * format.size..<(position + run) * format.size, of: ready, tensor: tensor,
+        at: target * format.size)
+      position += run
+    }
+  }
+
+  private func fill(
+    _ value: Float, _ count: Int, _ destination: Piece.Destination, _ tensor: Int,
+    _ sink: any TensorSink
+  ) throws {
+    let format = plan.tensors[tensor].format
+    let constant = ByteBuffer(
+      (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) })
+    var done = 0
+    while done < count {
+      let part = min(count - done, converted.count / 4)
+      staged.gather(
+        ElementBox(sizes: [part], strides: [0]), from: constant, at: 0, elementSize: 4, to: 0)
+      _ = converted.convert(part, from: staged, at: 0, as: .float32, to: format, at: 0)
+      try sink.accept(
+        0..<part * format.size, of: converted, tensor: tensor,
+        at: (destination.offset + done) * format.size)
+      done += part
+    }
+  }
+
+  // MARK: - Replicas
+
+  /// Reads replicas side by side, compares them, and makes one of them.
+  private func merge(
+    _ tensor: Int, _ merge: ScheduledMerge, _ sink: any TensorSink
+  ) throws {
+    let replicas = merge.replicas
+    let format = replicas[0].format
+    let readers = try replicas.map { replica throws(ConversionError) in try reader(replica.storage)
+    }
+    // What is compared is 4 bytes wide at most, and shares the memory of one window.
+    let share = max(64, min(window.count / (replicas.count + 1), staged.count)) & ~15
+    let dense = replicas.map { _ in ByteBuffer(count: share) }
+    let lockstep = ReplicaBlocks(replicas, to: merge.destination)
+    for block in lockstep.split(count: share / 4, sourceExtent: window.count / format.size) {
+      for (position, replica) in replicas.enumerated() {
+        let view = lockstep.view(of: block, in: position)
+        let first = view.source * format.size
+        try read(first..<first + view.sourceExtent * format.size, with: readers[position])
+        dense[position].gather(
+          ElementBox(sizes: view.sizes, strides: view.sourceStrides), from: window, at: 0,
+          elementSize: format.size, to: 0)
+        if replica.isBigEndian {
+          dense[position].swapBytes(block.count, wordSize: format.size, at: 0)
+        }
+      }
+      try mergeDense(tensor, block, dense, format, addend: merge.addend, sink)
+    }
+    for (position, replica) in replicas.enumerated() {
+      ledgers[replica.storage] = readers[position].ledger
+    }
+  }
+
+  private func mergeDense(
+    _ tensor: Int, _ block: CopyBlock, _ dense: [ByteBuffer], _ format: FloatFormat, addend: Float,
+    _ sink: any TensorSink
+  ) throws {
+    let bytes = 0..<block.count * format.size
+    let differs = dense.dropFirst().contains {
+      dense[0].firstDifference(bytes, from: $0, at: 0) != nil
+    }
+    if differs {
+      var finding = report.findings[tensor] ?? TensorFindings()
+      for other in dense.dropFirst() {
+        let (differing, largest) = dense[0].difference(
+          block.count, as: format, at: 0, from: other, at: 0)
+        finding.differing = max(finding.differing, differing)
+        finding.largestDifference = max(finding.largestDifference, largest)
+      }
+      report.findings[tensor] = finding
+      switch plan.options.replicas {
+      case .strict:
+        throw ConversionError(
+          .malformed, "replicas/differ",
+          "its replicas differ between tensor-parallel ranks, by up to \(finding.largestDifference)",
+          tensor: plan.tensors[tensor].source,
+          hint: "--replicas mean takes their mean, --replicas rank0 the first")
+      case .mean:
+        staged.mean(of: dense, count: block.count, as: format, to: 0)
+        return try emit(block, block.count, as: .float32, addend: addend, tensor: tensor, sink)
+      case .rank0: break
+      }
+    }
+    staged.copy(bytes, of: dense[0], to: 0)
+    try emit(block, block.count, as: format, addend: addend, tensor: tensor, sink)
+  }
+
+  // MARK: - Checksums
+
+  /// Compares the CRC of every storage that was touched, as far as it was read.
+  private func finishChecksums() throws {
+    defer { ledgers = [:] }
+    for (storage, _) in ledgers.sorted(by: { $0.key < $1.key }) {
+      let reader = try reader(storage)
+      do {
+        if crc == .all { try reader.readRest(through: window) }
+        switch try reader.verdict() {
+        case .verified: report.crcVerified += 1
+        case .notRecorded: report.crcNotRecorded += 1
+        case .partlyRead: report.crcPartlyRead += 1
+        }
+      } catch {
+        throw ConversionError(
+          reading: error, file: plan.files[plan.storages[storage].file].path)
+      }
+    }
+    try openFiles.checkUnchanged()
+  }
+}

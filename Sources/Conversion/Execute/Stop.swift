@@ -1,0 +1,12 @@
+import ByteIO
+
+/// A request to stop that came as a signal.
+public struct Stop: Error, Hashable, Sendable {
+  /// The number of the signal.
+  public let signal: Int32
+
+  /// Throws when the process was asked to stop.
+  static func check() throws(Stop) {
+    if let signal = Process.stopSignal { throw Stop(signal: signal) }
+  }
+}

@@ -1,0 +1,170 @@
+import SystemPackage
+import TorchArchive
+
+/// The sizes of a GPT-2 model, taken from its tensors and compared with its arguments.
+public struct GPT2Geometry: Hashable, Sendable {
+  public let layers: Int
+  public let hidden: Int
+  public let heads: Int
+  public let feedForward: Int
+  public let positions: Int
+  /// Rows of the embedding as stored, padding included.
+  public let paddedVocabulary: Int
+  public let tensorParallel: Int
+  /// Whether the head is a tensor of its own.
+  public let isUntied: Bool
+  let hasDividedPositions: Bool
+
+  /// The size of a head.
+  public var headSize: Int { hidden / heads }
+
+  /// Works out the sizes.
+  ///
+  /// - Throws: ``ConversionError`` 65 when tensors are missing or disagree with each other, 78 when
+  ///   they contradict the arguments or the arguments leave the number of heads open.
+  public init(of index: CheckpointIndex) throws(ConversionError) {
+    let arguments = index.arguments
+    func shape(_ name: String, rank: Int) throws(ConversionError) -> [Int] {
+      guard let tensor = index.tensor(name) else { throw GPT2Geometry.missing(name, in: index) }
+      let sizes = tensor.shards[0].tensor.sizes
+      guard sizes.count == rank, !sizes.contains(0) else {
+        throw ConversionError(
+          .malformed, "tensor/unexpected-shape",
+          "its shape is \(sizes); \(rank) dimensions that are not empty were expected",
+          file: index.files[tensor.shards[0].file].name, tensor: name)
+      }
+      return sizes
+    }
+    func times(_ size: Int, _ name: String) throws(ConversionError) -> Int {
+      let (product, overflow) = size.multipliedReportingOverflow(by: index.tensorParallel)
+      guard !overflow, product < 1 << 60 else {
+        throw ConversionError(
+          .malformed, "tensor/unexpected-shape", "a size of \(size)", tensor: name)
+      }
+      return product
+    }
+    let words = try shape("embedding.word_embeddings.weight", rank: 2)
+    hasDividedPositions = index.tensor(GPT2Rules.dividedPositions.source) != nil
+    let positionName =
+      hasDividedPositions ? GPT2Rules.dividedPositions.source : GPT2Rules.embedding[1].source
+    let positionRows = try shape(positionName, rank: 2)[0]
+    guard index.blockCount > 0 else { throw GPT2Geometry.missing("layers.0", in: index) }
+    let upward = try shape("layers.0.mlp.dense_h_to_4h.weight", rank: 2)
+    tensorParallel = index.tensorParallel
+    layers = index.blockCount
+    hidden = words[1]
+    paddedVocabulary = try times(words[0], "embedding.word_embeddings.weight")
+    positions = hasDividedPositions ? try times(positionRows, positionName) : positionRows
+    feedForward = try times(upward[0], "layers.0.mlp.dense_h_to_4h.weight")
+    isUntied = index.tensor(GPT2Rules.head.source) != nil
+
+    guard let heads = try arguments.int("num_attention_heads") else {
+      throw ConversionError(
+        .undecided, "arguments/heads",
+        "the number of attention heads is not known, and shapes do not tell it",
+        hint: "give it with --set num_attention_heads=N")
+    }
+    guard heads > 0, hidden.isMultiple(of: heads) else {
+      throw ConversionError(
+        .undecided, "arguments/heads",
+        "a hidden size of \(hidden) cannot be divided into \(heads) heads",
+        hint: "correct it with --set num_attention_heads=N")
+    }
+    guard heads.isMultiple(of: index.tensorParallel) else {
+      throw ConversionError(
+        .undecided, "arguments/heads",
+        "\(heads) heads cannot be divided among \(index.tensorParallel) tensor-parallel ranks",
+        hint: "correct it with --set num_attention_heads=N")
+    }
+    self.heads = heads
+    // Views may repeat elements, so a small file can claim any size. Below this bound no product of
+    // the sizes can overflow.
+    let (h, f) = (Double(hidden), Double(feedForward))
+    let estimate =
+      Double(paddedVocabulary + positions) * h + Double(layers) * (8 * h * h + 4 * h * f)
+    guard estimate < 0x1p50 else {
+      throw ConversionError(
+        .malformed, "tensor/unexpected-shape", "no model has some \(estimate) parameters",
+        file: index.directory.folder.string)
+    }
+    try compare(with: index)
+  }
+
+  // MARK: - Checks
+
+  private func compare(with index: CheckpointIndex) throws(ConversionError) {
+    let arguments = index.arguments
+    func check(_ key: String, _ found: Int, _ what: String) throws(ConversionError) {
+      guard let said = try arguments.int(key), said != found else { return }
+      // Without layers or ranks the dump is not whole; other sizes cannot get lost.
+      let isLoss =
+        ["num_layers", "tensor_model_parallel_size", "model_parallel_size"].contains(key)
+        && said > found && arguments.source(of: key) == .checkpoint
+      throw ConversionError(
+        isLoss ? .malformed : .undecided,
+        isLoss ? "checkpoint/missing-files" : "arguments/contradiction",
+        "the argument \(key) is \(said), but \(what) \(found)",
+        hint: isLoss
+          ? "the dump is not whole: copy the missing files"
+          : "if the tensors are right: --set \(key)=\(found)")
+    }
+    try check("num_layers", layers, "the number of blocks found is")
+    try check("hidden_size", hidden, "the embedding has a hidden size of")
+    try check("max_position_embeddings", positions, "the position embedding has this many rows:")
+    try check("padded_vocab_size", paddedVocabulary, "the embedding has this many rows:")
+    try check("ffn_hidden_size", feedForward, "the feed-forward layer has a size of")
+    for key in ["tensor_model_parallel_size", "model_parallel_size"] {
+      try check(key, tensorParallel, "the number of tensor-parallel ranks found is")
+    }
+    if let untied = try arguments.bool("untie_embeddings_and_output_weights"), untied, !isUntied {
+      throw GPT2Geometry.missing(GPT2Rules.head.source, in: index)
+    }
+  }
+
+  private static func missing(
+    _ name: String, in index: CheckpointIndex
+  ) -> ConversionError {
+    ConversionError(
+      .malformed, "checkpoint/missing-tensor", "the checkpoint does not have it",
+      file: index.directory.folder.string, tensor: name,
+      hint: "the dump is not whole: copy the missing layer file")
+  }
+
+  /// The size of a dimension over all ranks.
+  func size(_ dimension: GPT2Rule.Dimension) -> Int {
+    switch dimension {
+    case .hidden: hidden
+    case .qkv: 3 * hidden
+    case .feedForward: feedForward
+    case .vocabulary: paddedVocabulary
+    case .positions: positions
+    }
+  }
+
+  /// The shape that one rank must hold by a rule.
+  func shardShape(_ rule: GPT2Rule) -> [Int] {
+    var shape = rule.shape.map(size)
+    switch rule.partition {
+    case .vocabulary, .column: shape[0] /= tensorParallel
+    case .row: shape[1] /= tensorParallel
+    case .replicated: break
+    }
+    return shape
+  }
+
+  /// The number of parameters of the converted model with a vocabulary of `vocabulary` rows.
+  public func parameterCount(vocabulary: Int) -> Int {
+    let h = hidden
+    let block = 4 * h + 3 * h * h + 3 * h + h * h + h + 2 * h * feedForward + feedForward + h
+    return (isUntied ? 2 : 1) * vocabulary * h + positions * h + layers * block + 2 * h
+  }
+
+  /// The size that the model cards of bigscience state: `l(12h² + 13h) + vh + sh + 2h` parameters.
+  public func cardParameterCount(vocabulary: Int) -> Int {
+    let h = hidden
+    return layers * (12 * h * h + 13 * h) + vocabulary * h + positions * h + 2 * h
+  }
+
+  /// The ratio of width to depth that those model cards state.
+  public var cardRatio: Int { hidden / layers }
+}

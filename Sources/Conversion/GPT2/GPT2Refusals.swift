@@ -1,0 +1,118 @@
+/// A feature of a model that GPT-2 in transformers does not have.
+public struct GPT2Refusal: Hashable, Sendable {
+  /// A name for the feature, as `model/kind`.
+  public let code: String
+  public let reason: String
+  public let tensor: String?
+
+  /// The error that a conversion ends with.
+  public var error: ConversionError {
+    ConversionError(.unsupported, code, reason, tensor: tensor)
+  }
+}
+
+/// The features that would load and give wrong logits. They are looked for in the arguments and in
+/// the names of the tensors, since either may be missing.
+enum GPT2Refusals {
+  /// Every reason why a model cannot be converted; none for GPT-2.
+  static func all(of index: CheckpointIndex) throws(ConversionError) -> [GPT2Refusal] {
+    let arguments = index.arguments
+    var result: [GPT2Refusal] = []
+    func refuse(_ code: String, _ reason: String, tensor: String? = nil) {
+      guard !result.contains(where: { $0.code == "model/\(code)" }) else { return }
+      result.append(GPT2Refusal(code: "model/\(code)", reason: reason, tensor: tensor))
+    }
+
+    for (key, code, reason) in forbidden where try arguments.bool(key) == true {
+      refuse(code, "\(key): \(reason)")
+    }
+    if let position = arguments["position_embedding_type"], !isLearned(position) {
+      refuse(
+        "positions",
+        "position_embedding_type is \(position.text): GPT-2 has learned absolute "
+          + "positions only")
+    }
+    if try arguments.bool("add_position_embedding") == false {
+      refuse("positions", "add_position_embedding is False: GPT-2 has learned absolute positions")
+    }
+    if let activation = arguments["glu_activation"] {
+      refuse("glu", "glu_activation is \(activation.text): GPT-2 has no gated feed-forward layer")
+    }
+    if let normalization = arguments["normalization"],
+      normalization.text.lowercased() != "layernorm"
+    {
+      refuse("norm", "normalization is \(normalization.text): GPT-2 has LayerNorm")
+    }
+    if let experts = arguments["num_experts"], experts != .int(1), experts != .list([.int(1)]) {
+      refuse("experts", "num_experts is \(experts.text): GPT-2 has no mixture of experts")
+    }
+    if let heads = try arguments.int("num_attention_heads") {
+      for key in ["num_key_value_heads", "num_query_groups"] {
+        // num_query_groups means something only together with group_query_attention.
+        if key == "num_query_groups", try arguments.bool("group_query_attention") != true {
+          continue
+        }
+        if let groups = try arguments.int(key), groups != heads {
+          refuse(
+            "grouped-query",
+            "\(key) is \(groups) of \(heads) heads: GPT-2 has as many keys as "
+              + "queries")
+        }
+      }
+      if let channels = try arguments.int("kv_channels"),
+        let hidden = try arguments.int("hidden_size"),
+        channels.multipliedReportingOverflow(by: heads) != (hidden, false)
+      {
+        refuse(
+          "kv-channels",
+          "kv_channels is \(channels): in GPT-2 the \(heads) heads share the hidden "
+            + "size of \(hidden) evenly")
+      }
+    }
+    for tensor in index.tensors {
+      for (part, code, reason) in tensors where tensor.name.contains(part) {
+        refuse(code, reason, tensor: tensor.name)
+      }
+    }
+    for file in index.directory.files where file.kind == .expert {
+      refuse("experts", "\(file.name) belongs to a mixture of experts")
+    }
+    return result
+  }
+
+  /// Learned positions: by name, or by the value that the enumeration had (bigscience
+  /// `megatron/enums.py`: rotary 1, absolute 2, alibi 3).
+  private static func isLearned(_ value: ArgumentValue) -> Bool {
+    switch value {
+    case .member(_, let value): ["2", "absolute", "learned_absolute"].contains(value)
+    case .string(let name): ["absolute", "learned_absolute"].contains(name)
+    default: false
+    }
+  }
+
+  // swift-format-ignore
+  private static let forbidden: [(key: String, code: String, reason: String)] = [
+    ("embed_layernorm",                          "embedding-layernorm", "GPT-2 has no layernorm behind the embedding (BLOOM has)"),
+    ("use_rotary_position_embeddings",           "positions",           "GPT-2 has learned absolute positions"),
+    ("swiglu",                                   "glu",                 "GPT-2 has no gated feed-forward layer"),
+    ("squared_relu",                             "activation",          "GPT-2 has no squared ReLU"),
+    ("apply_residual_connection_post_layernorm", "residual",            "GPT-2 takes the residual before the layernorm"),
+    ("ds_sequence_parallel_fpdt",                "fpdt",                "the tensors of FPDT runs have other names and another order"),
+  ]
+
+  // swift-format-ignore
+  private static let tensors: [(part: String, code: String, reason: String)] = [
+    ("word_embeddings.norm.",       "embedding-layernorm", "GPT-2 has no layernorm behind the embedding (BLOOM has)"),
+    ("rotary_pos_emb",              "positions",           "GPT-2 has learned absolute positions"),
+    ("inv_freq",                    "positions",           "GPT-2 has learned absolute positions"),
+    ("deepspeed_moe",               "experts",             "GPT-2 has no mixture of experts"),
+    ("local_experts",               "experts",             "GPT-2 has no mixture of experts"),
+    ("self_attention.query.",       "grouped-query",       "GPT-2 has one fused projection of as many keys as queries"),
+    ("self_attention.key_value.",   "grouped-query",       "GPT-2 has one fused projection of as many keys as queries"),
+    ("qkv_linear_",                 "fpdt",                "the tensors of FPDT runs have other names and another order"),
+    ("qkv_dense_",                  "fpdt",                "the tensors of FPDT runs have other names and another order"),
+    ("tokentype_embeddings",        "bert",                "GPT-2 has no token types"),
+    ("pooler",                      "bert",                "GPT-2 has no pooler"),
+    ("inter_attention",             "encoder-decoder",     "GPT-2 has no cross attention"),
+  ]
+}

@@ -1,0 +1,102 @@
+import ByteIO
+public import Safetensors
+public import SystemPackage
+public import TorchArchive
+
+/// What one PyTorch file holds.
+public struct TorchFileInspection: Sendable {
+  /// A tensor, or why it cannot be read.
+  public struct Tensor: Sendable {
+    public let name: String
+    public let tensor: TorchTensor?
+    /// The SHA-256 of the contiguous row-major little-endian bytes, when it was asked for.
+    public var sha256: String?
+    public var error: ConversionError?
+  }
+
+  public private(set) var tensors: [Tensor] = []
+  public let path: FilePath
+
+  /// Lists the tensors of a file, and hashes them on request.
+  ///
+  /// - Throws: ``ConversionError`` when the file as a whole cannot be read; a tensor that cannot be
+  ///   read has its error with it.
+  public init(
+    _ path: FilePath, sha256: Bool, crc: CRCMode = .auto, limits: TorchLimits = TorchLimits()
+  ) throws(ConversionError) {
+    self.path = path
+    do {
+      let file = try TorchFile(opening: path, limits: limits)
+      for named in try file.namedTensors() {
+        do throws(TorchFileError) {
+          tensors.append(Tensor(name: named.name, tensor: try file.tensor(named.node)))
+        } catch {
+          tensors.append(
+            Tensor(
+              name: named.name, tensor: nil,
+              error: ConversionError(reading: error, file: path, tensor: named.name)))
+        }
+      }
+      if sha256 || crc == .all { hash(file, sha256: sha256, crc: crc) }
+      try file.file.checkUnchanged()
+    } catch {
+      throw ConversionError(reading: error, file: path)
+    }
+  }
+
+  /// Reads the values, in the order of the file. Damage to a storage is damage to every tensor on it.
+  private mutating func hash(_ file: TorchFile, sha256: Bool, crc: CRCMode) {
+    let reader = TensorReader(file, crc: crc != .none)
+    let order = tensors.indices.sorted { a, b in
+      tensors[a].tensor?.storage.entry.dataOffset ?? 0
+        < tensors[b].tensor?.storage.entry.dataOffset ?? 0
+    }
+    for position in order {
+      guard let tensor = tensors[position].tensor, sha256 else { continue }
+      do {
+        var hasher = SHA256Hasher()
+        try reader.forEachPart(of: tensor) { range, buffer in hasher.update(range, of: buffer) }
+        tensors[position].sha256 = hasher.hexDigest()
+      } catch {
+        fail(position, error)
+      }
+    }
+    var damaged: [String: any Error] = [:]
+    for position in order {
+      guard let tensor = tensors[position].tensor, tensors[position].error == nil else { continue }
+      do {
+        if let error = damaged[tensor.storage.key] { throw error }
+        _ = try reader.verdict(tensor.storage, all: crc == .all)
+      } catch {
+        damaged[tensor.storage.key] = error
+        fail(position, error)
+      }
+    }
+  }
+
+  private mutating func fail(_ position: Int, _ error: any Error) {
+    tensors[position].sha256 = nil
+    tensors[position].error = ConversionError(
+      reading: error, file: path, tensor: tensors[position].name)
+  }
+
+  /// The errors of all tensors.
+  public var errors: [ConversionError] { tensors.compactMap(\.error) }
+
+  /// The list for machine-readable output.
+  public var json: [JSONValue] {
+    tensors.map { entry in
+      var object = JSONObject()
+      object["name"] = .string(entry.name)
+      if let tensor = entry.tensor {
+        object["dtype"] = .string(tensor.dtype.rawValue)
+        object["shape"] = .array(tensor.sizes.map { .int($0) })
+      }
+      if let sha256 = entry.sha256 { object["sha256"] = .string(sha256) }
+      if let error = entry.error {
+        object["error"] = ["code": .string(error.code), "message": .string(error.message)]
+      }
+      return .object(object)
+    }
+  }
+}

@@ -1,0 +1,63 @@
+public import Safetensors
+
+/// Training arguments that the user gives with `--set KEY=VALUE` and `--config FILE`.
+public struct ArgumentOverrides: Hashable, Sendable {
+  public private(set) var values: [String: ArgumentValue] = [:]
+
+  public init() {}
+
+  /// Adds what a JSON object holds, by Megatron's argument names. Single settings that were added
+  /// before win.
+  ///
+  /// - Throws: ``ConversionError`` 64 for a name that plays no part in a conversion.
+  public mutating func add(config: JSONObject, file: String) throws(ConversionError) {
+    for member in config.members {
+      guard let value = ArgumentValue(member.value) else {
+        throw ConversionError(
+          .usage, "arguments/config", "the value of \(member.key) is an object", file: file)
+      }
+      try check(member.key, file: file)
+      if values[member.key] == nil { values[member.key] = value }
+    }
+  }
+
+  /// Adds a text of the form `KEY=VALUE`.
+  ///
+  /// - Throws: ``ConversionError`` 64.
+  public mutating func add(setting text: String) throws(ConversionError) {
+    let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+    guard parts.count == 2, !parts[0].isEmpty else {
+      throw ConversionError(
+        .usage, "arguments/set", "\"\(text)\" is not of the form KEY=VALUE",
+        hint: "for example --set num_attention_heads=16")
+    }
+    let key = String(parts[0])
+    try check(key, file: nil)
+    values[key] = ArgumentValue(parsing: String(parts[1]))
+  }
+
+  /// A name that nothing reads would be a setting without effect.
+  private func check(_ key: String, file: String?) throws(ConversionError) {
+    guard !ArgumentOverrides.known.contains(key) else { return }
+    throw ConversionError(
+      .usage, "arguments/unknown", "no conversion depends on an argument \"\(key)\"", file: file,
+      hint: "known: " + ArgumentOverrides.known.sorted().joined(separator: ", "))
+  }
+
+  /// Every argument that some table or check of this library reads.
+  static let known: Set<String> = [
+    "num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "kv_channels",
+    "num_key_value_heads", "num_query_groups", "max_position_embeddings", "padded_vocab_size",
+    "layernorm_epsilon", "norm_epsilon", "normalization", "apply_layernorm_1p",
+    "apply_residual_connection_post_layernorm", "embed_layernorm", "use_bnb_optimizer",
+    "add_bias_linear", "swiglu", "squared_relu", "openai_gelu", "onnx_safe", "bias_gelu_fusion",
+    "glu_activation", "position_embedding_type", "add_position_embedding",
+    "use_rotary_position_embeddings", "untie_embeddings_and_output_weights", "attention_dropout",
+    "hidden_dropout", "init_method_std", "params_dtype", "tensor_model_parallel_size",
+    "model_parallel_size", "pipeline_model_parallel_size", "num_experts", "checkpoint_version",
+    "original_vocab_size", "orig_vocab_size", "ds_sequence_parallel_fpdt",
+    "old_checkpoint_format", "virtual_pipeline_model_parallel_size",
+    "num_layers_per_virtual_pipeline_stage", "num_unique_layers", "param_sharing_style",
+    "iteration", "tokenizer_type", "make_vocab_size_divisible_by",
+  ]
+}

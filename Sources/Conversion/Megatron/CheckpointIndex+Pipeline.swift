@@ -1,0 +1,245 @@
+import Pickle
+import SystemPackage
+import TorchArchive
+
+/// The pipeline module of DeepSpeed: `layer_XX-model_YY-model_states.pt`, one for each layer and
+/// tensor-parallel rank, and `mp_rank_XX_model_states.pt` with the arguments.
+///
+/// Forks and versions number the layers differently, so a layer is known by what it holds and never
+/// by its number (bigscience and deepspeedai `megatron/model/gpt_model.py`, `GPTModelPipe`).
+extension CheckpointIndex {
+  /// What a layer file holds.
+  private enum LayerKind: String {
+    case embedding, block
+    case finalLayernorm = "final layernorm"
+    case head
+    case unknown
+
+    init(keys: Set<String>) {
+      if keys.contains("word_embeddings.weight") {
+        self = .embedding
+      } else if keys.contains("lm_head.weight") {
+        self = .head
+      } else if keys.contains("weight"), keys.isSubset(of: ["weight", "bias"]) {
+        self = .finalLayernorm
+      } else if keys.contains(where: {
+        $0.hasPrefix("input_layernorm.") || $0.hasPrefix("self_attention.")
+          || $0.hasPrefix("attention.")
+      }) {
+        self = .block
+      } else {
+        self = .unknown
+      }
+    }
+  }
+
+  /// A layer on one rank.
+  private struct LayerFile {
+    let file: CheckpointFile
+    let layer: Int
+    let rank: Int
+  }
+
+  mutating func readPipeline(_ limits: TorchLimits) throws(ConversionError) {
+    let layers = try layerFiles()
+    let ranks = layers[0].count
+    tensorParallel = ranks
+    try readStates(limits)
+
+    var kinds: [(layer: Int, kind: LayerKind)] = []
+    var shards: [[(name: String, shards: [TensorShard])]] = []
+    for layer in layers {
+      var merged: [(name: String, shards: [TensorShard])] = []
+      var positions: [String: Int] = [:]
+      var kind: LayerKind?
+      for part in layer {
+        let tensors = try readLayer(part, limits)
+        let found = LayerKind(keys: Set(tensors.map(\.key)))
+        if let kind, found != kind {
+          throw ConversionError(
+            .malformed, "checkpoint/layer-kind",
+            "it holds \(found.rawValue) tensors, but rank 0 of this layer holds \(kind.rawValue)",
+            file: part.file.name)
+        }
+        kind = found
+        for shard in tensors {
+          let position = positions[shard.key] ?? merged.count
+          if position == merged.count {
+            positions[shard.key] = position
+            merged.append((shard.key, []))
+          }
+          merged[position].shards.append(shard)
+        }
+      }
+      for tensor in merged where tensor.shards.count != ranks {
+        let missing = Set(0..<ranks).subtracting(tensor.shards.map(\.rank)).sorted()
+        throw ConversionError(
+          .malformed, "checkpoint/missing-shard",
+          "it is missing on tensor-parallel rank \(missing.map(String.init).joined(separator: ", "))",
+          file: layer.first { missing.contains($0.rank) }?.file.name, tensor: tensor.name)
+      }
+      kinds.append((layer[0].layer, kind ?? .unknown))
+      shards.append(merged)
+    }
+    try assemble(kinds, shards, layers)
+  }
+
+  // MARK: - Files
+
+  /// All layer files by layer and rank; every layer must be there on the same ranks.
+  private func layerFiles() throws(ConversionError) -> [[LayerFile]] {
+    var grid: [Int: [Int: LayerFile]] = [:]
+    for file in directory.files where file.kind == .layer {
+      guard let layer = file.numbers["layer"], let rank = file.numbers["tp"] else { continue }
+      if let other = grid[layer]?[rank] {
+        throw ConversionError(
+          .malformed, "checkpoint/duplicate-rank",
+          "\(other.file.name) is the same layer \(layer) of the same rank \(rank)",
+          file: file.name)
+      }
+      grid[layer, default: [:]][rank] = LayerFile(file: file, layer: layer, rank: rank)
+    }
+    let ranks = Set(grid.values.flatMap(\.keys))
+    for layer in grid.keys.sorted() {
+      for rank in 0..<(ranks.max() ?? 0) + 1 where grid[layer]?[rank] == nil {
+        throw ConversionError(
+          .malformed, "checkpoint/missing-rank",
+          "layer \(layer) has no file of tensor-parallel rank \(rank)",
+          file: "layer_\(padded(layer))-model_\(padded(rank))-model_states.pt",
+          hint: "the dump is not whole: copy the missing file")
+      }
+    }
+    return grid.keys.sorted().map { layer in
+      (grid[layer] ?? [:]).values.sorted { $0.rank < $1.rank }
+    }
+  }
+
+  private mutating func readLayer(
+    _ part: LayerFile, _ limits: TorchLimits
+  ) throws(ConversionError) -> [TensorShard] {
+    let path = directory.folder.appending(part.file.name)
+    do {
+      let file = try TorchFile(opening: path, limits: limits)
+      let position = add(file, named: part.file.name)
+      return try file.namedTensors().map { named in
+        guard let tensor = try file.tensor(named.node) else {
+          throw ConversionError(
+            .bug, "bug/no-tensor", "a named tensor is none", file: path.string, tensor: named.name)
+        }
+        return TensorShard(
+          rank: part.rank, file: position, key: normalized(named.name), tensor: tensor)
+      }
+    } catch {
+      throw ConversionError(reading: error, file: path)
+    }
+  }
+
+  /// Names of 2019 and 2020 say `attention` where later ones say `self_attention`.
+  private func normalized(_ key: String) -> String {
+    key.hasPrefix("attention.") ? "self_\(key)" : key
+  }
+
+  // MARK: - Arguments
+
+  /// Reads the states of all model-parallel ranks; without any, there are no arguments.
+  private mutating func readStates(_ limits: TorchLimits) throws(ConversionError) {
+    var states: [Int: RankState] = [:]
+    for file in directory.files where file.kind == .modelStates {
+      guard let rank = file.numbers["mp"] else { continue }
+      let path = directory.folder.appending(file.name)
+      do {
+        let torchFile = try TorchFile(opening: path, limits: limits)
+        _ = add(torchFile, named: file.name)
+        let state = try RankState(torchFile, named: file.name)
+        if let other = states.updateValue(state, forKey: rank) {
+          throw ConversionError(
+            .malformed, "checkpoint/duplicate-rank",
+            "\(other.file) is of the same model-parallel rank \(rank)", file: file.name)
+        }
+      } catch {
+        throw ConversionError(reading: error, file: path)
+      }
+    }
+    let sorted = states.keys.sorted().compactMap { states[$0] }
+    guard let first = sorted.first else {
+      warnings.append(
+        ConversionWarning(
+          "arguments/absent",
+          "there is no mp_rank_XX_model_states.pt: the training arguments are unknown"))
+      return
+    }
+    try RankState.checkAgreement(sorted)
+    arguments = first.arguments ?? .absent
+    checkpointVersion = first.checkpointVersion
+    iteration = first.iteration
+    originalVocabularySize = first.originalVocabularySize
+    deepspeedVersion = first.deepspeedVersion
+    pipelineParallel = try arguments.int("pipeline_model_parallel_size")
+    // The file number is stage * tp + rank, so there is one for each of tp * pp.
+    let expected = (pipelineParallel ?? 0).multipliedReportingOverflow(by: tensorParallel)
+    let count = max(
+      (states.keys.max() ?? 0) + 1,
+      expected.overflow || expected.partialValue > 1 << 20
+        ? 0 : expected.partialValue)
+    if let missing = (0..<min(count, 1 << 20)).first(where: { states[$0] == nil }) {
+      throw ConversionError(
+        .malformed, "checkpoint/missing-rank",
+        "there are \(states.count) of \(count) states of model-parallel ranks",
+        file: "mp_rank_\(padded(missing))_model_states.pt",
+        hint: "the dump is not whole: copy the missing file")
+    }
+  }
+
+  // MARK: - The model
+
+  /// Puts the layers into the order of the model and gives their tensors the names that all layouts
+  /// share.
+  private mutating func assemble(
+    _ kinds: [(layer: Int, kind: LayerKind)],
+    _ shards: [[(name: String, shards: [TensorShard])]], _ layers: [[LayerFile]]
+  ) throws(ConversionError) {
+    func one(_ kind: LayerKind) throws(ConversionError) -> Int? {
+      let found = kinds.indices.filter { kinds[$0].kind == kind }
+      guard found.count <= 1 else {
+        throw ConversionError(
+          .malformed, "checkpoint/two-layers",
+          "layers \(kinds[found[0]].layer) and \(kinds[found[1]].layer) both hold the "
+            + kind.rawValue, file: layers[found[1]][0].file.name)
+      }
+      return found.first
+    }
+    let blocks = kinds.indices.filter { kinds[$0].kind == .block }
+    for (one, next) in zip(blocks, blocks.dropFirst())
+    where kinds[next].layer != kinds[one].layer + 1 {
+      throw ConversionError(
+        .malformed, "checkpoint/missing-layer",
+        "the blocks are not contiguous: layer \(kinds[one].layer) is followed by layer "
+          + "\(kinds[next].layer)",
+        file: "layer_\(padded(kinds[one].layer + 1))-model_00-model_states.pt",
+        hint: "the dump is not whole: copy the missing layer")
+    }
+    blockCount = blocks.count
+    firstBlockLayer = blocks.first.map { kinds[$0].layer }
+
+    func take(_ index: Int, _ prefix: String) {
+      for (name, parts) in shards[index] {
+        tensors.append(IndexedTensor(name: prefix + name, shards: parts))
+      }
+    }
+    if let embedding = try one(.embedding) { take(embedding, "embedding.") }
+    for (number, block) in blocks.enumerated() { take(block, "layers.\(number).") }
+    if let norm = try one(.finalLayernorm) { take(norm, "final_layernorm.") }
+    if let head = try one(.head) {
+      for (name, parts) in shards[head] {
+        tensors.append(
+          IndexedTensor(
+            name: name == "lm_head.weight" ? "output_layer.weight" : name, shards: parts))
+      }
+    }
+    for index in kinds.indices where kinds[index].kind == .unknown {
+      take(index, "layer_\(kinds[index].layer).")
+    }
+  }
+
+  private func padded(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+}

@@ -1,0 +1,102 @@
+public import ByteIO
+public import SystemPackage
+public import TorchArchive
+
+/// A file that tensors are read from.
+public struct SourceFile: Hashable, Sendable {
+  public let path: FilePath
+  /// The name within the checkpoint's folder.
+  public let name: String
+  public let identity: InputFile.Identity
+  /// A SHA-256 over the directory of the archive: names, sizes, offsets and CRCs of all entries.
+  public let directoryDigest: String
+  /// Whether the pickle had a CRC that was checked.
+  public let isPickleVerified: Bool
+}
+
+/// What one tensor-parallel rank holds of a tensor.
+public struct TensorShard: Hashable, Sendable {
+  /// The tensor-parallel rank.
+  public let rank: Int
+  /// The position of the file in ``CheckpointIndex/files``.
+  public let file: Int
+  /// The name in the file.
+  public let key: String
+  public let tensor: TorchTensor
+}
+
+/// A tensor of the model with its shards, one for each rank, in the order of the ranks.
+public struct IndexedTensor: Hashable, Sendable {
+  /// The name that all layouts share: `embedding.word_embeddings.weight`,
+  /// `layers.3.self_attention.dense.weight`, `final_layernorm.bias`, `output_layer.weight`.
+  public let name: String
+  public let shards: [TensorShard]
+}
+
+/// All that is known of a checkpoint without reading a tensor: the one form that every layout is
+/// brought into.
+public struct CheckpointIndex: Sendable {
+  public let directory: CheckpointDirectory
+  public var files: [SourceFile] = []
+  /// In the order of the model: embedding, blocks, final layernorm, head.
+  public var tensors: [IndexedTensor] = []
+  /// The number of tensor-parallel ranks.
+  public var tensorParallel = 1
+  /// The number of pipeline stages, when it is known.
+  public var pipelineParallel: Int?
+  /// The number of blocks.
+  public var blockCount = 0
+  /// The number of the first block's layer file, in pipeline layouts.
+  public var firstBlockLayer: Int?
+  public var arguments = TrainingArguments.absent
+  public var checkpointVersion: Double?
+  public var iteration: Int?
+  /// Rows of the vocabulary before padding, as the checkpoint records them.
+  public var originalVocabularySize: Int?
+  /// The release of DeepSpeed that wrote it.
+  public var deepspeedVersion: String?
+  public var warnings: [ConversionWarning] = []
+
+  /// Opens a checkpoint and reads the pickles of its files.
+  ///
+  /// - Parameters:
+  ///   - directory: Where it is.
+  ///   - overrides: Arguments that the user set.
+  ///   - limits: How much a file may make the reader do.
+  /// - Throws: ``ConversionError``.
+  public init(
+    reading directory: CheckpointDirectory, overrides: ArgumentOverrides = ArgumentOverrides(),
+    limits: TorchLimits = TorchLimits()
+  ) throws(ConversionError) {
+    self.directory = directory
+    switch directory.layout {
+    case .deepspeedPipeline: try readPipeline(limits)
+    case .deepspeed, .deepspeedZero3, .universal, .classic, .distributed:
+      throw ConversionError(
+        .unsupported, "layout/unsupported",
+        "\(directory.layout.title) (\(directory.reason)) is not read yet",
+        file: directory.folder.string)
+    }
+    arguments.override(overrides.values)
+    if let version = try arguments.double("checkpoint_version") { checkpointVersion = version }
+  }
+
+  /// The tensor of a name.
+  public func tensor(_ name: String) -> IndexedTensor? {
+    tensors.first { $0.name == name }
+  }
+
+  /// The element types of the weights.
+  public var dtypes: Set<TorchDType> {
+    Set(tensors.flatMap { $0.shards.map(\.tensor.dtype) })
+  }
+
+  /// Notes a file and gives its position.
+  mutating func add(_ file: TorchFile, named name: String) -> Int {
+    files.append(
+      SourceFile(
+        path: file.file.path, name: name, identity: file.file.identity,
+        directoryDigest: file.directoryDigest, isPickleVerified: file.isPickleVerified))
+    return files.count - 1
+  }
+}

@@ -1,0 +1,98 @@
+/// The order of the rows of the fused query-key-value projection within one tensor-parallel rank,
+/// from the outermost to the innermost axis. `hn` is the size of a head.
+public enum QKVLayout: String, Hashable, Sendable, CaseIterable {
+  /// For each head its query, key and value rows.
+  case heads3HN = "heads-3-hn"
+  /// For each head and channel a query, a key and a value row.
+  case headsHN3 = "heads-hn-3"
+  /// All query rows of the rank, then all key rows, then all value rows.
+  case thirds
+}
+
+/// Which order the rows are in, and how that is known. Shapes do not tell.
+public struct QKVEvidence: Hashable, Sendable {
+  public let layout: QKVLayout
+  /// What it was concluded from.
+  public let reason: String
+
+  /// Decides by what the checkpoint says of its age (NVIDIA/Megatron-LM
+  /// `megatron/model/transformer.py` and `checkpointing.py` at the commits that changed the order;
+  /// deepspeedai/Megatron-DeepSpeed 676a482c).
+  ///
+  /// - Parameters:
+  ///   - chosen: The order that the user gave.
+  ///   - version: `checkpoint_version`, when the checkpoint has one.
+  ///   - arguments: What the model was trained with.
+  ///   - firstBlock: The number of the first block's layer file, in pipeline layouts.
+  /// - Throws: ``ConversionError`` 78 when nothing tells.
+  init(
+    chosen: QKVLayout?, version: Double?, arguments: TrainingArguments, firstBlock: Int?
+  ) throws(ConversionError) {
+    if let chosen {
+      self.init(layout: chosen, reason: "given by --qkv-layout")
+      return
+    }
+    if arguments.has("ds_sequence_parallel_fpdt") {
+      self.init(
+        layout: .thirds,
+        reason: "the arguments have ds_sequence_parallel_fpdt, so Megatron-DeepSpeed from "
+          + "2024-12-04 on wrote it, which splits into thirds whatever checkpoint_version says")
+      return
+    }
+    if let version {
+      let layout: QKVLayout? =
+        switch version {
+        case 0: .thirds
+        case 1: .headsHN3
+        case 2...3: .heads3HN
+        default: nil
+        }
+      guard let layout else {
+        throw QKVEvidence.open("checkpoint_version is \(version); 0 to 3 are known")
+      }
+      self.init(layout: layout, reason: "checkpoint_version \(version)")
+      return
+    }
+    guard arguments.isPresent else {
+      switch firstBlock {
+      case 3:
+        self.init(
+          layout: .heads3HN,
+          reason: "no arguments, but the blocks begin at layer 03, as until July 2023")
+      case let first?:
+        throw QKVEvidence.open(
+          "there are no arguments, and blocks that begin at layer \(first) were written in two "
+            + "orders")
+      case nil:
+        self.init(layout: .thirds, reason: "no arguments: older than March 2020")
+      }
+      return
+    }
+    if arguments.has("old_checkpoint_format") {
+      throw QKVEvidence.open(
+        "there is no checkpoint_version, and the arguments have old_checkpoint_format: in the last "
+          + "days of September 2020 the order changed twice")
+    }
+    if arguments.has("bias_gelu_fusion") {
+      self.init(
+        layout: .heads3HN,
+        reason: "no checkpoint_version, but the arguments have bias_gelu_fusion: from September "
+          + "2020")
+    } else {
+      self.init(
+        layout: .thirds,
+        reason: "no checkpoint_version and no bias_gelu_fusion: older than September 2020")
+    }
+  }
+
+  private init(layout: QKVLayout, reason: String) {
+    self.layout = layout
+    self.reason = reason
+  }
+
+  private static func open(_ message: String) -> ConversionError {
+    ConversionError(
+      .undecided, "qkv/ambiguous", message,
+      hint: "say it with --qkv-layout heads-3-hn, heads-hn-3 or thirds")
+  }
+}

@@ -1,0 +1,137 @@
+import ByteIO
+import Safetensors
+import SystemPackage
+
+/// What the user chose about a comparison with the source; `nil` where the output itself tells.
+public struct VerificationChoices: Hashable, Sendable {
+  public var qkvLayout: QKVLayout?
+  public var replicas: ConversionOptions.Replicas?
+  public var crc = CRCMode.auto
+
+  public init() {}
+}
+
+extension OutputVerifier {
+  /// Recomputes every tensor from the checkpoint and compares all bytes with the output.
+  ///
+  /// Options come from the manifest; without one, type, names and vocabulary come from the output
+  /// itself. The order of query, key and value is derived anew.
+  ///
+  /// - Returns: What the pass over the sources found out.
+  /// - Throws: ``ConversionError`` when the checkpoint cannot be read.
+  public mutating func compare(
+    with index: CheckpointIndex, choices: VerificationChoices = VerificationChoices(),
+    progress: @escaping PlanExecutor.Progress = { _ in },
+    started: (ConversionPlan) -> Void = { _ in }
+  ) throws -> ExecutionReport {
+    let manifestPath = directory.path.appending(OutputFolder.manifestName)
+    let manifest =
+      FileSystem.exists(manifestPath) ? try? ConversionManifest(reading: manifestPath) : nil
+    let plan = try Planner.plan(index, options: options(manifest, choices))
+    started(plan)
+    compareDecisions(plan, manifest)
+    try compareConfig(plan, index)
+    var places: [Int: ComparisonSink.Place] = [:]
+    for (position, tensor) in plan.tensors.enumerated() {
+      guard let found = directory.tensors[tensor.name] else {
+        if !faults.contains(where: { $0.tensor == tensor.name }) {
+          fault(
+            "output/missing-tensor", "the checkpoint has it, the output has not",
+            tensor: tensor.name)
+        }
+        continue
+      }
+      guard found.declared.shape == tensor.shape, found.declared.dtype == tensor.dtype else {
+        fault(
+          "output/shape",
+          "it is \(found.declared.dtype.rawValue) \(found.declared.shape); the checkpoint gives "
+            + "\(tensor.dtype.rawValue) \(tensor.shape)", tensor: tensor.name)
+        continue
+      }
+      places[position] = ComparisonSink.Place(file: found.file.file, start: found.start)
+    }
+    let sink = ComparisonSink(plan, places: places)
+    let executor = PlanExecutor(plan, crc: choices.crc, progress: progress)
+    try executor.run(into: sink)
+    for (position, difference) in sink.differences.sorted(by: { $0.key < $1.key }) {
+      let tensor = plan.tensors[position]
+      let count = tensor.shape.reduce(1, *)
+      fault(
+        "output/values",
+        "\(difference.elements) of \(count) elements differ from the checkpoint, the first at "
+          + "\(OutputVerifier.place(of: difference.first, in: tensor.shape)), by up to "
+          + "\(difference.largest)", tensor: tensor.name)
+    }
+    for warning in plan.warnings(about: executor.report) {
+      note(warning.code, warning.message, tensor: warning.tensor)
+    }
+    return executor.report
+  }
+
+  /// The index of an element along each dimension.
+  private static func place(of element: Int, in shape: [Int]) -> String {
+    var rest = element
+    var place: [Int] = []
+    for size in shape.reversed() where size > 0 {
+      place.insert(rest % size, at: 0)
+      rest /= size
+    }
+    return "\(place)"
+  }
+
+  private func options(
+    _ manifest: ConversionManifest?, _ choices: VerificationChoices
+  ) throws(ConversionError) -> ConversionOptions {
+    var options = ConversionOptions()
+    options.maximumShardSize = nil
+    options.qkvLayout = choices.qkvLayout
+    options.keyStyle = keyStyle
+    let stated = manifest?.json.object?["options"]?.object
+    let replicas = stated?["replicas"]?.string.flatMap { ConversionOptions.Replicas(rawValue: $0) }
+    options.replicas = choices.replicas ?? replicas ?? .mean
+    // The output's own rows and type are what is compared; the manifest cannot know better.
+    if let words = directory.tensors[keyStyle.name("wte.weight")]?.declared {
+      if let rows = words.shape.first { options.vocabulary = .rows(rows) }
+      options.dtype = words.dtype
+    }
+    return options
+  }
+
+  /// What a manifest says was decided must be what the checkpoint says today.
+  private mutating func compareDecisions(_ plan: ConversionPlan, _ manifest: ConversionManifest?) {
+    guard let decisions = manifest?.json.object?["decisions"]?.object else { return }
+    if let layout = decisions["qkv_layout"]?.string, layout != plan.qkv.layout.rawValue {
+      fault(
+        "qkv/disagrees",
+        "the output was made with query, key and value as \(layout), but the checkpoint says "
+          + "\(plan.qkv.layout.rawValue) (\(plan.qkv.reason))", file: OutputFolder.manifestName)
+    }
+  }
+
+  /// The fields of `config.json` that are a part of the function that the model computes.
+  private mutating func compareConfig(
+    _ plan: ConversionPlan, _ index: CheckpointIndex
+  ) throws(ConversionError) {
+    guard let config else { return }
+    let expected = try GPT2Config(plan, arguments: index.arguments, endOfText: nil).config.object
+    let defaults: [String: JSONValue] = [
+      "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
+      "scale_attn_by_inverse_layer_idx": false, "scale_attn_weights": true,
+      "tie_word_embeddings": true,
+    ]
+    for key in [
+      "n_embd", "n_head", "n_layer", "n_positions", "vocab_size", "activation_function",
+      "layer_norm_epsilon", "scale_attn_by_inverse_layer_idx", "scale_attn_weights",
+      "tie_word_embeddings",
+    ] {
+      guard let wanted = expected?[key], let found = config[key] ?? defaults[key] else { continue }
+      let tanh: [JSONValue] = ["gelu_fast", "gelu_new", "gelu_pytorch_tanh"]
+      if found == wanted || tanh.contains(found) && tanh.contains(wanted) { continue }
+      if let a = found.number, let b = wanted.number, a == b { continue }
+      fault(
+        "config/disagrees",
+        "\(key) is \(JSONWriter.text(found, .compact)); the checkpoint gives "
+          + JSONWriter.text(wanted, .compact), file: "config.json")
+    }
+  }
+}

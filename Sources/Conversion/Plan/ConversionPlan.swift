@@ -1,0 +1,150 @@
+public import ByteIO
+public import Safetensors
+public import SystemPackage
+public import TorchArchive
+
+/// A file with storages that a plan reads.
+public struct PlanFile: Hashable, Sendable {
+  public let path: FilePath
+  /// The name within the checkpoint's folder.
+  public let name: String
+  /// What the file was when the plan was made.
+  public let identity: InputFile.Identity
+}
+
+/// A run of stored bytes that a plan reads.
+public struct PlanStorage: Hashable, Sendable {
+  /// The position of the file in ``ConversionPlan/files``.
+  public let file: Int
+  public let entry: ZipEntry
+}
+
+/// A box of stored elements.
+public struct StoredBox: Hashable, Sendable {
+  /// The position of the storage in ``ConversionPlan/storages``.
+  public let storage: Int
+  public let format: FloatFormat
+  public let isBigEndian: Bool
+  /// The offset of the first element in the storage, in elements.
+  public var offset: Int
+  /// The sizes, and the strides in the storage, in elements.
+  public var box: ElementBox
+}
+
+/// A part of an output tensor. Destination offsets and strides are in elements of the output
+/// tensor; the sizes are those of the source box.
+public enum Piece: Hashable, Sendable {
+  /// Elements that move, and may be widened, increased and rounded on the way.
+  case copy(StoredBox, Destination, addend: Float)
+  /// A constant.
+  case fill(Float, count: Int, Destination)
+  /// Replicas of the same elements, of which the policy makes one.
+  case merge([StoredBox], Destination, addend: Float)
+
+  /// Where the elements go.
+  public struct Destination: Hashable, Sendable {
+    public var offset: Int
+    public var strides: [Int]
+  }
+
+  /// The number of elements of the output that the piece makes.
+  public var elementCount: Int {
+    switch self {
+    case .copy(let source, _, _): source.box.count
+    case .fill(_, let count, _): count
+    case .merge(let replicas, _, _): replicas.first?.box.count ?? 0
+    }
+  }
+}
+
+/// A tensor of the output.
+public struct OutputTensor: Hashable, Sendable {
+  public let name: String
+  public let format: FloatFormat
+  public let shape: [Int]
+  public let pieces: [Piece]
+  /// The name of the source tensor in the index.
+  public let source: String
+  public let rule: GPT2Rule
+
+  /// The element type in the file.
+  public var dtype: DType { DType(format) }
+
+  /// The size in bytes.
+  public var byteCount: Int { shape.reduce(1, *) * format.size }
+}
+
+/// A file of the output with its header.
+public struct OutputShard: Hashable, Sendable {
+  public let fileName: String
+  /// The positions of its tensors in ``ConversionPlan/tensors``, in the order of their bytes.
+  public let tensors: [Int]
+  public let header: SafetensorsHeader
+}
+
+/// What a conversion does, as plain data: every output tensor as pieces of stored bytes. It is made
+/// without reading a tensor, and carrying it out decides nothing but what data alone can tell.
+public struct ConversionPlan: Hashable, Sendable {
+  public let files: [PlanFile]
+  public let storages: [PlanStorage]
+  /// In the order in which transformers registers the modules.
+  public let tensors: [OutputTensor]
+  public let shards: [OutputShard]
+  public let geometry: GPT2Geometry
+  public let qkv: QKVEvidence
+  public let activation: GPT2Activation
+  /// Rows of the vocabulary in the output.
+  public let vocabulary: Int
+  /// The element type of the output.
+  public let format: FloatFormat
+  public let options: ConversionOptions
+  public let warnings: [ConversionWarning]
+
+  /// The bytes of all tensors.
+  public var tensorBytes: Int { tensors.reduce(0) { $0 + $1.byteCount } }
+
+  /// The elements of all tensors.
+  public var parameterCount: Int { tensors.reduce(0) { $0 + $1.shape.reduce(1, *) } }
+}
+
+extension DType {
+  /// The name that safetensors has for a format.
+  public init(_ format: FloatFormat) {
+    switch format {
+    case .float16: self = .f16
+    case .bfloat16: self = .bf16
+    case .float32: self = .f32
+    }
+  }
+}
+
+extension FloatFormat {
+  /// The format of a floating-point type that weights are stored in.
+  public init?(_ dtype: TorchDType) {
+    switch dtype {
+    case .float16: self = .float16
+    case .bfloat16: self = .bfloat16
+    case .float32: self = .float32
+    default: return nil
+    }
+  }
+
+  /// The format of a type of safetensors.
+  public init?(_ dtype: DType) {
+    switch dtype {
+    case .f16: self = .float16
+    case .bf16: self = .bfloat16
+    case .f32: self = .float32
+    default: return nil
+    }
+  }
+
+  /// The name that PyTorch and `config.json` have for it.
+  public var torchName: String {
+    switch self {
+    case .float16: "float16"
+    case .bfloat16: "bfloat16"
+    case .float32: "float32"
+    }
+  }
+}

@@ -1,0 +1,301 @@
+import ByteIO
+import Safetensors
+import SystemPackage
+import TorchArchive
+
+/// Turns an index into a plan by the rule table. No tensor is read.
+public struct Planner {
+  private let index: CheckpointIndex
+  private let options: ConversionOptions
+  private let geometry: GPT2Geometry
+  private let qkv: QKVEvidence
+  private var files: [PlanFile] = []
+  private var filePositions: [Int: Int] = [:]
+  private var storages: [PlanStorage] = []
+  private var storagePositions: [PlanStorage: Int] = [:]
+  private var warnings: [ConversionWarning]
+
+  /// Makes the plan of a conversion.
+  ///
+  /// - Throws: ``ConversionError`` 69 for a model that is not GPT-2, 65 for tensors that are missing,
+  ///   left over or of the wrong shape, 78 for arguments that contradict the tensors.
+  public static func plan(
+    _ index: CheckpointIndex, options: ConversionOptions = ConversionOptions()
+  ) throws(ConversionError) -> ConversionPlan {
+    if let refusal = try GPT2Refusals.all(of: index).first { throw refusal.error }
+    let geometry = try GPT2Geometry(of: index)
+    let qkv = try QKVEvidence(
+      chosen: options.qkvLayout, version: index.checkpointVersion, arguments: index.arguments,
+      firstBlock: index.firstBlockLayer)
+    var planner = Planner(
+      index: index, options: options, geometry: geometry, qkv: qkv, warnings: index.warnings)
+    return try planner.plan()
+  }
+
+  private mutating func plan() throws(ConversionError) -> ConversionPlan {
+    let rules = GPT2Rules.applied(
+      blocks: geometry.layers, untied: geometry.isUntied,
+      dividedPositions: geometry.hasDividedPositions)
+    try checkLeftovers(rules)
+    let format = try outputFormat()
+    let vocabulary = try vocabularyRows()
+    let activation = try GPT2Activation(index.arguments)
+    if !index.arguments.isPresent {
+      warnings.append(
+        ConversionWarning(
+          "arguments/activation", "the activation is taken to be \(activation.name)"))
+    }
+    let addend: Float = try index.arguments.bool("apply_layernorm_1p") == true ? 1 : 0
+    let hasBiases = try index.arguments.bool("add_bias_linear") ?? true
+    var tensors: [OutputTensor] = []
+    for rule in rules {
+      tensors.append(
+        try output(
+          rule, format: format, vocabulary: vocabulary,
+          addend: rule.rule.isLayernormWeight ? addend : 0, mayLack: !hasBiases))
+    }
+    try Planner.validate(tensors)
+    return ConversionPlan(
+      files: files, storages: storages, tensors: tensors,
+      shards: Planner.shards(of: tensors, limit: options.maximumShardSize), geometry: geometry,
+      qkv: qkv, activation: activation, vocabulary: vocabulary, format: format, options: options,
+      warnings: warnings)
+  }
+
+  private init(
+    index: CheckpointIndex, options: ConversionOptions, geometry: GPT2Geometry, qkv: QKVEvidence,
+    warnings: [ConversionWarning]
+  ) {
+    self.index = index
+    self.options = options
+    self.geometry = geometry
+    self.qkv = qkv
+    self.warnings = warnings
+  }
+
+  // MARK: - Choices
+
+  /// Every tensor must be named by a rule: one that is passed over would be a part of the function
+  /// that was trained.
+  private func checkLeftovers(_ rules: [AppliedRule]) throws(ConversionError) {
+    let known = Set(rules.map(\.source))
+    for tensor in index.tensors where !known.contains(tensor.name) {
+      throw ConversionError(
+        .malformed, "checkpoint/unknown-tensor",
+        "GPT-2 has no tensor of this name, and leaving it out could change the model",
+        file: index.files[tensor.shards[0].file].name, tensor: tensor.name)
+    }
+  }
+
+  /// The stored format, or the one that was chosen. A mixture is widened, which loses nothing.
+  private mutating func outputFormat() throws(ConversionError) -> FloatFormat {
+    var formats: Set<FloatFormat> = []
+    for tensor in index.tensors {
+      for shard in tensor.shards {
+        guard let format = FloatFormat(shard.tensor.dtype) else {
+          throw ConversionError(
+            .unsupported, "tensor/not-a-weight",
+            "its elements are \(shard.tensor.dtype.rawValue); weights are float16, bfloat16 or "
+              + "float32", file: index.files[shard.file].name, tensor: tensor.name)
+        }
+        formats.insert(format)
+      }
+    }
+    if let dtype = options.dtype {
+      guard let format = FloatFormat(dtype) else {
+        throw ConversionError(
+          .usage, "options/dtype", "\(dtype.rawValue) is no type for weights")
+      }
+      return format
+    }
+    guard formats.count > 1 else { return formats.first ?? .float32 }
+    warnings.append(
+      ConversionWarning(
+        "dtype/mixed",
+        "the weights are stored in several types "
+          + "(\(formats.map(\.torchName).sorted().joined(separator: ", "))); "
+          + "all are written as float32, which holds every value"))
+    return .float32
+  }
+
+  private mutating func vocabularyRows() throws(ConversionError) -> Int {
+    let padded = geometry.paddedVocabulary
+    switch options.vocabulary {
+    case .keep:
+      if let original = try originalVocabulary(), original < padded {
+        warnings.append(
+          ConversionWarning(
+            "vocabulary/padding",
+            "all \(padded) rows of the vocabulary are kept, of which \(padded - original) are "
+              + "padding; --vocab-size trim leaves them out"))
+      }
+      return padded
+    case .trim:
+      guard let original = try originalVocabulary() else {
+        throw ConversionError(
+          .undecided, "vocabulary/unknown",
+          "the checkpoint does not say how many rows the vocabulary had before padding",
+          hint: "give the number: --vocab-size N")
+      }
+      return try checked(original)
+    case .rows(let rows): return try checked(rows)
+    }
+  }
+
+  private func checked(_ rows: Int) throws(ConversionError) -> Int {
+    guard rows > 0, rows <= geometry.paddedVocabulary else {
+      throw ConversionError(
+        .undecided, "vocabulary/range",
+        "a vocabulary of \(rows) rows was asked for; the embedding has "
+          + "\(geometry.paddedVocabulary)", hint: "choose another --vocab-size")
+    }
+    return rows
+  }
+
+  /// Rows before padding: recorded, or what a tokenizer of GPT-2 has if the padding agrees.
+  private func originalVocabulary() throws(ConversionError) -> Int? {
+    if let size = try index.arguments.int("original_vocab_size") { return size }
+    if let size = index.originalVocabularySize { return size }
+    if let size = try index.arguments.int("orig_vocab_size") { return size }
+    guard index.arguments["tokenizer_type"] == .string("GPT2BPETokenizer"),
+      let divisor = try index.arguments.int("make_vocab_size_divisible_by"), divisor > 0
+    else { return nil }
+    let (multiple, overflow) = divisor.multipliedReportingOverflow(by: geometry.tensorParallel)
+    let stock = 50257
+    guard !overflow, multiple < 1 << 32,
+      (stock + multiple - 1) / multiple * multiple
+        == geometry.paddedVocabulary
+    else { return nil }
+    return stock
+  }
+
+  // MARK: - Pieces
+
+  private mutating func output(
+    _ applied: AppliedRule, format: FloatFormat, vocabulary: Int, addend: Float, mayLack: Bool
+  ) throws(ConversionError) -> OutputTensor {
+    let rule = applied.rule
+    let arranger = ShardArranger(rule, geometry: geometry, qkv: qkv.layout, vocabulary: vocabulary)
+    let name = options.keyStyle.name(applied.target)
+    let pieces: [Piece]
+    if let tensor = index.tensor(applied.source) {
+      try checkShapes(tensor, rule)
+      var boxes: [(StoredBox, Piece.Destination)] = []
+      for shard in tensor.shards {
+        if let placed = arranger.place(shard.rank, try stored(shard)) { boxes.append(placed) }
+      }
+      if rule.partition == .replicated, boxes.count > 1 {
+        pieces = [.merge(boxes.map(\.0), boxes[0].1, addend: addend)]
+      } else {
+        pieces = boxes.map { .copy($0.0, $0.1, addend: addend) }
+      }
+    } else if rule.isBias, mayLack, !rule.source.contains("layernorm") {
+      let count = arranger.shape.reduce(1, *)
+      pieces = [.fill(0, count: count, Piece.Destination(offset: 0, strides: [1]))]
+    } else {
+      throw ConversionError(
+        .malformed, "checkpoint/missing-tensor", "the checkpoint does not have it",
+        file: index.directory.folder.string, tensor: applied.source)
+    }
+    return OutputTensor(
+      name: name, format: format, shape: arranger.shape, pieces: pieces, source: applied.source,
+      rule: rule)
+  }
+
+  /// All ranks must hold the same shape, and the one that follows from the model.
+  private func checkShapes(
+    _ tensor: IndexedTensor, _ rule: GPT2Rule
+  ) throws(ConversionError) {
+    let first = tensor.shards[0]
+    for shard in tensor.shards where shard.tensor.sizes != first.tensor.sizes {
+      throw ConversionError(
+        .malformed, "tensor/ranks-disagree",
+        "its shape is \(shard.tensor.sizes), but \(first.tensor.sizes) on tensor-parallel rank "
+          + "\(first.rank)", file: index.files[shard.file].name, tensor: tensor.name)
+    }
+    let expected = geometry.shardShape(rule)
+    guard first.tensor.sizes == expected else {
+      throw ConversionError(
+        .malformed, "tensor/unexpected-shape",
+        "its shape is \(first.tensor.sizes); \(expected) was expected from the embedding "
+          + "(hidden size \(geometry.hidden)), the first block (feed-forward size "
+          + "\(geometry.feedForward)) and \(geometry.tensorParallel) tensor-parallel ranks",
+        file: index.files[first.file].name, tensor: tensor.name)
+    }
+  }
+
+  private mutating func stored(_ shard: TensorShard) throws(ConversionError) -> StoredBox {
+    let tensor = shard.tensor
+    guard let format = FloatFormat(tensor.dtype), !tensor.isNegative else {
+      throw ConversionError(
+        .unsupported, "tensor/not-a-weight", "its values are stored negated or are no weights",
+        file: index.files[shard.file].name, tensor: shard.key)
+    }
+    // A view can repeat elements; a weight that takes more room than its storage is none.
+    guard tensor.byteCount <= tensor.storage.byteCount else {
+      throw ConversionError(
+        .malformed, TorchFileError.Code.limitOutput.rawValue,
+        "its \(tensor.byteCount) bytes are a view of a storage of \(tensor.storage.byteCount)",
+        file: index.files[shard.file].name, tensor: shard.key)
+    }
+    let file: Int
+    if let known = filePositions[shard.file] {
+      file = known
+    } else {
+      let source = index.files[shard.file]
+      files.append(PlanFile(path: source.path, name: source.name, identity: source.identity))
+      file = files.count - 1
+      filePositions[shard.file] = file
+    }
+    let storage = PlanStorage(file: file, entry: tensor.storage.entry)
+    let position = storagePositions[storage] ?? storages.count
+    if position == storages.count {
+      storages.append(storage)
+      storagePositions[storage] = position
+    }
+    return StoredBox(
+      storage: position, format: format, isBigEndian: tensor.isBigEndian,
+      offset: tensor.storageOffset, box: tensor.box)
+  }
+
+  // MARK: - The plan as a whole
+
+  /// Groups the tensors into files and lays out their headers.
+  static func shards(of tensors: [OutputTensor], limit: Int?) -> [OutputShard] {
+    let groups = ShardIndex.group(sizes: tensors.map(\.byteCount), limit: limit)
+    return groups.enumerated().map { number, group in
+      let header = SafetensorsHeader(
+        laying: group.map { (tensors[$0].name, tensors[$0].dtype, tensors[$0].shape) },
+        metadata: ["format": "pt"])
+      let positions = Dictionary(uniqueKeysWithValues: group.map { (tensors[$0].name, $0) })
+      return OutputShard(
+        fileName: ShardIndex.shardName(number + 1, of: groups.count),
+        tensors: header.tensors.compactMap { positions[$0.name] }, header: header)
+    }
+  }
+
+  /// Makes sure that the pieces of every tensor are as many elements as it has, and reach no
+  /// element outside of it. That no two of them meet follows from the arrangement of the ranks.
+  static func validate(_ tensors: [OutputTensor]) throws(ConversionError) {
+    for tensor in tensors {
+      let count = tensor.shape.reduce(1, *)
+      let covered = tensor.pieces.reduce(0) { $0 + $1.elementCount }
+      let reach = tensor.pieces.map { piece in
+        switch piece {
+        case .copy(let source, let destination, _):
+          destination.offset
+            + ElementBox(sizes: source.box.sizes, strides: destination.strides).extent
+        case .fill(_, let count, let destination): destination.offset + count
+        case .merge(let replicas, let destination, _):
+          destination.offset
+            + ElementBox(sizes: replicas[0].box.sizes, strides: destination.strides).extent
+        }
+      }
+      guard covered == count, reach.allSatisfy({ $0 <= count }) else {
+        throw ConversionError(
+          .bug, "bug/plan", "the plan makes \(covered) of its \(count) elements",
+          tensor: tensor.name)
+      }
+    }
+  }
+}

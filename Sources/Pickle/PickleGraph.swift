@@ -1,0 +1,181 @@
+/// The position of a value in a ``PickleGraph``.
+public struct NodeID: Hashable, Sendable {
+  let index: Int32
+}
+
+/// A value of a pickle.
+///
+/// Nothing here is an object of the program that wrote the pickle: classes and functions are
+/// names, and what they were called with is kept as it stands.
+public enum PickleNode: Hashable, Sendable {
+  case none
+  case bool(Bool)
+  case int(Int)
+  /// An integer of more than 64 bits: little-endian two's complement bytes.
+  case bigInt(Range<Int>)
+  case float(Double)
+  /// UTF-8, in which surrogates may occur (as Python writes them).
+  case string(Range<Int>)
+  case bytes(Range<Int>)
+  case list(Int)
+  case tuple(Int)
+  case set(Int)
+  case dict(Int)
+  /// A class or function by name.
+  case global(Int)
+  /// Something that a class or function was to make.
+  case object(Int)
+  /// A reference to something outside the pickle, by an id that is itself a value.
+  case persistent(NodeID)
+}
+
+/// A class or function that a pickle names. A dot in the name is a part of the name.
+public struct GlobalName: Hashable, Sendable, CustomStringConvertible {
+  public let module: String
+  public let name: String
+
+  public init(_ module: String, _ name: String) {
+    self.module = module
+    self.name = name
+  }
+
+  public var description: String { "\(module).\(name)" }
+}
+
+/// What a pickle says about an object: how it was to be made and what was put into it.
+public struct PickleObject: Hashable, Sendable {
+  /// The class or function, usually a `.global`.
+  public let callable: NodeID
+  /// The arguments, as a tuple.
+  public let arguments: NodeID
+  /// The argument of BUILD.
+  public internal(set) var state: NodeID?
+  /// What APPEND and ADDITEMS added.
+  public internal(set) var items: [NodeID] = []
+  /// What SETITEM added.
+  public internal(set) var entries: [PickleEntry] = []
+}
+
+/// A key and its value.
+public struct PickleEntry: Hashable, Sendable {
+  public let key: NodeID
+  public var value: NodeID
+}
+
+/// All values of a pickle: an arena, in which containers refer to their contents by index.
+///
+/// A container that is fetched from the memo before it is filled is therefore the same container,
+/// and releasing a deeply nested pickle needs no recursion.
+public struct PickleGraph: Sendable {
+  struct Dictionary: Sendable {
+    var entries: [PickleEntry] = []
+    var positions: [PickleKey: Int] = [:]
+    /// The attributes that BUILD gave an `OrderedDict`; they are not items.
+    var attributes: NodeID?
+  }
+
+  /// The pickle itself, to which the ranges of strings and bytes refer.
+  let source: [UInt8]
+  /// Texts that had to be decoded; their ranges begin behind `source`.
+  var decoded: [UInt8] = []
+  var nodes: [PickleNode] = [.none, .bool(false), .bool(true)]
+  var sequences: [[NodeID]] = []
+  var dictionaries: [Dictionary] = []
+  var globals: [GlobalName] = []
+  var objects: [PickleObject] = []
+  /// The value that STOP found.
+  public internal(set) var root = NodeID(index: 0)
+  /// The offset behind STOP.
+  public internal(set) var end = 0
+
+  init(source: [UInt8]) {
+    self.source = source
+  }
+
+  /// The number of values.
+  public var nodeCount: Int { nodes.count }
+
+  /// The value at `id`.
+  public subscript(id: NodeID) -> PickleNode { nodes[Int(id.index)] }
+
+  /// The bytes of a string, of bytes, or of a big integer.
+  public func bytes(_ range: Range<Int>) -> ArraySlice<UInt8> {
+    if range.lowerBound >= source.count {
+      let base = source.count
+      return decoded[range.lowerBound - base..<range.upperBound - base]
+    }
+    return source[range]
+  }
+
+  /// The contents of a list, tuple or set.
+  public func items(_ id: NodeID) -> [NodeID]? {
+    switch self[id] {
+    case .list(let index), .tuple(let index), .set(let index): sequences[index]
+    default: nil
+    }
+  }
+
+  /// The contents of a tuple.
+  public func tuple(_ id: NodeID) -> [NodeID]? {
+    guard case .tuple(let index) = self[id] else { return nil }
+    return sequences[index]
+  }
+
+  /// The contents of a dictionary, in the order in which the keys came first.
+  public func entries(_ id: NodeID) -> [PickleEntry]? {
+    guard case .dict(let index) = self[id] else { return nil }
+    return dictionaries[index].entries
+  }
+
+  /// The attributes that an `OrderedDict` was given besides its items.
+  public func attributes(_ id: NodeID) -> NodeID? {
+    guard case .dict(let index) = self[id] else { return nil }
+    return dictionaries[index].attributes
+  }
+
+  /// The value under a text key of a dictionary.
+  public func value(_ key: String, in id: NodeID) -> NodeID? {
+    guard case .dict(let index) = self[id] else { return nil }
+    let dictionary = dictionaries[index]
+    return dictionary.positions[.string(Array(key.utf8))].map { dictionary.entries[$0].value }
+  }
+
+  /// The name of a class or function.
+  public func global(_ id: NodeID) -> GlobalName? {
+    guard case .global(let index) = self[id] else { return nil }
+    return globals[index]
+  }
+
+  /// The record of an object.
+  public func object(_ id: NodeID) -> PickleObject? {
+    guard case .object(let index) = self[id] else { return nil }
+    return objects[index]
+  }
+
+  /// The class of an object: its callable, or the class that `copyreg._reconstructor` was given.
+  public func className(_ id: NodeID) -> GlobalName? {
+    guard let object = object(id), let callable = global(object.callable) else { return nil }
+    if PythonName(callable) == .reconstructor, let first = items(object.arguments)?.first {
+      return global(first)
+    }
+    return callable
+  }
+
+  /// The text of a string; parts that are not Unicode are shown as U+FFFD.
+  public func text(_ id: NodeID) -> String? {
+    guard case .string(let range) = self[id] else { return nil }
+    return String(decoding: bytes(range), as: UTF8.self)
+  }
+
+  /// An integer that fits into 64 bits. Booleans are none.
+  public func int(_ id: NodeID) -> Int? {
+    guard case .int(let value) = self[id] else { return nil }
+    return value
+  }
+
+  /// A boolean.
+  public func bool(_ id: NodeID) -> Bool? {
+    guard case .bool(let value) = self[id] else { return nil }
+    return value
+  }
+}

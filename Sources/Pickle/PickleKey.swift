@@ -1,0 +1,43 @@
+/// A dictionary key, equal to another one exactly if Python finds them equal.
+enum PickleKey: Hashable, Sendable {
+  case none
+  /// Integers, booleans, and floats without a fraction: `True == 1 == 1.0`.
+  case int(Int)
+  case bigInt([UInt8])
+  case float(UInt64)
+  case string([UInt8])
+  case bytes([UInt8])
+  case tuple([PickleKey])
+  /// Classes, functions, and values outside the pickle, by name or id.
+  case global(GlobalName)
+  /// Objects are equal to themselves.
+  case identity(NodeID)
+}
+
+extension PickleGraph {
+  /// The key that a value makes; `nil` for containers that can change, which Python refuses.
+  ///
+  /// A tuple of tuples may be nested at most `depth` levels deep.
+  func key(_ id: NodeID, depth: Int = 16) -> PickleKey? {
+    switch self[id] {
+    case .none: return PickleKey.none
+    case .bool(let value): return .int(value ? 1 : 0)
+    case .int(let value): return .int(value)
+    case .bigInt(let range): return .bigInt(Array(bytes(range)))
+    case .float(let value): return Int(exactly: value).map { .int($0) } ?? .float(value.bitPattern)
+    case .string(let range): return .string(Array(bytes(range)))
+    case .bytes(let range): return .bytes(Array(bytes(range)))
+    case .global(let index): return .global(globals[index])
+    case .object, .persistent: return .identity(id)
+    case .tuple(let index):
+      guard depth > 0, sequences[index].count <= 64 else { return nil }
+      var parts: [PickleKey] = []
+      for item in sequences[index] {
+        guard let part = key(item, depth: depth - 1) else { return nil }
+        parts.append(part)
+      }
+      return .tuple(parts)
+    case .list, .set, .dict: return nil
+    }
+  }
+}

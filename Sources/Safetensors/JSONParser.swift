@@ -1,0 +1,198 @@
+/// A text that is not JSON, and where.
+public struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The byte offset in the text.
+  public let offset: Int
+  public let detail: String
+
+  public var description: String { "\(detail), at byte \(offset)" }
+}
+
+/// A strict reader of JSON (RFC 8259): no trailing commas, no comments, no NaN, nothing behind the
+/// value. Repeated keys are kept, for the caller to judge.
+public struct JSONParser {
+  private let bytes: ArraySlice<UInt8>
+  private var position: Int
+  private let maximumDepth: Int
+
+  /// Reads the one value that `text` consists of.
+  public static func parse(
+    _ text: some Sequence<UInt8>, maximumDepth: Int = 64
+  ) throws(JSONError) -> JSONValue {
+    let bytes = Array(text)
+    guard String(validating: bytes, as: UTF8.self) != nil else {
+      throw JSONError(offset: 0, detail: "the text is not UTF-8")
+    }
+    var parser = JSONParser(bytes: bytes[...], position: 0, maximumDepth: maximumDepth)
+    parser.skipSpace()
+    let value = try parser.value(depth: 0)
+    parser.skipSpace()
+    guard parser.position == bytes.count else {
+      throw parser.error("something behind the end of the value")
+    }
+    return value
+  }
+
+  private mutating func value(depth: Int) throws(JSONError) -> JSONValue {
+    guard depth <= maximumDepth else { throw error("more than \(maximumDepth) levels") }
+    switch peek {
+    case UInt8(ascii: "{"): return try object(depth)
+    case UInt8(ascii: "["): return try array(depth)
+    case UInt8(ascii: "\""): return .string(try string())
+    case UInt8(ascii: "t"): return try word("true", .bool(true))
+    case UInt8(ascii: "f"): return try word("false", .bool(false))
+    case UInt8(ascii: "n"): return try word("null", .null)
+    case UInt8(ascii: "-"): return try number()
+    case let byte? where (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte):
+      return try number()
+    case nil: throw error("the text ends where a value was expected")
+    default: throw error("a value was expected")
+    }
+  }
+
+  private mutating func object(_ depth: Int) throws(JSONError) -> JSONValue {
+    var members: [JSONObject.Member] = []
+    position += 1
+    skipSpace()
+    if take(UInt8(ascii: "}")) { return .object(JSONObject()) }
+    while true {
+      guard peek == UInt8(ascii: "\"") else { throw error("a key was expected") }
+      let key = try string()
+      skipSpace()
+      guard take(UInt8(ascii: ":")) else { throw error("a colon was expected") }
+      skipSpace()
+      members.append(JSONObject.Member(key: key, value: try value(depth: depth + 1)))
+      skipSpace()
+      if take(UInt8(ascii: "}")) { return .object(JSONObject(members)) }
+      guard take(UInt8(ascii: ",")) else { throw error("a comma or } was expected") }
+      skipSpace()
+    }
+  }
+
+  private mutating func array(_ depth: Int) throws(JSONError) -> JSONValue {
+    var elements: [JSONValue] = []
+    position += 1
+    skipSpace()
+    if take(UInt8(ascii: "]")) { return .array([]) }
+    while true {
+      elements.append(try value(depth: depth + 1))
+      skipSpace()
+      if take(UInt8(ascii: "]")) { return .array(elements) }
+      guard take(UInt8(ascii: ",")) else { throw error("a comma or ] was expected") }
+      skipSpace()
+    }
+  }
+
+  private mutating func string() throws(JSONError) -> String {
+    position += 1
+    var text: [UInt8] = []
+    while let byte = peek {
+      switch byte {
+      case UInt8(ascii: "\""):
+        position += 1
+        return String(decoding: text, as: UTF8.self)
+      case UInt8(ascii: "\\"):
+        position += 1
+        text += Array(try escape().utf8)
+      case ..<0x20: throw error("a control character in a string")
+      default:
+        text.append(byte)
+        position += 1
+      }
+    }
+    throw error("the text ends inside of a string")
+  }
+
+  private mutating func escape() throws(JSONError) -> String {
+    guard let byte = peek else { throw error("the text ends inside of a string") }
+    position += 1
+    switch byte {
+    case UInt8(ascii: "\""): return "\""
+    case UInt8(ascii: "\\"): return "\\"
+    case UInt8(ascii: "/"): return "/"
+    case UInt8(ascii: "b"): return "\u{8}"
+    case UInt8(ascii: "f"): return "\u{C}"
+    case UInt8(ascii: "n"): return "\n"
+    case UInt8(ascii: "r"): return "\r"
+    case UInt8(ascii: "t"): return "\t"
+    case UInt8(ascii: "u"):
+      var units = [try codeUnit()]
+      if UTF16.isLeadSurrogate(units[0]) {
+        guard take(UInt8(ascii: "\\")), take(UInt8(ascii: "u")) else {
+          throw error("half of a surrogate pair")
+        }
+        units.append(try codeUnit())
+      }
+      guard let text = String(validating: units, as: UTF16.self) else {
+        throw error("half of a surrogate pair")
+      }
+      return text
+    default: throw error("an unknown escape")
+    }
+  }
+
+  private mutating func codeUnit() throws(JSONError) -> UInt16 {
+    var value: UInt16 = 0
+    for _ in 0..<4 {
+      guard let byte = peek, let digit = Character(UnicodeScalar(byte)).hexDigitValue, byte < 128
+      else { throw error("four hexadecimal digits were expected") }
+      value = value << 4 | UInt16(digit)
+      position += 1
+    }
+    return value
+  }
+
+  private mutating func number() throws(JSONError) -> JSONValue {
+    let start = position
+    _ = take(UInt8(ascii: "-"))
+    let integer = digits()
+    guard integer > 0 else { throw error("a digit was expected") }
+    let first = position - integer
+    guard integer == 1 || bytes[first] != UInt8(ascii: "0") else {
+      throw error("a number with a leading zero")
+    }
+    var isInteger = true
+    if take(UInt8(ascii: ".")) {
+      isInteger = false
+      guard digits() > 0 else { throw error("a digit was expected") }
+    }
+    if peek == UInt8(ascii: "e") || peek == UInt8(ascii: "E") {
+      isInteger = false
+      position += 1
+      if !take(UInt8(ascii: "+")) { _ = take(UInt8(ascii: "-")) }
+      guard digits() > 0 else { throw error("a digit was expected") }
+    }
+    let text = String(decoding: bytes[start..<position], as: UTF8.self)
+    if isInteger { return Int(text).map { .int($0) } ?? .bigInt(text) }
+    guard let value = Double(text), value.isFinite else { throw error("a number out of range") }
+    return .double(value)
+  }
+
+  private mutating func digits() -> Int {
+    let start = position
+    while let byte = peek, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) { position += 1 }
+    return position - start
+  }
+
+  private mutating func word(_ text: String, _ value: JSONValue) throws(JSONError) -> JSONValue {
+    for byte in text.utf8 {
+      guard take(byte) else { throw error("\(text) was expected") }
+    }
+    return value
+  }
+
+  private var peek: UInt8? { position < bytes.endIndex ? bytes[position] : nil }
+
+  private mutating func take(_ byte: UInt8) -> Bool {
+    guard peek == byte else { return false }
+    position += 1
+    return true
+  }
+
+  private mutating func skipSpace() {
+    while let byte = peek, [0x20, 0x09, 0x0A, 0x0D].contains(byte) { position += 1 }
+  }
+
+  private func error(_ detail: String) -> JSONError {
+    JSONError(offset: position, detail: detail)
+  }
+}

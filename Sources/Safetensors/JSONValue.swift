@@ -1,0 +1,109 @@
+/// A JSON value that keeps the order of object members and the kind of numbers.
+public indirect enum JSONValue: Hashable, Sendable {
+  case null
+  case bool(Bool)
+  /// A number without fraction and exponent.
+  case int(Int)
+  /// A number with a fraction or an exponent.
+  case double(Double)
+  /// An integer that does not fit into 64 bits, as written.
+  case bigInt(String)
+  case string(String)
+  case array([JSONValue])
+  case object(JSONObject)
+
+  /// The members of an object.
+  public var object: JSONObject? {
+    if case .object(let value) = self { value } else { nil }
+  }
+
+  /// The elements of an array.
+  public var array: [JSONValue]? {
+    if case .array(let value) = self { value } else { nil }
+  }
+
+  /// The text of a string.
+  public var string: String? {
+    if case .string(let value) = self { value } else { nil }
+  }
+
+  /// The value of an integer.
+  public var int: Int? {
+    if case .int(let value) = self { value } else { nil }
+  }
+
+  /// The value of any number.
+  public var number: Double? {
+    switch self {
+    case .int(let value): Double(value)
+    case .double(let value): value
+    default: nil
+    }
+  }
+
+  /// The value of a boolean.
+  public var bool: Bool? {
+    if case .bool(let value) = self { value } else { nil }
+  }
+}
+
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+  ExpressibleByBooleanLiteral, ExpressibleByFloatLiteral, ExpressibleByNilLiteral,
+  ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
+{
+  public init(stringLiteral value: String) { self = .string(value) }
+  public init(integerLiteral value: Int) { self = .int(value) }
+  public init(booleanLiteral value: Bool) { self = .bool(value) }
+  public init(floatLiteral value: Double) { self = .double(value) }
+  public init(nilLiteral: ()) { self = .null }
+  public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  public init(dictionaryLiteral elements: (String, JSONValue)...) {
+    self = .object(JSONObject(elements.map { JSONObject.Member(key: $0.0, value: $0.1) }))
+  }
+}
+
+/// The members of a JSON object in their order. Keys are compared by their UTF-8 bytes: Swift's own
+/// comparison would take two spellings of one accented letter for the same key.
+public struct JSONObject: Hashable, Sendable {
+  /// A key and its value.
+  public struct Member: Hashable, Sendable {
+    public let key: String
+    public var value: JSONValue
+
+    public init(key: String, value: JSONValue) {
+      self.key = key
+      self.value = value
+    }
+  }
+
+  public private(set) var members: [Member]
+  private var positions: [[UInt8]: Int]
+
+  /// An object of `members`, of which the last one of a key is found by the subscript.
+  public init(_ members: [Member] = []) {
+    self.members = members
+    positions = [:]
+    for (index, member) in members.enumerated() { positions[Array(member.key.utf8)] = index }
+  }
+
+  /// The value of a key. Setting a new key appends it; setting `nil` does nothing.
+  public subscript(key: String) -> JSONValue? {
+    get { positions[Array(key.utf8)].map { members[$0].value } }
+    set {
+      guard let newValue else { return }
+      let bytes = Array(key.utf8)
+      if let index = positions[bytes] {
+        members[index].value = newValue
+      } else {
+        positions[bytes] = members.count
+        members.append(Member(key: key, value: newValue))
+      }
+    }
+  }
+
+  /// Keys that occur more than once.
+  public var repeatedKeys: [String] {
+    members.enumerated().filter { positions[Array($0.element.key.utf8)] != $0.offset }
+      .map(\.element.key)
+  }
+}

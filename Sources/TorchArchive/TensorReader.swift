@@ -1,0 +1,109 @@
+public import ByteIO
+
+/// Reads the values of tensors: row-major, little-endian, conjugate and negative bits resolved.
+public final class TensorReader {
+  private let file: TorchFile
+  private let crc: Bool
+  /// Bytes of the storage.
+  private let window: ByteBuffer
+  /// Elements in row-major order.
+  private let dense: ByteBuffer
+  private var readers: [String: EntryReader] = [:]
+
+  /// A reader of the tensors of `file`.
+  ///
+  /// - Parameters:
+  ///   - file: The open file.
+  ///   - crc: Whether CRCs are computed along the way.
+  ///   - windowSize: How many bytes of a storage are held at a time.
+  public init(_ file: TorchFile, crc: Bool = true, windowSize: Int = 8 << 20) {
+    self.file = file
+    self.crc = crc
+    window = ByteBuffer(count: windowSize)
+    dense = ByteBuffer(count: 1 << 20)
+  }
+
+  /// Calls `body` with all elements of a tensor in order, a part at a time.
+  ///
+  /// Memory does not depend on the size of the tensor. A view whose rows are spread over its
+  /// storage, such as a transposed one, is read in as many passes as it takes.
+  ///
+  /// - Throws: ``TorchFileError`` `limit/output` for a view that is far larger than its storage, or
+  ///   what reading throws.
+  public func forEachPart(
+    of tensor: TorchTensor, _ body: (_ range: Range<Int>, _ buffer: ByteBuffer) throws -> Void
+  ) throws {
+    let count = tensor.elementCount
+    guard count > 0 else { return }
+    guard (tensor.byteCount - 1 << 30) / file.limits.expansion <= tensor.storage.byteCount else {
+      throw TorchFileError(
+        .limitOutput,
+        "a view of \(tensor.byteCount) bytes on a storage of \(tensor.storage.byteCount)",
+        entry: tensor.storage.entry.name)
+    }
+    let reader = reader(tensor.storage)
+    try visit(tensor.box.collapsed, at: tensor.storageOffset, tensor, reader, body)
+  }
+
+  /// Compares the CRC of a storage with the recorded one, as far as it was read.
+  ///
+  /// - Parameters:
+  ///   - storage: A storage of the file.
+  ///   - all: Whether what was not read is read for that.
+  /// - Returns: What is known of its CRC.
+  /// - Throws: ``TorchFileError`` `zip/crc-mismatch` or `zip/inflate`, or a `FileError`.
+  public func verdict(_ storage: TorchStorage, all: Bool) throws -> EntryReader.Verdict {
+    let reader = reader(storage)
+    if all { try reader.readRest(through: window) }
+    return try reader.verdict()
+  }
+
+  private func reader(_ storage: TorchStorage) -> EntryReader {
+    if let known = readers[storage.key] { return known }
+    let reader = EntryReader(storage.entry, in: file.file, checksums: crc)
+    readers[storage.key] = reader
+    return reader
+  }
+
+  /// Walks over a box along its outermost axis until a part fits into the buffers.
+  private func visit(
+    _ box: ElementBox, at offset: Int, _ tensor: TorchTensor, _ reader: EntryReader,
+    _ body: (Range<Int>, ByteBuffer) throws -> Void
+  ) throws {
+    let size = tensor.dtype.size
+    let (most, span) = (dense.count / size, window.count / size)
+    if box.count <= most, box.extent <= span {
+      try reader.read(at: offset * size, into: window, 0..<box.extent * size)
+      dense.gather(box, from: window, at: 0, elementSize: size, to: 0)
+      resolve(box.count, tensor)
+      return try body(0..<box.count * size, dense)
+    }
+    // A box of one element fits, so there is an axis.
+    var inner = box
+    let rows = inner.sizes.removeFirst()
+    let stride = inner.strides.removeFirst()
+    let fitting =
+      inner.count > most || inner.extent > span
+      ? 1 : min(most / inner.count, stride == 0 ? most : (span - inner.extent) / stride + 1)
+    var row = 0
+    while row < rows {
+      let step = min(fitting, rows - row)
+      let part =
+        step == 1
+        ? inner
+        : ElementBox(sizes: [step] + inner.sizes, strides: [stride] + inner.strides)
+      try visit(part, at: offset + row * stride, tensor, reader, body)
+      row += step
+    }
+  }
+
+  private func resolve(_ count: Int, _ tensor: TorchTensor) {
+    let (word, size) = (tensor.dtype.wordSize, tensor.dtype.size)
+    if tensor.isBigEndian, word > 1 {
+      dense.swapBytes(count * (size / word), wordSize: word, at: 0)
+    }
+    if tensor.isNegative { dense.negate(count * (size / word), wordSize: word, step: word, at: 0) }
+    if tensor.isConjugate { dense.negate(count, wordSize: word, step: size, at: word) }
+    if tensor.dtype == .bool { dense.normalizeBooleans(count, at: 0) }
+  }
+}

@@ -1,0 +1,78 @@
+public import Pickle
+
+/// The element types of PyTorch, by torch's names without the prefix `torch.`.
+public enum TorchDType: String, Hashable, Sendable, CaseIterable {
+  case float64, float32, float16, bfloat16
+  case int64, int32, int16, int8
+  case uint64, uint32, uint16, uint8
+  case bool
+  case complex128, complex64, complex32
+  case float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu
+  case float4_e2m1fn_x2
+  case bits8, bits16, bits1x8, bits2x4, bits4x2
+  case qint8, quint8, qint32, quint4x2, quint2x4
+
+  /// The size of an element in bytes.
+  public var size: Int {
+    switch self {
+    case .complex128: 16
+    case .float64, .int64, .uint64, .complex64: 8
+    case .float32, .int32, .uint32, .complex32, .qint32: 4
+    case .float16, .bfloat16, .int16, .uint16, .bits16: 2
+    case .int8, .uint8, .bool, .bits8, .bits1x8, .bits2x4, .bits4x2: 1
+    case .float8_e4m3fn, .float8_e5m2, .float8_e4m3fnuz, .float8_e5m2fnuz, .float8_e8m0fnu: 1
+    case .float4_e2m1fn_x2, .qint8, .quint8, .quint4x2, .quint2x4: 1
+    }
+  }
+
+  /// The size of the words that byte order applies to: half an element for complex numbers.
+  public var wordSize: Int { isComplex ? size / 2 : size }
+
+  /// Whether an element is a pair of a real and an imaginary part.
+  public var isComplex: Bool {
+    self == .complex128 || self == .complex64 || self == .complex32
+  }
+
+  /// Whether the elements are codes that mean nothing without a scale.
+  public var isQuantized: Bool { rawValue.hasPrefix("q") }
+
+  /// The type that a name such as `torch.float16` stands for.
+  public init?(_ name: GlobalName) {
+    guard name.module == "torch" else { return nil }
+    self.init(rawValue: name.name)
+  }
+
+  /// The element type of a storage class such as `torch.HalfStorage` (`torch/storage.py`).
+  ///
+  /// Untyped storages are bytes; the tensors on them say what they are.
+  static func ofStorage(_ name: GlobalName) -> TorchDType? {
+    switch name.module {
+    case "torch", "torch.cuda": storageClasses[name.name]
+    case "torch.storage":
+      ["UntypedStorage", "_UntypedStorage"].contains(name.name) ? .uint8 : nil
+    default: nil
+    }
+  }
+
+  // swift-format-ignore
+  private static let storageClasses: [String: TorchDType] = [
+    "DoubleStorage":        .float64,
+    "FloatStorage":         .float32,
+    "HalfStorage":          .float16,
+    "BFloat16Storage":      .bfloat16,
+    "LongStorage":          .int64,
+    "IntStorage":           .int32,
+    "ShortStorage":         .int16,
+    "CharStorage":          .int8,
+    "ByteStorage":          .uint8,
+    "BoolStorage":          .bool,
+    "ComplexDoubleStorage": .complex128,
+    "ComplexFloatStorage":  .complex64,
+    "QInt8Storage":         .qint8,
+    "QUInt8Storage":        .quint8,
+    "QInt32Storage":        .qint32,
+    "QUInt4x2Storage":      .quint4x2,
+    "QUInt2x4Storage":      .quint2x4,
+    "UntypedStorage":       .uint8,
+  ]
+}

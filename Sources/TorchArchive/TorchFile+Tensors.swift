@@ -1,0 +1,145 @@
+import ByteIO
+public import Pickle
+
+extension TorchFile {
+  /// Whether a value describes a tensor, be it one that can be read or not.
+  public func isTensor(_ id: NodeID) -> Bool {
+    guard let object = graph.object(id), let name = graph.global(object.callable) else {
+      return false
+    }
+    return RebuildFunction(name) != nil
+  }
+
+  /// The tensor that a value describes; `nil` when it describes none.
+  ///
+  /// - Throws: ``TorchFileError`` with a `tensor/`, `storage/` or `unsupported/` code.
+  public func tensor(_ id: NodeID) throws(TorchFileError) -> TorchTensor? {
+    guard let object = graph.object(id), let name = graph.global(object.callable),
+      var function = RebuildFunction(name)
+    else { return nil }
+    var arguments = graph.tuple(object.arguments) ?? []
+    // Wrappers hold wrappers only in files that were made to be deep.
+    for _ in 0..<16 {
+      switch function {
+      case .refused(let code):
+        throw TorchFileError(
+          code,
+          "\(code.rawValue.drop { $0 != "/" }.dropFirst()) tensors "
+            + "cannot be read: their values are not those of one storage")
+      case .view: return try view(arguments, dtype: nil)
+      case .typedView:
+        guard arguments.count >= 7, let name = graph.global(arguments[6]) else {
+          throw bad("a tensor without a type")
+        }
+        guard let dtype = TorchDType(name) else {
+          throw TorchFileError(.unknownDType, "the type \(shortened(name.description))")
+        }
+        return try view(arguments, dtype: dtype)
+      case .wrapped:
+        guard let inner = arguments.first, let object = graph.object(inner),
+          let name = graph.global(object.callable), let next = RebuildFunction(name)
+        else { throw bad("a parameter that holds no tensor") }
+        function = next
+        arguments = graph.tuple(object.arguments) ?? []
+      case .ofType:
+        guard arguments.count == 4, let name = graph.global(arguments[0]),
+          let inner = graph.tuple(arguments[2])
+        else { throw bad("a tensor subclass without a tensor") }
+        guard let next = RebuildFunction(name) else {
+          throw bad("a tensor made by \(shortened(name.description))")
+        }
+        function = next
+        arguments = inner
+      }
+    }
+    throw TorchFileError(.limitDepth, "a tensor inside of more than 16 wrappers")
+  }
+
+  /// A view by the arguments of `_rebuild_tensor`, `_v2` (`dtype` nil) or `_v3`.
+  private func view(_ arguments: [NodeID], dtype: TorchDType?) throws(TorchFileError) -> TorchTensor
+  {
+    let extra = dtype == nil ? 7 : 8
+    guard arguments.count == 4 && dtype == nil || (6...extra).contains(arguments.count) else {
+      throw bad("\(arguments.count) arguments")
+    }
+    let storage = try storage(arguments[0])
+    guard let offset = graph.int(arguments[1]), let sizes = integers(arguments[2]),
+      let strides = integers(arguments[3]), sizes.count == strides.count
+    else { throw bad("an offset, a shape and as many strides were expected") }
+    var bits = (conjugate: false, negative: false)
+    if arguments.count == extra, let metadata = graph.entries(arguments[extra - 1]) {
+      for entry in metadata {
+        switch (graph.text(entry.key), graph.bool(entry.value)) {
+        case ("conj", let value?): bits.conjugate = value
+        case ("neg", let value?): bits.negative = value
+        default: throw bad("unknown metadata that could change the values")
+        }
+      }
+    }
+    let tensor = TorchTensor(
+      dtype: dtype ?? storage.dtype, sizes: sizes, strides: strides, storageOffset: offset,
+      storage: storage, isBigEndian: isBigEndian, isConjugate: bits.conjugate,
+      isNegative: bits.negative)
+    if tensor.dtype.isQuantized {
+      throw TorchFileError(.quantized, "quantized codes without their scale")
+    }
+    if bits.conjugate, !tensor.dtype.isComplex { throw bad("a conjugate of real numbers") }
+    try tensor.validate()
+    return tensor
+  }
+
+  /// The storage that a persistent id stands for:
+  /// `("storage", class, key, location, element count)`.
+  func storage(_ id: NodeID) throws(TorchFileError) -> TorchStorage {
+    guard case .persistent(let reference) = graph[id] else {
+      throw bad("a storage was expected")
+    }
+    func bad(_ detail: String) -> TorchFileError { TorchFileError(.badStorageID, detail) }
+    guard let fields = graph.tuple(reference), fields.count == 5 || fields.count == 6,
+      graph.text(fields[0]) == "storage", let type = graph.global(fields[1]),
+      let key = graph.text(fields[2])
+    else { throw bad("a storage id was expected") }
+    guard let dtype = TorchDType.ofStorage(type) else {
+      throw TorchFileError(.unknownDType, "the storage class \(shortened(type.description))")
+    }
+    guard let count = graph.int(fields[4]), count >= 0 else {
+      throw bad("a storage without a number of elements")
+    }
+    let (byteCount, overflow) = count.multipliedReportingOverflow(by: dtype.size)
+    guard !overflow else { throw bad("a storage of \(count) elements") }
+    guard let entry = archive["\(root)/data/\(key)"] ?? archive["\(root)/tensors/\(key)"] else {
+      throw TorchFileError(
+        .storageMissing, "the archive has no storage \(shortened(key))",
+        entry: "\(root)/data/\(shortened(key))")
+    }
+    guard entry.size == byteCount else {
+      throw TorchFileError(
+        .storageSize,
+        "storage \(shortened(key)) has \(entry.size) bytes, but \(count) elements of "
+          + "\(dtype.rawValue) take \(byteCount)",
+        offset: entry.dataOffset, entry: entry.name)
+    }
+    return TorchStorage(key: key, dtype: dtype, entry: entry)
+  }
+
+  /// A tuple of integers, which may be wrapped into `torch.Size`.
+  func integers(_ id: NodeID) -> [Int]? {
+    var source = id
+    if let object = graph.object(id), graph.global(object.callable) == GlobalName("torch", "Size"),
+      let inner = graph.tuple(object.arguments)?.first
+    {
+      source = inner
+    }
+    guard let items = graph.tuple(source) else { return nil }
+    var result: [Int] = []
+    for item in items {
+      guard let value = graph.int(item) else { return nil }
+      result.append(value)
+    }
+    return result
+  }
+
+  private func bad(_ detail: String) -> TorchFileError {
+    TorchFileError(.badArguments, "\(detail), where a tensor is described")
+  }
+}

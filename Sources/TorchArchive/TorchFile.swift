@@ -1,0 +1,173 @@
+public import ByteIO
+public import Pickle
+public import SystemPackage
+
+/// A file that `torch.save` wrote: a pickle and the storages that it refers to.
+///
+/// Opening reads the directory and the pickle, never a tensor. Nothing that the file names is
+/// imported, called or run (format: `torch/serialization.py`, `caffe2/serialize/inline_container.cc`).
+public struct TorchFile: Sendable {
+  public let file: InputFile
+  /// The objects of the file.
+  public let graph: PickleGraph
+  /// Whether the file was written on a big-endian host.
+  public let isBigEndian: Bool
+  /// The CRC of the pickle was recorded, and checked.
+  public let isPickleVerified: Bool
+  let archive: ZipArchive
+  /// The folder of the archive that holds all entries.
+  let root: String
+  public let limits: TorchLimits
+
+  /// Opens `path`.
+  ///
+  /// - Throws: ``TorchFileError`` for anything that is not a PyTorch file, `FileError` for anything
+  ///   that is not a readable file.
+  public init(opening path: FilePath, limits: TorchLimits = TorchLimits()) throws {
+    try self.init(reading: InputFile(opening: path), limits: limits)
+  }
+
+  /// Reads an open file.
+  public init(reading file: InputFile, limits: TorchLimits = TorchLimits()) throws {
+    let start = try file.read(at: 0, count: min(512, file.size))
+    try TorchFile.expectZip(start)
+    let archive = try ZipArchive(reading: file, limits: limits)
+    let root = try TorchFile.root(of: archive)
+    if archive["\(root)/constants.pkl"] != nil {
+      throw TorchFileError(
+        .torchScript, "this is a TorchScript program, not a checkpoint",
+        entry: "\(root)/constants.pkl")
+    }
+    guard let pickle = archive["\(root)/data.pkl"] else {
+      throw TorchFileError(.missingEntry, "the archive has no data.pkl")
+    }
+    self.file = file
+    self.archive = archive
+    self.root = root
+    self.limits = limits
+    try TorchFile.checkVersion(archive, root, file)
+    isBigEndian = try TorchFile.byteOrder(archive, root, file)
+    try TorchFile.checkSize(pickle, limits)
+    isPickleVerified = pickle.crc != nil
+    let bytes = try EntryReader(pickle, in: file).readAll()
+    do {
+      graph = try PickleMachine.load(bytes, limits: limits.pickle)
+    } catch {
+      throw TorchFileError(error, entry: pickle.name)
+    }
+  }
+
+  // MARK: - Recognising the file
+
+  private static func expectZip(_ start: [UInt8]) throws(TorchFileError) {
+    if start.starts(with: [0x50, 0x4B, 0x03, 0x04]) { return }
+    func text(at offset: Int) -> ArraySlice<UInt8> { start.dropFirst(offset).prefix(5) }
+    if text(at: 257).elementsEqual("ustar".utf8) {
+      throw TorchFileError(.tar, "a tar archive, as PyTorch wrote before 2017")
+    }
+    if start.starts(with: [0x80]), start.prefix(16).firstRange(of: legacyMagic) != nil {
+      throw TorchFileError(
+        .legacy, "a file in the format that PyTorch wrote before version 1.6")
+    }
+    if start.count > 9, start[8] == UInt8(ascii: "{"), start[7] == 0, start[6] == 0 {
+      throw TorchFileError(.safetensors, "this is a safetensors file, not a PyTorch file")
+    }
+    if start.isEmpty { throw TorchFileError(.unknownFormat, "the file is empty") }
+    throw TorchFileError(
+      .unknownFormat,
+      "not a PyTorch file: it begins with \(hexadecimal(Array(start.prefix(8))))", offset: 0)
+  }
+
+  /// The integer 0x1950A86A20F9469CFC6C, as LONG1 has it.
+  private static let legacyMagic: [UInt8] = [
+    0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19,
+  ]
+
+  /// The folder that holds `data.pkl`. Its name need not be the file's.
+  private static func root(of archive: ZipArchive) throws(TorchFileError) -> String {
+    let suffix = "/data.pkl"
+    let roots = archive.entries.map(\.name)
+      .filter { $0.hasSuffix(suffix) && $0.split(separator: "/").count == 2 }
+      .map { String($0.dropLast(suffix.count)) }
+    if let first = roots.first {
+      guard roots.count == 1 else {
+        throw TorchFileError(.mixedRoot, "several folders hold a data.pkl: \(roots.prefix(3))")
+      }
+      return first
+    }
+    let inner = archive.entries.first { $0.name.hasSuffix(".pt") || $0.name.hasSuffix(".pth") }
+    if let inner {
+      throw TorchFileError(
+        .nestedArchive,
+        "a zip archive that holds PyTorch files; unpack it first (unzip -d DIR FILE)",
+        entry: inner.name)
+    }
+    throw TorchFileError(.missingEntry, "a zip archive without data.pkl: not a PyTorch file")
+  }
+
+  private static func checkSize(_ entry: ZipEntry, _ limits: TorchLimits) throws(TorchFileError) {
+    guard entry.size <= limits.pickleBytes else {
+      throw TorchFileError(
+        .limitPickleSize,
+        "a pickle of \(entry.size) bytes; \(limits.pickleBytes) are allowed", entry: entry.name)
+    }
+    guard entry.size <= 16 << 20 || entry.size / limits.inflationRatio <= entry.storedSize else {
+      throw TorchFileError(
+        .limitInflation,
+        "\(entry.storedSize) bytes are said to inflate to \(entry.size)", entry: entry.name)
+    }
+  }
+
+  /// The contents of a record of a few bytes of text.
+  private static func marker(
+    _ name: String, _ archive: ZipArchive, _ file: InputFile
+  ) throws -> String? {
+    guard let entry = archive[name] else { return nil }
+    guard entry.size <= 64 else {
+      throw TorchFileError(.badMarker, "\(entry.size) bytes where a few were expected", entry: name)
+    }
+    return String(decoding: try EntryReader(entry, in: file).readAll(), as: UTF8.self)
+  }
+
+  private static func checkVersion(
+    _ archive: ZipArchive, _ root: String, _ file: InputFile
+  ) throws {
+    let names = ["\(root)/version", "\(root)/.data/version"]
+    guard let name = names.first(where: { archive[$0] != nil }),
+      let text = try marker(name, archive, file)
+    else { return }
+    guard let version = Int(text.filter { !$0.isWhitespace }), (1...10).contains(version) else {
+      throw TorchFileError(
+        .version, "format version \"\(shortened(text))\"; 1 to 10 are known", entry: name)
+    }
+  }
+
+  /// Files of PyTorch before 2.1 do not say; they are taken as little-endian.
+  private static func byteOrder(
+    _ archive: ZipArchive, _ root: String, _ file: InputFile
+  ) throws -> Bool {
+    let name = "\(root)/byteorder"
+    switch try marker(name, archive, file) {
+    case nil, "little": return false
+    case "big": return true
+    case let other?:
+      throw TorchFileError(
+        .badMarker, "byte order \"\(shortened(other))\"; little or big was expected", entry: name)
+    }
+  }
+}
+
+extension TorchFile {
+  /// A SHA-256 over the directory of the archive, which tells one file from another without reading
+  /// the tensors: names, sizes, offsets and CRCs of all entries, as hexadecimal digits.
+  public var directoryDigest: String {
+    var hasher = SHA256Hasher()
+    for entry in archive.entries {
+      let crc = entry.crc.map { "\($0)" } ?? "-"
+      hasher.update(
+        Array(
+          "\(entry.name)\u{0}\(entry.dataOffset) \(entry.storedSize) \(entry.size) \(crc)\n".utf8))
+    }
+    return hasher.hexDigest()
+  }
+}

@@ -1,0 +1,59 @@
+import ArgumentParser
+import ByteIO
+import Conversion
+import Safetensors
+
+/// `meg2hf diff A B`
+struct DiffCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "diff",
+    abstract: "Compare two GPT-2 directories, or two safetensors files, tensor by tensor.",
+    discussion: """
+      A tensor is missing on one side, has another shape or type, or has other values: then how \
+      many differ, and by how much at most, is shown. Names count without the prefix \
+      "transformer.". A difference makes the exit status 1.
+
+      EXAMPLES:
+        meg2hf diff hf/step-1000 hf/step-2000
+        meg2hf diff ours/model.safetensors theirs/model.safetensors --json
+      """)
+
+  @Argument(help: "A folder or a safetensors file.", completion: .file())
+  var a: String
+
+  @Argument(help: "The other one.", completion: .file())
+  var b: String
+
+  @OptionGroup(title: "What is shown") var shown: OutputOptions
+
+  func run() throws {
+    Report.run("meg2hf.diff/1", shown) { report in
+      let comparison = try OutputComparison(
+        Process.path(argument: a), Process.path(argument: b))
+      let differing = comparison.rows.filter { $0.status != .equal }
+      report.status = comparison.isEqual ? "equal" : "different"
+      report.exitCode = comparison.isEqual ? 0 : ConversionError.Status.fault.rawValue
+      report.payload["equal"] = .int(comparison.rows.count - differing.count)
+      report.payload["different"] = .int(differing.count)
+      report.payload["tensors"] = .array(
+        comparison.rows.map { row in
+          var object = JSONObject()
+          object["name"] = .string(row.name)
+          object["status"] = .string(row.status.rawValue)
+          object["detail"] = .string(row.detail)
+          if let count = row.differing { object["differing"] = .int(count) }
+          if let largest = row.largest { object["largest_difference"] = .double(largest) }
+          return .object(object)
+        })
+      var table = TextTable()
+      for row in shown.verbose ? comparison.rows : differing {
+        table.add(row.name, row.status.rawValue, row.detail)
+      }
+      let verdict =
+        comparison.isEqual
+        ? "all \(comparison.rows.count) tensors are equal"
+        : "\(differing.count) of \(comparison.rows.count) tensors differ"
+      report.text = "\(verdict)\n" + (differing.isEmpty && !shown.verbose ? "" : table.text())
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import ArgumentParser
+import ByteIO
+import Conversion
+
+/// The command. Words and exit codes are all that it owns; the work is done by the library.
+@main
+struct Meg2hf: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "meg2hf",
+    abstract: "Turns a Megatron GPT checkpoint into a Hugging Face GPT-2 directory.",
+    discussion: """
+      It reads checkpoints of Megatron-DeepSpeed and writes safetensors, config.json and the \
+      tokenizer files, which load everywhere. It needs no Python, no GPU and no network, and runs \
+      nothing that a checkpoint contains.
+
+      EXAMPLES:
+        meg2hf inspect runs/gpt2                what is there, and can it be converted?
+        meg2hf plan runs/gpt2                   what would be written?
+        meg2hf convert runs/gpt2 hf/gpt2        write it
+        meg2hf verify hf/gpt2 --against runs/gpt2
+                                                recompute every tensor and compare all bytes
+
+      EXIT STATUS: 0 done, 1 a fault or difference was found, 64 usage, 65 the checkpoint is \
+      damaged, 66 no input, 69 not a GPT-2 model, 70 a bug of ours, 73 the output exists or cannot \
+      be created, 74 reading or writing failed, 75 try again, 78 the arguments leave something \
+      open or contradict the tensors, 130 and 143 stopped by a signal.
+      """,
+    version: toolVersion,
+    subcommands: [
+      ConvertCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self,
+      DiffCommand.self,
+    ])
+
+  static func main() {
+    Process.ignoreBrokenPipes()
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      let wantsJSON = CommandLine.arguments.contains("--json")
+      if wantsJSON, exitCode(for: error).rawValue == ConversionError.Status.usage.rawValue {
+        let failure = ConversionError(.usage, "usage/arguments", message(for: error))
+        Report(schema: "meg2hf.usage/1", errors: [failure]).finish(OutputOptions(json: true))
+      }
+      exit(withError: error)
+    }
+  }
+}

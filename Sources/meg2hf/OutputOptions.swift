@@ -1,0 +1,48 @@
+import ArgumentParser
+import ByteIO
+
+/// When something is shown.
+enum Switch: String, ExpressibleByArgument, CaseIterable {
+  case auto, always, never
+}
+
+/// How progress is shown.
+enum ProgressStyle: String, ExpressibleByArgument, CaseIterable {
+  case auto, bar, plain, none
+}
+
+/// What goes to the two streams: the options of every command.
+struct OutputOptions: ParsableArguments {
+  @Flag(name: .long, help: "Print one JSON document instead of text.")
+  var json = false
+
+  @Flag(name: .shortAndLong, help: "Print nothing but the result, and errors.")
+  var quiet = false
+
+  @Flag(name: .shortAndLong, help: "Print more.")
+  var verbose = false
+
+  @Option(name: .long, help: "How progress is shown on the error stream.")
+  var progress = ProgressStyle.auto
+
+  @Option(name: .long, help: "Whether messages are coloured.")
+  var color = Switch.auto
+
+  init() {}
+
+  init(json: Bool) {
+    self.init()
+    self.json = json
+  }
+
+  /// Whether messages on the error stream are coloured.
+  var isColored: Bool {
+    switch color {
+    case .always: true
+    case .never: false
+    case .auto:
+      Process.Stream.errors.isTerminal && Process.environment("TERM") != "dumb"
+        && (Process.environment("NO_COLOR") ?? "").isEmpty
+    }
+  }
+}

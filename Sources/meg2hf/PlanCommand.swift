@@ -1,0 +1,117 @@
+import ArgumentParser
+import ByteIO
+import Conversion
+import Safetensors
+import SystemPackage
+import TorchArchive
+
+/// `meg2hf plan CHECKPOINT`
+struct PlanCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "plan",
+    abstract: "Show what a conversion would write.",
+    discussion: """
+      No tensor is read and nothing is written. With --json the document lists each output tensor \
+      with its file, its place, and the stored runs of bytes that it is made of.
+
+      EXAMPLES:
+        meg2hf plan runs/gpt2
+        meg2hf plan runs/gpt2 --max-shard-size 500MB --verbose
+      """)
+
+  @Argument(help: "The folder of a run, or of a step of it.", completion: .directory)
+  var checkpoint: String
+
+  @OptionGroup(title: "What is written") var plan: PlanOptions
+  @OptionGroup(title: "What is read") var source: SourceOptions
+  @OptionGroup(title: "What is shown") var shown: OutputOptions
+
+  func run() throws {
+    Report.run("meg2hf.plan/1", shown) { report in
+      let index = try source.index(Process.path(argument: checkpoint))
+      let plan = try Planner.plan(index, options: self.plan.options(source))
+      report.warnings = plan.warnings
+      report.payload["summary"] = PlanDescription(plan, index).json
+      report.payload["source_bytes"] = .int(plan.sourceBytes)
+      report.payload["tensor_bytes"] = .int(plan.tensorBytes)
+      report.payload["files"] = .array(
+        plan.shards.map { shard in
+          [
+            "file": .string(shard.fileName),
+            "size": .int(shard.header.serialized.count + shard.header.dataSize),
+            "tensors": .array(tensors(of: shard, plan)),
+          ]
+        })
+      report.text = text(plan, index)
+    }
+  }
+
+  private func tensors(of shard: OutputShard, _ plan: ConversionPlan) -> [JSONValue] {
+    zip(shard.tensors, shard.header.tensors).map { position, declared in
+      let tensor = plan.tensors[position]
+      return [
+        "name": .string(tensor.name),
+        "dtype": .string(tensor.dtype.rawValue),
+        "shape": .array(tensor.shape.map { .int($0) }),
+        "data_offsets": [
+          .int(declared.dataOffsets.lowerBound), .int(declared.dataOffsets.upperBound),
+        ],
+        "source": .string(tensor.source),
+        "partition": .string(tensor.rule.partition.rawValue),
+        "arrangement": .string(tensor.rule.arrangement.rawValue),
+        "pieces": .array(tensor.pieces.map { piece($0, plan) }),
+      ]
+    }
+  }
+
+  private func piece(_ piece: Piece, _ plan: ConversionPlan) -> JSONValue {
+    func source(_ box: StoredBox) -> JSONValue {
+      let storage = plan.storages[box.storage]
+      return [
+        "file": .string(plan.files[storage.file].name), "entry": .string(storage.entry.name),
+        "offset": .int(box.offset), "sizes": .array(box.box.sizes.map { .int($0) }),
+        "strides": .array(box.box.strides.map { .int($0) }),
+        "dtype": .string(box.format.torchName),
+      ]
+    }
+    func target(_ destination: Piece.Destination) -> JSONValue {
+      [
+        "offset": .int(destination.offset),
+        "strides": .array(destination.strides.map { .int($0) }),
+      ]
+    }
+    switch piece {
+    case .copy(let box, let destination, _):
+      return ["copy": source(box), "to": target(destination)]
+    case .merge(let replicas, let destination, _):
+      return ["merge": .array(replicas.map(source)), "to": target(destination)]
+    case .fill(let value, let count, let destination):
+      return [
+        "fill": .double(Double(value)), "count": .int(count), "to": target(destination),
+      ]
+    }
+  }
+
+  private func text(_ plan: ConversionPlan, _ index: CheckpointIndex) -> String {
+    var table = TextTable()
+    for row in PlanDescription(plan, index).rows { table.add(row.0, row.1) }
+    table.add("reads", "\(byteText(plan.sourceBytes)) from \(plan.files.count) files")
+    var text = index.directory.folder.string + "\n" + table.text()
+    for shard in plan.shards {
+      text +=
+        "  \(shard.fileName)  "
+        + "\(byteText(shard.header.serialized.count + shard.header.dataSize)), "
+        + "\(shard.tensors.count) tensors\n"
+    }
+    if shown.verbose {
+      var tensors = TextTable(["TENSOR", "DTYPE", "SHAPE", "FROM", "HOW"])
+      for tensor in plan.tensors {
+        tensors.add(
+          tensor.name, tensor.dtype.rawValue, shapeText(tensor.shape), tensor.source,
+          "\(tensor.rule.partition.rawValue), \(tensor.rule.arrangement.rawValue)")
+      }
+      text += "\n" + tensors.text()
+    }
+    return text
+  }
+}

@@ -1,0 +1,63 @@
+import Conversion
+import Safetensors
+
+/// What a plan comes to, in a few lines.
+struct PlanDescription {
+  private let plan: ConversionPlan
+  private let index: CheckpointIndex
+
+  init(_ plan: ConversionPlan, _ index: CheckpointIndex) {
+    self.plan = plan
+    self.index = index
+  }
+
+  /// What is called how.
+  var rows: [(String, String)] {
+    let geometry = plan.geometry
+    let padding =
+      plan.vocabulary == geometry.paddedVocabulary
+      ? "" : " of \(geometry.paddedVocabulary) stored"
+    return [
+      (
+        "source",
+        "\(index.directory.layout.title), tp \(index.tensorParallel), pp "
+          + (index.pipelineParallel.map { "\($0)" } ?? "unknown")
+          + (index.iteration.map { ", iteration \($0)" } ?? "")
+      ),
+      (
+        "model",
+        "\(geometry.layers) layers, hidden \(geometry.hidden), \(geometry.heads) heads, "
+          + "\(geometry.positions) positions, \(plan.vocabulary)\(padding) tokens"
+      ),
+      ("parameters", "\(grouped(plan.parameterCount)) in \(plan.format.torchName)"),
+      ("qkv", "\(plan.qkv.layout.rawValue) (\(plan.qkv.reason))"),
+      ("activation", "\(plan.activation.name) (\(plan.activation.reason))"),
+    ]
+  }
+
+  /// The same for programs.
+  var json: JSONValue {
+    let geometry = plan.geometry
+    return [
+      "layout": .string(index.directory.layout.rawValue),
+      "tag": index.directory.tag.map { .string($0) } ?? nil,
+      "iteration": index.iteration.map { .int($0) } ?? nil,
+      "tensor_parallel": .int(index.tensorParallel),
+      "pipeline_parallel": index.pipelineParallel.map { .int($0) } ?? nil,
+      "layers": .int(geometry.layers),
+      "hidden": .int(geometry.hidden),
+      "heads": .int(geometry.heads),
+      "feed_forward": .int(geometry.feedForward),
+      "positions": .int(geometry.positions),
+      "vocabulary": .int(plan.vocabulary),
+      "padded_vocabulary": .int(geometry.paddedVocabulary),
+      "parameters": .int(plan.parameterCount),
+      "dtype": .string(plan.format.torchName),
+      "qkv": ["layout": .string(plan.qkv.layout.rawValue), "evidence": .string(plan.qkv.reason)],
+      "activation": [
+        "name": .string(plan.activation.name), "evidence": .string(plan.activation.reason),
+      ],
+      "tied": .bool(!geometry.isUntied),
+    ]
+  }
+}

@@ -1,0 +1,126 @@
+import ArgumentParser
+import Conversion
+import Safetensors
+
+/// An element type by the names of PyTorch, with the short ones.
+struct DTypeArgument: ExpressibleByArgument {
+  let dtype: DType?
+
+  init?(argument: String) {
+    switch argument {
+    case "auto": dtype = nil
+    case "float32", "fp32": dtype = .f32
+    case "float16", "fp16": dtype = .f16
+    case "bfloat16", "bf16": dtype = .bf16
+    default: return nil
+    }
+  }
+
+  private init() {
+    dtype = nil
+  }
+
+  static let auto = DTypeArgument()
+
+  var defaultValueDescription: String { "auto" }
+
+  static let allValueStrings = ["auto", "float32", "float16", "bfloat16", "fp32", "fp16", "bf16"]
+}
+
+/// `keep`, `trim`, or a number of rows.
+struct VocabularyArgument: ExpressibleByArgument {
+  let vocabulary: ConversionOptions.Vocabulary
+
+  init?(argument: String) {
+    switch argument {
+    case "keep": vocabulary = .keep
+    case "trim": vocabulary = .trim
+    default:
+      guard let rows = Int(argument), rows > 0 else { return nil }
+      vocabulary = .rows(rows)
+    }
+  }
+
+  static let keep = VocabularyArgument()
+
+  private init() {
+    vocabulary = .keep
+  }
+
+  var defaultValueDescription: String { "keep" }
+
+  static let allValueStrings = ["keep", "trim"]
+}
+
+/// A size such as `5GB`: powers of ten for KB, MB, GB and TB, powers of two for KiB to TiB.
+struct SizeArgument: ExpressibleByArgument {
+  /// The size in bytes; `nil` for `none`.
+  let bytes: Int?
+  private let text: String
+
+  init?(argument: String) {
+    text = argument
+    if argument.lowercased() == "none" {
+      bytes = nil
+      return
+    }
+    let lower = argument.lowercased().filter { $0 != " " }
+    let number = lower.prefix { $0.isNumber || $0 == "." || $0 == "e" || $0 == "+" }
+    let unit = String(lower.dropFirst(number.count))
+    // swift-format-ignore
+    let units: [String: Double] = [
+      "": 1, "b": 1,
+      "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
+      "kib": 1024, "mib": 1_048_576, "gib": 1_073_741_824, "tib": 1_099_511_627_776,
+    ]
+    guard let factor = units[unit], let value = Double(number), value >= 0,
+      value * factor < 0x1p62
+    else { return nil }
+    bytes = Int(value * factor)
+  }
+
+  private init(_ bytes: Int, _ text: String) {
+    self.bytes = bytes
+    self.text = text
+  }
+
+  static let standard = SizeArgument(5_000_000_000, "5GB")
+
+  var defaultValueDescription: String { text }
+}
+
+/// What a conversion makes of a checkpoint.
+struct PlanOptions: ParsableArguments {
+  @Option(name: .long, help: "The element type of the output; auto keeps the stored one.")
+  var dtype = DTypeArgument.auto
+
+  @Option(name: .long, help: "What becomes of replicas that differ between ranks.")
+  var replicas = ConversionOptions.Replicas.mean
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Rows of the vocabulary: all, without the padding, or a number.", valueName: "keep|trim|n"))
+  var vocabSize = VocabularyArgument.keep
+
+  @Option(name: .long, help: "Names with the prefix transformer., or bare ones for MLX and TGI.")
+  var keyStyle = KeyStyle.transformer
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "The largest size of a file of weights, such as 5GB, 500MiB or none.", valueName: "size"))
+  var maxShardSize = SizeArgument.standard
+
+  /// The options of the library.
+  func options(_ source: SourceOptions) -> ConversionOptions {
+    var options = ConversionOptions()
+    options.dtype = dtype.dtype
+    options.qkvLayout = source.qkvLayout.value
+    options.replicas = replicas
+    options.vocabulary = vocabSize.vocabulary
+    options.keyStyle = keyStyle
+    options.maximumShardSize = maxShardSize.bytes
+    return options
+  }
+}

@@ -1,0 +1,90 @@
+import ByteIO
+
+/// Shows how far a pass is: a bar on a terminal, lines elsewhere.
+final class ProgressReporter {
+  private let style: ProgressStyle
+  private let verb: String
+  private var total = 0
+  private var started = Process.monotonicSeconds
+  private var shown = 0.0
+  private var hasBar = false
+
+  /// A reporter of what `verb` names, as "converting".
+  init(_ options: OutputOptions, verb: String) {
+    self.verb = verb
+    let isTerminal = Process.Stream.errors.isTerminal && Process.environment("TERM") != "dumb"
+    if options.quiet {
+      style = .none
+    } else if options.progress == .auto {
+      style = isTerminal ? .bar : .plain
+    } else {
+      style = options.progress
+    }
+  }
+
+  /// Begins to count.
+  func start(total: Int) {
+    self.total = total
+    started = Process.monotonicSeconds
+    shown = started
+    if style == .plain { line("\(verb), \(byteText(total)) to read") }
+  }
+
+  /// Notes that `bytes` of all were read.
+  func update(_ bytes: Int) {
+    let now = Process.monotonicSeconds
+    // A bar that moves ten times a second is smooth; a line in a log is for every half minute.
+    guard now - shown >= (style == .bar ? 0.1 : 30) else { return }
+    shown = now
+    let state = state(bytes, now)
+    switch style {
+    case .bar: drawBar(bytes, state)
+    case .plain: line(state)
+    case .none, .auto: break
+    }
+  }
+
+  /// Notes that a file is done.
+  func finishedFile(_ name: String, _ bytes: Int) {
+    if style == .plain { line("wrote \(name), \(byteText(bytes))") }
+  }
+
+  /// Takes the bar away.
+  func finish() {
+    if hasBar { Process.Stream.errors.write("\r\u{1B}[K") }
+    hasBar = false
+  }
+
+  private func state(_ bytes: Int, _ now: Double) -> String {
+    let seconds = max(now - started, 1e-3)
+    let rate = Double(bytes) / seconds
+    let left = rate > 0 ? Double(max(total - bytes, 0)) / rate : 0
+    let percent = total > 0 ? min(100, bytes * 100 / total) : 100
+    return "\(percent)% of \(byteText(total)), \(byteText(Int(rate)))/s, \(time(left)) left"
+  }
+
+  private func time(_ seconds: Double) -> String {
+    let whole = Int(min(seconds.rounded(.up), 1e9))
+    if whole < 60 { return "\(whole) s" }
+    if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }
+    return "\(whole / 3600) h \(whole / 60 % 60) min"
+  }
+
+  private func drawBar(_ bytes: Int, _ state: String) {
+    let columns = Process.Stream.errors.columns ?? 80
+    let room = min(40, columns - verb.count - state.count - 6)
+    var text = "\(verb) "
+    if room >= 8 {
+      let filled = total > 0 ? min(room, bytes / max(1, total / room)) : room
+      text +=
+        "[" + String(repeating: "#", count: filled)
+        + String(repeating: ".", count: room - filled) + "] "
+    }
+    Process.Stream.errors.write("\r" + (text + state).prefix(max(columns - 1, 1)) + "\u{1B}[K")
+    hasBar = true
+  }
+
+  private func line(_ text: String) {
+    Process.Stream.errors.write("meg2hf: \(text)\n")
+  }
+}

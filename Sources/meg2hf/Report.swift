@@ -1,0 +1,125 @@
+import ByteIO
+import Conversion
+import Safetensors
+
+/// The result of a command: a text for people, a document for programs, and an exit status.
+struct Report {
+  /// The name and version of the document's form.
+  let schema: String
+  var errors: [ConversionError] = []
+  var warnings: [ConversionWarning] = []
+  /// The exit status when there is no error.
+  var exitCode: Int32 = 0
+  /// One word about how it went; "ok" or "error" unless something says more.
+  var status: String?
+  /// What the document holds besides status, errors and warnings.
+  var payload = JSONObject()
+  /// The result for people.
+  var text = ""
+
+  init(schema: String, errors: [ConversionError] = []) {
+    self.schema = schema
+    self.errors = errors
+  }
+
+  /// Carries out a command and prints what it came to.
+  static func run(
+    _ schema: String, _ options: OutputOptions, _ body: (inout Report) throws -> Void
+  ) -> Never {
+    var report = Report(schema: schema)
+    do {
+      try body(&report)
+    } catch let stop as Stop {
+      report.status = "stopped"
+      report.exitCode = 128 + stop.signal
+      report.print(options)
+      Process.raise(stop.signal)
+    } catch let error as ConversionError {
+      report.errors.append(error)
+    } catch {
+      report.errors.append(ConversionError(.bug, "bug/unexpected", "\(error)"))
+    }
+    report.finish(options)
+  }
+
+  /// Prints the result and ends the process.
+  func finish(_ options: OutputOptions) -> Never {
+    print(options)
+    Process.exit(code)
+  }
+
+  private var code: Int32 { exitCode != 0 ? exitCode : errors.first?.status.rawValue ?? 0 }
+
+  private func print(_ options: OutputOptions) {
+    let messages = Messages(options)
+    if !options.quiet { for warning in warnings { messages.show(warning) } }
+    for error in errors { messages.show(error) }
+    if options.json {
+      Process.Stream.output.write(JSONWriter.text(.object(document), .indented))
+    } else if !text.isEmpty {
+      Process.Stream.output.write(text.hasSuffix("\n") ? text : text + "\n")
+    }
+  }
+
+  private var document: JSONObject {
+    var document = JSONObject()
+    document["schema"] = .string(schema)
+    document["status"] = .string(status ?? (code == 0 ? "ok" : "error"))
+    document["exit_code"] = .int(Int(code))
+    for member in payload.members { document[member.key] = member.value }
+    document["errors"] = .array(errors.map(\.json))
+    document["warnings"] = .array(warnings.map(\.json))
+    return document
+  }
+}
+
+extension ConversionError {
+  /// The error for machine-readable output.
+  var json: JSONValue {
+    [
+      "code": .string(code), "message": .string(message), "file": file.map { .string($0) } ?? nil,
+      "tensor": tensor.map { .string($0) } ?? nil, "offset": offset.map { .int($0) } ?? nil,
+      "hint": hint.map { .string($0) } ?? nil,
+    ]
+  }
+}
+
+/// Lines on the error stream.
+struct Messages {
+  private let options: OutputOptions
+
+  init(_ options: OutputOptions) {
+    self.options = options
+  }
+
+  /// Shows an error with its hint.
+  func show(_ error: ConversionError) {
+    line("error", "31", "\(error) [\(error.code)]")
+    if let hint = error.hint { Process.Stream.errors.write("  hint: \(clean(hint))\n") }
+  }
+
+  /// Shows a warning.
+  func show(_ warning: ConversionWarning) {
+    line("warning", "33", (warning.tensor.map { "tensor \($0): " } ?? "") + warning.message)
+  }
+
+  /// Shows a line that is neither.
+  func note(_ text: String) {
+    guard !options.quiet else { return }
+    Process.Stream.errors.write("meg2hf: \(clean(text))\n")
+  }
+
+  private func line(_ kind: String, _ color: String, _ text: String) {
+    let word = options.isColored ? "\u{1B}[1;\(color)m\(kind):\u{1B}[0m" : "\(kind):"
+    Process.Stream.errors.write("meg2hf: \(word) \(clean(text))\n")
+  }
+
+  /// Names come from files: they must not steer the terminal.
+  private func clean(_ text: String) -> String {
+    String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.map { scalar in
+          scalar.properties.generalCategory == .control ? "\u{FFFD}" : scalar
+        }))
+  }
+}

@@ -1,0 +1,92 @@
+public import ArgumentParser
+import ByteIO
+public import Conversion
+import Safetensors
+import SystemPackage
+
+/// A choice that can be left to the program.
+struct Auto<Value: RawRepresentable & CaseIterable & Sendable>: ExpressibleByArgument, Sendable
+where Value.RawValue == String {
+  /// What was chosen; `nil` for `auto`.
+  let value: Value?
+
+  static var auto: Auto { Auto(value: nil) }
+
+  private init(value: Value?) {
+    self.value = value
+  }
+
+  init?(argument: String) {
+    if argument == "auto" {
+      value = nil
+    } else {
+      guard let chosen = Value(rawValue: argument) else { return nil }
+      value = chosen
+    }
+  }
+
+  var defaultValueDescription: String { value?.rawValue ?? "auto" }
+
+  static var allValueStrings: [String] { ["auto"] + Value.allCases.map(\.rawValue) }
+}
+
+extension ConversionOptions.Replicas: ExpressibleByArgument {}
+extension CRCMode: ExpressibleByArgument {}
+extension KeyStyle: ExpressibleByArgument {}
+
+/// Which checkpoint is meant, and what is known of it besides.
+struct SourceOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp("The folder of the step that is meant.", valueName: "name"))
+  var tag: String?
+
+  @Option(
+    name: .long, help: ArgumentHelp("The iteration that is meant.", valueName: "number"))
+  var iteration: Int?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "The order of the query, key and value rows, where the checkpoint leaves it open."))
+  var qkvLayout = Auto<QKVLayout>.auto
+
+  @Option(
+    name: .long, parsing: .singleValue,
+    help: ArgumentHelp("Fill in or correct a training argument.", valueName: "key=value"))
+  var set: [String] = []
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "A JSON file of training arguments to fill in or correct.", valueName: "file"),
+    completion: .file(extensions: ["json"]))
+  var config: String?
+
+  @Option(name: .long, help: "Which recorded checksums are compared.")
+  var crc = CRCMode.auto
+
+  func validate() throws {
+    if tag != nil, iteration != nil {
+      throw ValidationError("--tag and --iteration both name a step; give one of them.")
+    }
+  }
+
+  /// Finds and reads the checkpoint.
+  func index(_ path: FilePath) throws(ConversionError) -> CheckpointIndex {
+    var overrides = ArgumentOverrides()
+    for setting in set { try overrides.add(setting: setting) }
+    if let config {
+      let file = Process.path(argument: config)
+      guard let object = try JSONFile.read(file).object else {
+        throw ConversionError(
+          .usage, "arguments/config", "a JSON object was expected", file: config)
+      }
+      try overrides.add(config: object, file: config)
+    }
+    let choice: CheckpointDirectory.Choice =
+      tag.map { .tag($0) } ?? iteration.map { .iteration($0) } ?? .latest
+    let directory = try CheckpointDirectory(scanning: path, choice: choice)
+    return try CheckpointIndex(reading: directory, overrides: overrides)
+  }
+}
