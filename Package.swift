@@ -62,18 +62,22 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
-    .testTarget(name: "ByteIOTests", dependencies: ["ByteIO"], swiftSettings: settings),
-    .testTarget(name: "PickleTests", dependencies: ["Pickle"], swiftSettings: settings),
+    // Writers of archives, pickles and dumps, and the command as a process; no product has it.
+    .target(
+      name: "TestSupport",
+      dependencies: ["ByteIO", .product(name: "SystemPackage", package: "swift-system")],
+      path: "Tests/TestSupport"),
+    .testTarget(name: "ByteIOTests", dependencies: ["ByteIO", "TestSupport"]),
+    .testTarget(name: "PickleTests", dependencies: ["Pickle", "TestSupport"]),
     .testTarget(
-      name: "TorchArchiveTests", dependencies: ["TorchArchive", "ByteIO"], swiftSettings: settings),
-    .testTarget(
-      name: "SafetensorsTests", dependencies: ["Safetensors", "ByteIO"], swiftSettings: settings),
+      name: "TorchArchiveTests",
+      dependencies: ["TorchArchive", "Pickle", "ByteIO", "Safetensors", "TestSupport"]),
+    .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "ByteIO", "TestSupport"]),
     .testTarget(
       name: "ConversionTests",
-      dependencies: ["Conversion", "TorchArchive", "Safetensors", "ByteIO"],
-      swiftSettings: settings),
+      dependencies: ["Conversion", "TorchArchive", "Safetensors", "ByteIO", "TestSupport"]),
     .testTarget(
-      name: "CLITests", dependencies: ["meg2hf", "ByteIO", "Safetensors"], swiftSettings: settings),
+      name: "CLITests", dependencies: ["meg2hf", "ByteIO", "Safetensors", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -39,6 +39,10 @@ public struct ZipArchive: Sendable {
           storedSize: record.storedSize, size: record.size, dataOffset: dataOffset))
     }
     spans.sort { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }
+    if let first = spans.first, first.lowerBound != 0 {
+      throw TorchFileError(
+        .badOffset, "\(first.lowerBound) bytes before the first entry", offset: first.lowerBound)
+    }
     for (one, next) in zip(spans, spans.dropFirst()) where one.upperBound > next.lowerBound {
       throw TorchFileError(
         .overlap, "an entry begins inside of another one", offset: next.lowerBound)

@@ -96,7 +96,7 @@ struct ConvertCommand: ParsableCommand {
       let converter = try Converter(
         index, options: plan.options(source), tokenizer: readTokenizer())
       if shown.verbose {
-        Messages(shown).note("query, key and value: \(converter.plan.qkv.reason)")
+        Messages(shown.display).note("query, key and value: \(converter.plan.qkv.reason)")
       }
       let progress = ProgressReporter(shown, verb: "converting")
       let path = Process.path(argument: output)

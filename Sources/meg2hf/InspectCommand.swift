@@ -66,7 +66,7 @@ struct InspectCommand: ParsableCommand {
         entry.sha256 ?? entry.error.map { "refused: \($0.code)" } ?? "")
     }
     report.text =
-      "\(path.string): \(inspection.tensors.count) tensor\(inspection.tensors.count == 1 ? "" : "s")\n"
+      "\(path.string): \(counted(inspection.tensors.count, "tensor"))\n"
       + (inspection.tensors.isEmpty ? "" : table.text())
   }
 

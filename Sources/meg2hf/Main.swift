@@ -40,7 +40,7 @@ struct Meg2hf: ParsableCommand {
       let wantsJSON = CommandLine.arguments.contains("--json")
       if wantsJSON, exitCode(for: error).rawValue == ConversionError.Status.usage.rawValue {
         let failure = ConversionError(.usage, "usage/arguments", message(for: error))
-        Report(schema: "meg2hf.usage/1", errors: [failure]).finish(OutputOptions(json: true))
+        Report(schema: "meg2hf.usage/1", errors: [failure]).finish(Display(json: true))
       }
       exit(withError: error)
     }

@@ -28,21 +28,25 @@ struct OutputOptions: ParsableArguments {
   @Option(name: .long, help: "Whether messages are coloured.")
   var color = Switch.auto
 
-  init() {}
-
-  init(json: Bool) {
-    self.init()
-    self.json = json
+  /// The options as plain values.
+  var display: Display {
+    let isColored =
+      switch color {
+      case .always: true
+      case .never: false
+      case .auto:
+        Process.Stream.errors.isTerminal && Process.environment("TERM") != "dumb"
+          && (Process.environment("NO_COLOR") ?? "").isEmpty
+      }
+    return Display(json: json, quiet: quiet, isColored: isColored)
   }
+}
 
-  /// Whether messages on the error stream are coloured.
-  var isColored: Bool {
-    switch color {
-    case .always: true
-    case .never: false
-    case .auto:
-      Process.Stream.errors.isTerminal && Process.environment("TERM") != "dumb"
-        && (Process.environment("NO_COLOR") ?? "").isEmpty
-    }
-  }
+/// How a result is printed.
+struct Display {
+  /// Whether it is one JSON document.
+  var json = false
+  /// Whether warnings are left out.
+  var quiet = false
+  var isColored = false
 }

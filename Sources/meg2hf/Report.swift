@@ -24,37 +24,38 @@ struct Report {
 
   /// Carries out a command and prints what it came to.
   static func run(
-    _ schema: String, _ options: OutputOptions, _ body: (inout Report) throws -> Void
+    _ schema: String, _ shown: OutputOptions, _ body: (inout Report) throws -> Void
   ) -> Never {
+    let display = shown.display
     var report = Report(schema: schema)
     do {
       try body(&report)
     } catch let stop as Stop {
       report.status = "stopped"
       report.exitCode = 128 + stop.signal
-      report.print(options)
+      report.print(display)
       Process.raise(stop.signal)
     } catch let error as ConversionError {
       report.errors.append(error)
     } catch {
       report.errors.append(ConversionError(.bug, "bug/unexpected", "\(error)"))
     }
-    report.finish(options)
+    report.finish(display)
   }
 
   /// Prints the result and ends the process.
-  func finish(_ options: OutputOptions) -> Never {
-    print(options)
+  func finish(_ display: Display) -> Never {
+    print(display)
     Process.exit(code)
   }
 
   private var code: Int32 { exitCode != 0 ? exitCode : errors.first?.status.rawValue ?? 0 }
 
-  private func print(_ options: OutputOptions) {
-    let messages = Messages(options)
-    if !options.quiet { for warning in warnings { messages.show(warning) } }
+  private func print(_ display: Display) {
+    let messages = Messages(display)
+    if !display.quiet { for warning in warnings { messages.show(warning) } }
     for error in errors { messages.show(error) }
-    if options.json {
+    if display.json {
       Process.Stream.output.write(JSONWriter.text(.object(document), .indented))
     } else if !text.isEmpty {
       Process.Stream.output.write(text.hasSuffix("\n") ? text : text + "\n")
@@ -86,10 +87,10 @@ extension ConversionError {
 
 /// Lines on the error stream.
 struct Messages {
-  private let options: OutputOptions
+  private let display: Display
 
-  init(_ options: OutputOptions) {
-    self.options = options
+  init(_ display: Display) {
+    self.display = display
   }
 
   /// Shows an error with its hint.
@@ -105,12 +106,12 @@ struct Messages {
 
   /// Shows a line that is neither.
   func note(_ text: String) {
-    guard !options.quiet else { return }
+    guard !display.quiet else { return }
     Process.Stream.errors.write("meg2hf: \(clean(text))\n")
   }
 
   private func line(_ kind: String, _ color: String, _ text: String) {
-    let word = options.isColored ? "\u{1B}[1;\(color)m\(kind):\u{1B}[0m" : "\(kind):"
+    let word = display.isColored ? "\u{1B}[1;\(color)m\(kind):\u{1B}[0m" : "\(kind):"
     Process.Stream.errors.write("meg2hf: \(word) \(clean(text))\n")
   }
 

@@ -70,3 +70,8 @@ func grouped(_ value: Int) -> String {
   groups.insert(digits, at: 0)
   return (value < 0 ? "-" : "") + groups.joined(separator: ",")
 }
+
+/// A number with the name of what it counts.
+func counted(_ count: Int, _ name: String) -> String {
+  "\(count) \(name)\(count == 1 ? "" : "s")"
+}

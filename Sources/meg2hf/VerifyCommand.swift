@@ -47,7 +47,8 @@ struct VerifyCommand: ParsableCommand {
       var lines: [(String, String)] = [
         (
           "tensors",
-          "\(verifier.directory.tensors.count) in \(verifier.directory.files.count) files"
+          "\(verifier.directory.tensors.count) in "
+            + counted(verifier.directory.files.count, "file")
         )
       ]
       if let against {
@@ -101,7 +102,7 @@ struct VerifyCommand: ParsableCommand {
     let verdict =
       verifier.faults.isEmpty
       ? (against == nil ? "whole and consistent" : "equal to the checkpoint")
-      : "\(verifier.faults.count) fault\(verifier.faults.count == 1 ? "" : "s")"
+      : counted(verifier.faults.count, "fault")
     report.text = "\(path): \(verdict)\n" + table.text()
   }
 

@@ -108,14 +108,15 @@ public struct GPT2Geometry: Hashable, Sendable {
           ? "the dump is not whole: copy the missing files"
           : "if the tensors are right: --set \(key)=\(found)")
     }
+    // Sizes over all ranks make no sense while a rank is missing, so this comes first.
+    for key in ["tensor_model_parallel_size", "model_parallel_size"] {
+      try check(key, tensorParallel, "the number of tensor-parallel ranks found is")
+    }
     try check("num_layers", layers, "the number of blocks found is")
     try check("hidden_size", hidden, "the embedding has a hidden size of")
     try check("max_position_embeddings", positions, "the position embedding has this many rows:")
     try check("padded_vocab_size", paddedVocabulary, "the embedding has this many rows:")
     try check("ffn_hidden_size", feedForward, "the feed-forward layer has a size of")
-    for key in ["tensor_model_parallel_size", "model_parallel_size"] {
-      try check(key, tensorParallel, "the number of tensor-parallel ranks found is")
-    }
     if let untied = try arguments.bool("untie_embeddings_and_output_weights"), untied, !isUntied {
       throw GPT2Geometry.missing(GPT2Rules.head.source, in: index)
     }

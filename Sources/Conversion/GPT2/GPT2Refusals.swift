@@ -59,9 +59,11 @@ enum GPT2Refusals {
               + "queries")
         }
       }
+      // Heads that do not divide the hidden size at all are reported as such, unless the
+      // checkpoint itself gives them another size.
       if let channels = try arguments.int("kv_channels"),
-        let hidden = try arguments.int("hidden_size"),
-        channels.multipliedReportingOverflow(by: heads) != (hidden, false)
+        let hidden = try arguments.int("hidden_size"), heads > 0, channels != hidden / heads,
+        hidden.isMultiple(of: heads) || arguments.source(of: "num_attention_heads") == .checkpoint
       {
         refuse(
           "kv-channels",

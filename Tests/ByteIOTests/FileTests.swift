@@ -1,0 +1,108 @@
+import ByteIO
+import Foundation
+import SystemPackage
+import TestSupport
+import Testing
+
+@Suite struct FileTests {
+  @Test func aFileIsReadWhereverOneLikes() throws {
+    let folder = try TemporaryFolder()
+    let file = try InputFile(opening: folder.write("f", Array(0..<100)))
+    #expect(file.size == 100)
+    #expect(try file.read(at: 10, count: 3) == [10, 11, 12])
+    #expect(try file.read(at: 100, count: 0) == [])
+    #expect(throws: FileError.self) { try file.read(at: 99, count: 2) }
+    #expect(throws: FileError.self) { try file.read(at: .max, count: 2) }
+  }
+
+  @Test func whatIsNoFileIsRefusedWithoutWaiting() throws {
+    let folder = try TemporaryFolder()
+    let fifo = folder.path.appending("fifo")
+    #expect(mkfifo(fifo.string, 0o600) == 0)
+    for path in [fifo, folder.path, FilePath("/dev/zero")] {
+      #expect { try InputFile(opening: path) } throws: { ($0 as? FileError)?.code == .notAFile }
+    }
+    #expect { try InputFile(opening: folder.path.appending("none")) } throws: {
+      ($0 as? FileError)?.code == .notFound
+    }
+  }
+
+  @Test func aFileThatShrinksWhileItIsReadIsAnErrorAndNoBusError() throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write("f", [UInt8](repeating: 7, count: 5000))
+    let file = try InputFile(opening: path)
+    #expect(truncate(path.string, 100) == 0)
+    #expect { try file.read(at: 50, count: 4000) } throws: {
+      ($0 as? FileError)?.code == .changed
+    }
+    #expect { try file.checkUnchanged() } throws: { ($0 as? FileError)?.code == .changed }
+  }
+
+  @Test func anOutputFileIsWrittenInAnyOrder() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path.appending("out")
+    let file = try OutputFile(creating: path)
+    try file.preallocate(6)
+    try file.write([4, 5, 6], at: 3)
+    try file.write([1, 2, 3], at: 0)
+    try file.finish()
+    #expect(try bytes(of: path) == [1, 2, 3, 4, 5, 6])
+    #expect { try OutputFile(creating: path) } throws: { ($0 as? FileError)?.code == .exists }
+  }
+
+  @Test func writingToAFullDeviceIsAnError() throws {
+    // /dev/full cannot be created, so the error of the write itself is provoked by a limit.
+    let folder = try TemporaryFolder()
+    let file = try OutputFile(creating: folder.path.appending("out"))
+    #expect { try file.preallocate(1 << 60) } throws: {
+      [.noSpace, .failed].contains(($0 as? FileError)?.code)
+    }
+  }
+
+  @Test func foldersAreExchangedInOneStep() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("a/one", [1])
+    try folder.write("b/two", [2])
+    let (a, b) = (folder.path.appending("a"), folder.path.appending("b"))
+    if try FileSystem.exchange(a, b) {
+      #expect(try contents(a) == ["two"])
+      #expect(try contents(b) == ["one"])
+    }
+    #expect { try FileSystem.renameWithoutReplacing(a, to: b) } throws: {
+      ($0 as? FileError)?.code == .exists
+    }
+    try FileSystem.removeTree(a)
+    #expect(try folder.names() == ["b"])
+  }
+}
+
+@Suite struct ChecksumTests {
+  @Test func theCheckValueOfTheSpecificationComesOut() {
+    #expect(CRC32.checksum(Array("123456789".utf8)) == 0xCBF4_3926)
+  }
+
+  @Test func piecesInAnyOrderGiveTheChecksumOfTheWhole() {
+    var random = SeededGenerator(3)
+    let bytes = (0..<1000).map { _ in UInt8.random(in: 0...255, using: &random) }
+    let buffer = ByteBuffer(bytes)
+    for _ in 0..<50 {
+      var ledger = ChecksumLedger()
+      while ledger.checksum(count: 1000) == nil {
+        let start = Int.random(in: 0..<1000, using: &random)
+        let range = start..<min(1000, start + Int.random(in: 1...300, using: &random))
+        // Overlaps with what is known are left out, as a reader does.
+        guard let missing = ledger.missing(in: range) else { continue }
+        ledger.note(missing, crc: CRC32.checksum(missing, of: buffer))
+      }
+      #expect(ledger.checksum(count: 1000) == CRC32.checksum(bytes))
+    }
+  }
+
+  @Test func sha256IsThatOfTheStandard() {
+    var hasher = SHA256Hasher()
+    hasher.update(Array("ab".utf8))
+    hasher.update(1..<2, of: ByteBuffer(Array("xcx".utf8)))
+    #expect(
+      hasher.hexDigest() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+  }
+}

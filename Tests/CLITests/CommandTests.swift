@@ -1,0 +1,251 @@
+import Foundation
+import Safetensors
+import SystemPackage
+import TestSupport
+import Testing
+
+/// The command as a process of its own, and all that it prints.
+@Suite struct CommandTests {
+  private let dump = fixture("dumps/bs_tp2pp2dp1_bf16/ckpt")
+
+  private func json(_ outcome: CommandOutcome) throws -> JSONObject {
+    try #require(try JSONParser.parse(outcome.output.utf8).object)
+  }
+
+  @Test func aConversionPrintsWhatItMade() throws {
+    let folder = try TemporaryFolder()
+    try copy(dump, to: folder.path.appending("run"))
+    let outcome = try meg2hf(["convert", "run", "model"], in: folder.path)
+    #expect(outcome.status == 0)
+    let lines = outcome.output.split(separator: "\n").filter { !$0.hasPrefix("  time") }
+    #expect(
+      lines.joined(separator: "\n") == """
+        model
+          source      Megatron-DeepSpeed, pipeline module, tp 2, pp 2, iteration 10
+          model       4 layers, hidden 32, 4 heads, 40 positions, 512 tokens
+          parameters  68,544 in bfloat16
+          qkv         heads-3-hn (checkpoint_version 3.0)
+          activation  gelu_fast (bias_gelu_fusion: the tanh form)
+          read        141.3 kB, 104 checksums verified
+          model.safetensors  141.9 kB
+          config.json  775 B
+          generation_config.json  3 B
+          README.md  960 B
+          conversion_manifest.json  17.3 kB
+        """)
+    #expect(
+      outcome.errors == """
+        meg2hf: converting, 141.3 kB to read
+        meg2hf: wrote model.safetensors, 141.9 kB
+        meg2hf: warning: all 512 rows of the vocabulary are kept, of which 11 are padding; \
+        --vocab-size trim leaves them out
+
+        """)
+    let again = try meg2hf(["convert", "run", "model", "--quiet"], in: folder.path)
+    #expect(again.status == 0)
+    #expect(
+      again.output
+        == "model is there already, made from this checkpoint with these options\n")
+    #expect(again.errors == "")
+    let verified = try meg2hf(["verify", "model", "--against", "run", "--quiet"], in: folder.path)
+    #expect(
+      verified.output == """
+        model: equal to the checkpoint
+          tensors   52 in 1 file
+          compared  all bytes with run/global_step10, 104 checksums verified
+
+        """)
+  }
+
+  @Test func everyCommandHasADocument() throws {
+    let folder = try TemporaryFolder()
+    let run = dump.string
+    let out = folder.path.appending("out").string
+    for (arguments, schema, status) in [
+      (["convert", run, out], "meg2hf.convert/1", "created"),
+      (["convert", run, out], "meg2hf.convert/1", "unchanged"),
+      (["plan", run], "meg2hf.plan/1", "ok"), (["inspect", run], "meg2hf.inspect/1", "ok"),
+      (["inspect", fixture("torch/small.pt").string, "--sha256"], "meg2hf.inspect/1", "ok"),
+      (["verify", out], "meg2hf.verify/1", "ok"),
+      (["verify", out, "--against", run, "--sha256"], "meg2hf.verify/1", "ok"),
+      (["diff", out, out], "meg2hf.diff/1", "equal"),
+    ] {
+      let outcome = try meg2hf(arguments + ["--json"])
+      let document = try json(outcome)
+      #expect(outcome.status == 0)
+      #expect(document["schema"] == .string(schema))
+      #expect(document["status"] == .string(status))
+      #expect(document["exit_code"] == 0)
+      #expect(document["errors"] == [])
+      #expect(document["warnings"]?.array != nil)
+    }
+  }
+
+  @Test func inspectListsTheTensorsOfAnyFile() throws {
+    let outcome = try meg2hf(["inspect", fixture("torch/small.pt").string, "--sha256", "--json"])
+    let document = try json(outcome)
+    #expect(document["kind"] == "torch-file")
+    let expected = try JSONParser.parse(bytes(of: fixture("torch/expected.json")))
+    #expect(document["tensors"] == expected.object?["small.pt"])
+  }
+
+  @Test func inspectShowsWhatModelCardsShow() throws {
+    // The sizes of the first two models, by the formula of their cards.
+    let document = try json(meg2hf(["inspect", dump.string, "--json"]))
+    #expect(document["convertible"] == true)
+    #expect(document["size"] == "0.00B")
+    #expect(document["ratio"] == 8)
+    #expect(document["parameters"] == 68544)
+    #expect(document["tensor_parallel"] == 2)
+    #expect(document["qkv"]?.object?["layout"] == "heads-3-hn")
+    let first = document["tensors"]?.array?.first?.object
+    #expect(first?["name"] == "embedding.word_embeddings.weight")
+    #expect(first?["shard_shapes"] == [[256, 32]])
+    #expect(first?["merged_shape"] == [512, 32])
+    #expect(first?["hf_name"] == "transformer.wte.weight")
+    let bloom = try meg2hf(["inspect", fixture("dumps/bs_bloom_tp2pp2_bf16/ckpt").string, "--json"])
+    #expect(bloom.status == 0)
+    #expect(try json(bloom)["convertible"] == false)
+    #expect(try json(bloom)["reasons"]?.array?.isEmpty == false)
+  }
+
+  /// What goes wrong, with the exit status.
+  @Test func everyRefusalHasItsExitStatus() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("empty/.keep", [])
+    try folder.write("taken/file", [1])
+    try folder.write("bad.pt", Array("hello".utf8))
+    let run = dump.string
+    let bloom = fixture("dumps/bs_bloom_tp2pp2_bf16/ckpt").string
+    let cases: [(arguments: [String], status: Int32, code: String)] = [
+      (["convert", "missing", "out"], 66, "io/not-found"),
+      (["convert", "empty", "out"], 66, "checkpoint/none"),
+      (["convert", "bad.pt", "out"], 66, "io/not-a-folder"),
+      (["convert", bloom, "out"], 69, "model/embedding-layernorm"),
+      (["convert", run, "taken"], 73, "output/exists"),
+      (["convert", run, "none/out"], 73, "io/not-found"),
+      (["convert", run, "bad.pt/out"], 73, "io/not-a-folder"),
+      (["convert", run, "/proc/out"], 73, "io/not-found"),
+      (["convert", run, "out", "--vocab-size", "600"], 78, "vocabulary/range"),
+      (["convert", run, "out", "--set", "num_attention_heads=5"], 78, "arguments/heads"),
+      (["convert", run, "out", "--set", "nonsense=5"], 64, "arguments/unknown"),
+      (["convert", run, "out", "--tag", "global_step11"], 66, "checkpoint/no-step"),
+      (["convert", run, "out", "--tokenizer", "empty"], 66, "tokenizer/missing"),
+      (["inspect", "bad.pt"], 65, "format/unknown"), (["inspect", "missing"], 66, "io/not-found"),
+      (["verify", "empty"], 66, "output/no-weights"),
+      (["convert", run], 64, "usage/arguments"),
+      (["convert", run, "out", "--dtype", "int8"], 64, "usage/arguments"),
+      (["convert", run, "out", "--max-shard-size", "-1GB"], 64, "usage/arguments"),
+      (["convert", run, "out", "--target_tp", "2"], 64, "usage/arguments"),
+      (["frobnicate"], 64, "usage/arguments"),
+    ]
+    for (arguments, status, code) in cases {
+      let outcome = try meg2hf(arguments + ["--json"], in: folder.path)
+      #expect(outcome.status == status, "\(arguments): \(outcome.errors)")
+      let errors = try json(outcome)["errors"]?.array
+      #expect(errors?.first?.object?["code"] == .string(code), "\(arguments)")
+      #expect(try json(outcome)["exit_code"] == .int(Int(status)))
+      // Without --json nothing goes to the output, and the errors name what is wrong.
+      let plain = try meg2hf(arguments, in: folder.path)
+      #expect(plain.status == status)
+      #expect(plain.output == "", "\(arguments)")
+      #expect(!plain.errors.isEmpty)
+      #expect(try folder.names() == ["bad.pt", "empty", "taken"], "\(arguments)")
+    }
+  }
+
+  @Test func aFullDiskLeavesNothingBehind() throws {
+    let folder = try TemporaryFolder()
+    // The limit stands for a disk: files may not grow beyond 64 blocks of 512 bytes.
+    let outcome = try meg2hf(
+      ["convert", dump.string, "out"], in: folder.path,
+      shell: "trap '' XFSZ; ulimit -f 64; exec \"$@\"")
+    #expect(outcome.status == 74, "\(outcome.errors)")
+    #expect(outcome.errors.contains("io/no-space"))
+    #expect(try folder.names().isEmpty)
+  }
+
+  @Test func manyFilesNeedFewDescriptors() throws {
+    let folder = try TemporaryFolder()
+    let outcome = try meg2hf(
+      ["convert", dump.string, "out", "-q"], in: folder.path, shell: "ulimit -n 20; exec \"$@\"")
+    #expect(outcome.status == 0, "\(outcome.errors)")
+  }
+
+  @Test func faultsAndDifferencesAreStatusOne() throws {
+    let folder = try TemporaryFolder()
+    for (name, more) in [("a", []), ("b", ["--dtype", "fp32"])] {
+      #expect(try meg2hf(["convert", dump.string, name, "-q"] + more, in: folder.path).status == 0)
+    }
+    #expect(try meg2hf(["diff", "a", "a"], in: folder.path).output == "all 52 tensors are equal\n")
+    let diff = try meg2hf(["diff", "a", "b"], in: folder.path)
+    #expect(diff.status == 1)
+    #expect(diff.output.hasPrefix("52 of 52 tensors differ\n"))
+    #expect(diff.output.contains("BF16 and F32; equal values"))
+    try remove(folder.path.appending("a/model.safetensors"))
+    try copy(
+      folder.path.appending("b/model.safetensors"), to: folder.path.appending("a/model.safetensors")
+    )
+    let verified = try meg2hf(["verify", "a", "-q"], in: folder.path)
+    #expect(verified.status == 1)
+    #expect(verified.output.contains("FAULT"))
+  }
+
+  @Test func wordsOfOtherConvertersAreUnderstood() throws {
+    let folder = try TemporaryFolder()
+    let outcome = try meg2hf(
+      [
+        "convert", "--input_folder", dump.string, "--output_folder", "out", "--target_tp", "1",
+        "-q",
+      ],
+      in: folder.path)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(try meg2hf(["verify", "out", "-q"], in: folder.path).status == 0)
+  }
+
+  @Test func theTokenizerAndTheSumsComeAlong() throws {
+    let folder = try TemporaryFolder()
+    let outcome = try meg2hf(
+      [
+        "convert", dump.string, "out", "-q", "--sha256", "--tokenizer", fixture("tokenizer").string,
+      ],
+      in: folder.path)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(
+      try contents(folder.path.appending("out")) == [
+        "README.md", "SHA256SUMS", "config.json", "conversion_manifest.json",
+        "generation_config.json", "merges.txt", "model.safetensors", "special_tokens_map.json",
+        "tokenizer.json", "tokenizer_config.json", "vocab.json",
+      ])
+    let verified = try meg2hf(["verify", "out", "--sha256", "--json"], in: folder.path)
+    #expect(verified.status == 0)
+    #expect(try json(verified)["sha256"]?.array?.count == 10)
+    try folder.write("out/merges.txt", [1])
+    #expect(try meg2hf(["verify", "out", "--sha256"], in: folder.path).status == 1)
+  }
+
+  @Test func helpShowsExamplesAndStatusAndNothingHidden() throws {
+    let help = try meg2hf(["--help"])
+    #expect(help.status == 0)
+    for word in ["EXAMPLES", "EXIT STATUS", "convert", "plan", "inspect", "verify", "diff"] {
+      #expect(help.output.contains(word), "\(word)")
+    }
+    for command in ["convert", "plan", "inspect", "verify", "diff"] {
+      let help = try meg2hf([command, "--help"])
+      #expect(help.status == 0)
+      #expect(help.output.contains("EXAMPLES"))
+      #expect(!help.output.contains("target_tp"))
+    }
+    #expect(try meg2hf(["--version"]).output == "0.1.0\n")
+    #expect(try meg2hf(["--generate-completion-script", "bash"]).output.contains("meg2hf"))
+  }
+
+  @Test func aNameThatIsNotUTF8IsAName() throws {
+    let folder = try TemporaryFolder()
+    let outcome = try meg2hf(
+      ["inspect", fixture("torch/small.pt").string], in: folder.path,
+      shell: "cp \"$3\" \"$(printf 'bad\\377.pt')\" && \"$1\" inspect \"$(printf 'bad\\377.pt')\"")
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(outcome.output.contains("2 tensors"))
+  }
+}

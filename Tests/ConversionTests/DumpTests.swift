@@ -1,0 +1,128 @@
+import ByteIO
+import Safetensors
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import Conversion
+
+/// The tensors of a converted folder: type, shape, digest.
+func digests(_ folder: FilePath) throws -> [String: String] {
+  var result: [String: String] = [:]
+  for (name, tensor) in try OutputDirectory(reading: folder).tensors {
+    let bytes = try tensor.file.file.read(
+      at: tensor.start, count: tensor.declared.dataOffsets.count)
+    var hasher = SHA256Hasher()
+    hasher.update(bytes)
+    result[name] =
+      "\(tensor.declared.dtype.rawValue) \(tensor.declared.shape) \(hasher.hexDigest())"
+  }
+  return result
+}
+
+/// What `truth/expected.json` of a genuine dump asks for.
+func expectedDigests(_ dump: String) throws -> [String: String] {
+  let json = try JSONParser.parse(bytes(of: fixture("dumps/\(dump)/truth/expected.json")))
+  var result: [String: String] = [:]
+  for value in json.object?["tensors"]?.array ?? [] {
+    guard let object = value.object, let name = object["name"]?.string else { continue }
+    let shape = object["shape"]?.array?.compactMap(\.int) ?? []
+    result[name] =
+      "\(object["dtype"]?.string ?? "") \(shape) \(object["sha256"]?.string ?? "")"
+  }
+  return result
+}
+
+func index(
+  _ folder: FilePath, _ settings: [String] = []
+) throws -> CheckpointIndex {
+  var overrides = ArgumentOverrides()
+  for setting in settings { try overrides.add(setting: setting) }
+  return try CheckpointIndex(
+    reading: CheckpointDirectory(scanning: folder), overrides: overrides)
+}
+
+/// What a body throws, as the code of the error and its exit status.
+func failure(_ body: () throws -> Void) -> String {
+  do {
+    try body()
+    return "none"
+  } catch let error as ConversionError {
+    return "\(error.status.rawValue) \(error.code)"
+  } catch {
+    return "\(error)"
+  }
+}
+
+@Suite struct GenuineDumpTests {
+  static let dumps = [
+    "bs_tp1pp1_fp16_z1", "bs_tp2pp2dp1_bf16", "bs_tp2pp2dp1_fp32_z1",
+    "ds_tp2pp2dp1_fp16_z1_tpdiverged", "ds_tp2pp2dp2_fp16_z1", "dsold_tp1pp1_bf16_z1",
+  ]
+
+  @Test(arguments: dumps)
+  func aGenuineDumpGivesTheTensorsOfTheLiveModel(dump: String) throws {
+    let folder = try TemporaryFolder()
+    let output = folder.path.appending("out")
+    let converter = try Converter(index(fixture("dumps/\(dump)/ckpt")))
+    let result = try converter.run(to: output)
+    #expect(result.outcome == .created)
+    #expect(result.report.bytesRead == converter.plan.sourceBytes, "every byte is read once")
+    #expect(result.report.crcPartlyRead == 0)
+    let expected = try expectedDigests(dump)
+    #expect(expected.count == 52)
+    #expect(try digests(output) == expected)
+    // Nothing is left over beside the output.
+    #expect(try folder.names() == ["out"])
+  }
+
+  @Test(arguments: dumps)
+  func windowsAndStagesOfAnySizeGiveTheSameBytes(dump: String) throws {
+    let folder = try TemporaryFolder()
+    let index = try index(fixture("dumps/\(dump)/ckpt"))
+    let output = folder.path.appending("out")
+    _ = try Converter(index).run(to: output)
+    var options = ConversionOptions()
+    options.maximumShardSize = nil
+    let plan = try Planner.plan(index, options: options)
+    for (window, stage) in [(512, 512), (1000, 4096), (3072, 256)] {
+      let path = folder.path.appending("w\(window)")
+      let sink = try FileSink(plan.shards[0], at: path)
+      try PlanExecutor(plan, windowSize: window, stageSize: stage).run(into: sink)
+      try sink.finish()
+      #expect(try bytes(of: path) == bytes(of: output.appending("model.safetensors")))
+    }
+  }
+
+  @Test func aBLOOMIsRefusedByNameAndLeavesNothing() throws {
+    let folder = try TemporaryFolder()
+    let index = try index(fixture("dumps/bs_bloom_tp2pp2_bf16/ckpt"))
+    #expect(failure { _ = try Converter(index) } == "69 model/embedding-layernorm")
+    let inspection = try CheckpointInspection(index, options: ConversionOptions())
+    #expect(inspection.plan == nil)
+    #expect(
+      Set(inspection.reasons.map(\.code)).isSuperset(
+        of: ["model/embedding-layernorm", "model/positions"]))
+    #expect(try folder.names().isEmpty)
+  }
+
+  @Test func replicasThatDifferAreReportedAndMerged() throws {
+    let index = try index(fixture("dumps/ds_tp2pp2dp1_fp16_z1_tpdiverged/ckpt"))
+    let folder = try TemporaryFolder()
+    let mean = try Converter(index).run(to: folder.path.appending("mean"))
+    #expect(mean.warnings.filter { $0.code == "replicas/differ" }.count == 17)
+    var options = ConversionOptions()
+    options.replicas = .rank0
+    let first = try Converter(index, options: options).run(to: folder.path.appending("rank0"))
+    #expect(first.warnings.filter { $0.code == "replicas/differ" }.count == 17)
+    let (a, b) = (
+      try digests(folder.path.appending("mean")), try digests(folder.path.appending("rank0"))
+    )
+    #expect(a.filter { b[$0.key] != $0.value }.count == 17)
+    options.replicas = .strict
+    let strict = try Converter(index, options: options)
+    #expect(
+      failure { _ = try strict.run(to: folder.path.appending("strict")) } == "65 replicas/differ")
+    #expect(try folder.names() == ["mean", "rank0"])
+  }
+}

@@ -1,0 +1,343 @@
+import ByteIO
+import Foundation
+import Safetensors
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import Conversion
+
+@Suite struct OutputTests {
+  /// A dump and its conversion.
+  private struct World {
+    let folder: TemporaryFolder
+    let index: CheckpointIndex
+    var output: FilePath { folder.path.appending("out") }
+
+    init(_ options: ConversionOptions = ConversionOptions()) throws {
+      folder = try TemporaryFolder()
+      var writer = DumpWriter()
+      writer.ranks = 2
+      try writer.write(to: folder)
+      index = try ConversionTests.index(folder.path)
+      _ = try Converter(index, options: options).run(to: output)
+    }
+
+    /// Changes the text of a file of the output.
+    func edit(_ name: String, _ body: (String) -> String) throws {
+      let text = String(decoding: try bytes(of: output.appending(name)), as: UTF8.self)
+      try folder.write("out/\(name)", Array(body(text).utf8))
+    }
+
+    /// The codes of the faults and notes of the output alone.
+    func verdict() throws -> (faults: Set<String>, notes: Set<String>) {
+      let verifier = try OutputVerifier(output)
+      return (Set(verifier.faults.map(\.code)), Set(verifier.notes.map(\.code)))
+    }
+
+    /// The codes of the faults against the checkpoint.
+    func against(_ choices: VerificationChoices = VerificationChoices()) throws -> Set<String> {
+      var verifier = try OutputVerifier(output)
+      _ = try verifier.compare(with: index, choices: choices)
+      return Set(verifier.faults.map(\.code))
+    }
+  }
+
+  @Test func theSameInputGivesTheSameBytes() throws {
+    let world = try World()
+    _ = try Converter(world.index).run(to: world.folder.path.appending("again"))
+    for name in try contents(world.output) {
+      #expect(
+        try bytes(of: world.output.appending(name))
+          == bytes(of: world.folder.path.appending("again").appending(name)), "\(name)")
+    }
+    #expect(
+      try contents(world.output) == [
+        "README.md", "config.json", "conversion_manifest.json", "generation_config.json",
+        "model.safetensors",
+      ])
+  }
+
+  @Test func anOutputThatIsThereAlreadyIsLeftAlone() throws {
+    let world = try World()
+    let before =
+      try FileManager.default.attributesOfItem(
+        atPath: world.output.appending("model.safetensors").string)[.modificationDate] as? Date
+    #expect(try Converter(world.index).run(to: world.output).outcome == .unchanged)
+    let after =
+      try FileManager.default.attributesOfItem(
+        atPath: world.output.appending("model.safetensors").string)[.modificationDate] as? Date
+    #expect(before == after)
+    var options = ConversionOptions()
+    options.dtype = .f16
+    let other = try Converter(world.index, options: options)
+    #expect(failure { _ = try other.run(to: world.output) } == "73 output/exists")
+    #expect(try other.run(to: world.output, overwrite: true).outcome == .overwritten)
+    #expect(try digests(world.output).values.allSatisfy { $0.hasPrefix("F16 ") })
+    #expect(try world.folder.names() == ["global_step10", "latest", "out"])
+  }
+
+  @Test func theInputIsNeverOverwritten() throws {
+    let world = try World()
+    let step = world.folder.path.appending("global_step10")
+    let link = world.folder.path.appending("link")
+    try FileManager.default.createSymbolicLink(
+      atPath: link.string, withDestinationPath: step.string)
+    for path in [step, world.folder.path, link] {
+      #expect(
+        failure { _ = try Converter(world.index).run(to: path, overwrite: true) }
+          == "73 io/same-file")
+    }
+    #expect(try ConversionTests.index(world.folder.path).blockCount == 2)
+  }
+
+  @Test func anOutputThatCannotBeCreatedIsRefused() throws {
+    let world = try World()
+    try world.folder.write("file", [1])
+    for name in ["none/out", "file/out"] {
+      let path = world.folder.path.appending(name)
+      #expect(failure { _ = try Converter(world.index).run(to: path) }.hasPrefix("73 "), "\(name)")
+    }
+  }
+
+  @Test func shardsAndTheirIndexAreWhole() throws {
+    var options = ConversionOptions()
+    options.maximumShardSize = 1500
+    let world = try World(options)
+    let names = try contents(world.output).filter { $0.hasSuffix(".safetensors") }
+    #expect(names.count > 3)
+    #expect(try world.verdict() == ([], []))
+    #expect(try world.against().isEmpty)
+    let plain = try World()
+    #expect(try digests(world.output) == digests(plain.output))
+    try remove(world.output.appending(names[1]))
+    #expect(try world.verdict().faults.contains("index/missing-file"))
+  }
+
+  @Test func aFullConversionHasNoFault() throws {
+    let world = try World()
+    #expect(try world.verdict() == ([], []))
+    #expect(try world.against().isEmpty)
+  }
+
+  /// Changes to `config.json`, and the fault that follows.
+  @Test func configurationsThatLoadWronglyAreFaults() throws {
+    let changes: [(String, String, String)] = [
+      (#""n_layer": 2"#, #""n_layer": 3"#, "output/missing-tensor"),
+      (#""n_layer": 2"#, #""n_layer": 1"#, "output/unexpected-tensor"),
+      (#""n_embd": 8"#, #""n_embd": 12"#, "output/shape"),
+      (#""n_inner": 12"#, #""n_inner": null"#, "output/shape"),
+      (#""vocab_size": 16"#, #""vocab_size": 15"#, "output/shape"),
+      (#""n_head": 4"#, #""n_head": 3"#, "config/heads"),
+      (#""model_type": "gpt2""#, #""model_type": "bloom""#, "config/model-type"),
+      (#""n_positions": 5,"#, "", "config/missing-field"),
+      (#""layer_norm_epsilon": 1e-05"#, #""layer_norm_epsilon": 1"#, "config/type"),
+      (#""use_cache": true"#, #""use_cache": 1"#, "config/type"),
+      (#""dtype": "float32""#, #""dtype": "float16""#, "output/dtype"),
+      (#""torch_dtype": "float32""#, #""torch_dtype": "torch.float32""#, "config/dtype"),
+      (#""tie_word_embeddings": true"#, #""tie_word_embeddings": false"#, "output/missing-tensor"),
+      ("}", ",}", "json/syntax"),
+    ]
+    for (from, to, code) in changes {
+      let world = try World()
+      try world.edit("config.json") { text in
+        #expect(text.contains(from), "\(from)")
+        return text.replacingOccurrences(of: from, with: to)
+      }
+      #expect(try world.verdict().faults.contains(code), "\(to)")
+    }
+  }
+
+  @Test func aConfigurationThatDisagreesWithTheCheckpointIsAFault() throws {
+    for (from, to) in [
+      (#""activation_function": "gelu_fast""#, #""activation_function": "gelu""#),
+      (#""n_head": 4"#, #""n_head": 2"#),
+      (#""layer_norm_epsilon": 1e-05"#, #""layer_norm_epsilon": 1e-06"#),
+    ] {
+      let world = try World()
+      try world.edit("config.json") { $0.replacingOccurrences(of: from, with: to) }
+      #expect(try world.against().contains("config/disagrees"), "\(to)")
+    }
+    // Three names for one function.
+    let world = try World()
+    try world.edit("config.json") {
+      $0.replacingOccurrences(of: "gelu_fast", with: "gelu_new")
+    }
+    #expect(try !world.against().contains("config/disagrees"))
+  }
+
+  @Test func aValueThatDiffersIsFoundAndPlaced() throws {
+    let world = try World()
+    var file = try bytes(of: world.output.appending("model.safetensors"))
+    file[file.count - 1] ^= 0x01
+    try world.folder.write("out/model.safetensors", file)
+    #expect(try world.verdict().faults.isEmpty)
+    var verifier = try OutputVerifier(world.output)
+    _ = try verifier.compare(with: world.index)
+    #expect(verifier.faults.map(\.code) == ["output/values"])
+    // The last tensor by name.
+    #expect(verifier.faults.first?.tensor == "transformer.wte.weight")
+    #expect(verifier.faults.first?.message.contains("1 of 128 elements") == true)
+    #expect(verifier.faults.first?.message.contains("[15, 7]") == true)
+  }
+
+  @Test func aWronglyTransposedSquareWeightIsFound() throws {
+    let world = try World()
+    var file = try bytes(of: world.output.appending("model.safetensors"))
+    let opened = try SafetensorsFile(opening: world.output.appending("model.safetensors"))
+    let tensor = try #require(
+      opened.header.tensors.first { $0.name == "transformer.h.1.attn.c_proj.weight" })
+    let start = opened.dataStart + tensor.dataOffsets.lowerBound
+    let original = file
+    for row in 0..<8 {
+      for column in 0..<8 {
+        for byte in 0..<4 {
+          file[start + (row * 8 + column) * 4 + byte] =
+            original[start + (column * 8 + row) * 4 + byte]
+        }
+      }
+    }
+    try world.folder.write("out/model.safetensors", file)
+    #expect(try world.against() == ["output/values"])
+  }
+
+  @Test func anOrderOfQueryKeyAndValueThatTheCheckpointDeniesIsAFault() throws {
+    var options = ConversionOptions()
+    options.qkvLayout = .thirds
+    let world = try World(options)
+    #expect(try world.against() == ["qkv/disagrees", "output/values"])
+    var choices = VerificationChoices()
+    choices.qkvLayout = .thirds
+    #expect(try world.against(choices).isEmpty)
+  }
+
+  @Test func withoutAManifestTheOutputTellsItsOptions() throws {
+    for (dtype, style) in [(DType.f16, KeyStyle.bare), (.bf16, .transformer)] {
+      var options = ConversionOptions()
+      options.dtype = dtype
+      options.keyStyle = style
+      options.vocabulary = .rows(13)
+      let world = try World(options)
+      try remove(world.output.appending("conversion_manifest.json"))
+      #expect(try world.verdict() == ([], []))
+      #expect(try world.against().isEmpty)
+    }
+  }
+
+  /// Directories of other tools hold masks and a copy of the embedding.
+  @Test func whatOtherToolsWriteIsNotedAndNoFault() throws {
+    let world = try World()
+    let opened = try SafetensorsFile(opening: world.output.appending("model.safetensors"))
+    func write(head: (inout [UInt8]) -> Void) throws {
+      var tensors = opened.header.tensors.map { ($0.name, $0.dtype, $0.shape) }
+      tensors.append(("lm_head.weight", .f32, [16, 8]))
+      tensors.append(("transformer.h.0.attn.bias", .u8, [1, 1, 5, 5]))
+      tensors.append(("transformer.h.0.attn.masked_bias", .f32, []))
+      let header = SafetensorsHeader(laying: tensors, metadata: nil)
+      var data: [UInt8] = []
+      for tensor in header.tensors {
+        let source = tensor.name == "lm_head.weight" ? "transformer.wte.weight" : tensor.name
+        if let found = opened.header.tensors.first(where: { $0.name == source }) {
+          var bytes = try opened.file.read(
+            at: opened.dataStart + found.dataOffsets.lowerBound, count: found.dataOffsets.count)
+          if tensor.name == "lm_head.weight" { head(&bytes) }
+          data += bytes
+        } else {
+          data += [UInt8](repeating: 0, count: tensor.dataOffsets.count)
+        }
+      }
+      try world.folder.write("out/model.safetensors", header.serialized + data)
+    }
+    try remove(world.output.appending("conversion_manifest.json"))
+    try write { _ in }
+    #expect(
+      try world.verdict() == (
+        [], ["safetensors/format", "output/tied-head", "output/mask-buffer"]
+      ))
+    #expect(try world.against().isEmpty)
+    try write { $0[0] ^= 1 }
+    #expect(try world.verdict().faults == ["output/tied-head"])
+  }
+
+  @Test func differencesAreShownTensorByTensor() throws {
+    let a = try World()
+    var options = ConversionOptions()
+    options.keyStyle = .bare
+    let b = try World(options)
+    #expect(try OutputComparison(a.output, b.output).isEqual)
+    options.dtype = .bf16
+    options.vocabulary = .rows(15)
+    let c = try World(options)
+    let rows = try OutputComparison(a.output, c.output).rows
+    #expect(rows.first { $0.name == "wte.weight" }?.status == .shape)
+    let norm = try #require(rows.first { $0.name == "ln_f.bias" })
+    #expect(norm.status == .dtype)
+    // 8 bits of precision for numbers around 1300: steps of 8, rounded to at most 4 away.
+    #expect(norm.largest == 4)
+    var file = try bytes(of: b.output.appending("model.safetensors"))
+    file[file.count - 1] ^= 0x80
+    try b.folder.write("out/model.safetensors", file)
+    let changed = try OutputComparison(a.output, b.output).rows.filter { $0.status != .equal }
+    #expect(changed.map(\.name) == ["wte.weight"])
+    #expect(changed.first?.differing == 1)
+  }
+}
+
+@Suite struct TokenizerTests {
+  private func tokenizer() throws -> GPT2Tokenizer {
+    try GPT2Tokenizer(folder: fixture("tokenizer"))
+  }
+
+  @Test func fiveFilesAreWrittenTwoOfThemUnchanged() throws {
+    let tokenizer = try tokenizer()
+    #expect(tokenizer.size == 501)
+    let files = tokenizer.files(positions: 40)
+    #expect(
+      files.map(\.name) == [
+        "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json",
+        "special_tokens_map.json",
+      ])
+    #expect(files[0].bytes == (try bytes(of: fixture("tokenizer/vocab.json"))))
+    #expect(files[1].bytes == (try bytes(of: fixture("tokenizer/merges.txt"))))
+    let fast = try JSONParser.parse(files[2].bytes).object
+    let vocabulary = try JSONParser.parse(files[0].bytes)
+    #expect(fast?["model"]?.object?["vocab"] == vocabulary)
+    #expect(fast?["model"]?.object?["merges"]?.array?.first?.string?.contains(" ") == true)
+  }
+
+  @Test func itsIdsGoIntoTheConfiguration() throws {
+    let folder = try TemporaryFolder()
+    var writer = DumpWriter(TestModel(vocabulary: 512))
+    writer.ranks = 1
+    try writer.write(to: folder)
+    let tokenizer = try tokenizer()
+    let converter = try Converter(index(folder.path), tokenizer: tokenizer)
+    #expect(converter.config.config.object?["eos_token_id"] == .int(tokenizer.endOfTextID))
+    #expect(converter.config.generation.object?["bos_token_id"] == .int(tokenizer.endOfTextID))
+    var options = ConversionOptions()
+    options.vocabulary = .rows(400)
+    #expect(
+      failure { _ = try Converter(index(folder.path), options: options, tokenizer: tokenizer) }
+        == "78 tokenizer/size")
+  }
+
+  @Test func aTokenizerThatContradictsItselfIsRefused() throws {
+    let merges = Array("#version: 0.2\na b\n".utf8)
+    let cases: [(String, [UInt8])] = [
+      (#"{"a":0,"b":1,"ab":2}"#, merges),
+      (#"{"a":0,"b":1,"ab":3,"<|endoftext|>":2,"x":3}"#, merges),
+      (#"{"a":0,"b":1,"c":2,"<|endoftext|>":3}"#, merges),
+      (#"{"a":0,"b":1,"ab":2,"<|endoftext|>":3}"#, Array("a b c\n".utf8)),
+      (#"{"a":0,"a":1,"ab":2,"<|endoftext|>":3}"#, merges), ("[]", merges), ("{", merges),
+    ]
+    for (vocabulary, merges) in cases {
+      let folder = try TemporaryFolder()
+      try folder.write("vocab.json", Array(vocabulary.utf8))
+      try folder.write("merges.txt", merges)
+      #expect(
+        failure { _ = try GPT2Tokenizer(folder: folder.path) }.hasPrefix("65 "), "\(vocabulary)")
+    }
+    let empty = try TemporaryFolder()
+    #expect(failure { _ = try GPT2Tokenizer(folder: empty.path) } == "66 tokenizer/missing")
+  }
+}

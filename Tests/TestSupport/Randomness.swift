@@ -1,0 +1,29 @@
+/// Random numbers that are the same in every run (SplitMix64).
+public struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+
+  public init(_ seed: UInt64) {
+    state = seed
+  }
+
+  public mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var value = state
+    value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+    return value ^ (value >> 31)
+  }
+}
+
+/// Calls `body` with every prefix of `bytes` and with every change of a single bit.
+public func withEveryDamage(_ bytes: [UInt8], _ body: ([UInt8]) -> Void) {
+  for count in 0..<bytes.count { body(Array(bytes.prefix(count))) }
+  var damaged = bytes
+  for position in bytes.indices {
+    for bit in 0..<8 {
+      damaged[position] ^= 1 << UInt8(bit)
+      body(damaged)
+      damaged[position] ^= 1 << UInt8(bit)
+    }
+  }
+}
