@@ -161,6 +161,13 @@ public struct PickleGraph: Sendable {
     return callable
   }
 
+  /// The ids of all references to something outside the pickle, in the order of the pickle.
+  public var persistentReferences: [NodeID] {
+    nodes.compactMap { node in
+      if case .persistent(let id) = node { id } else { nil }
+    }
+  }
+
   /// The text of a string; parts that are not Unicode are shown as U+FFFD.
   public func text(_ id: NodeID) -> String? {
     guard case .string(let range) = self[id] else { return nil }

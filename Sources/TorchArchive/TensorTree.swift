@@ -18,16 +18,23 @@ extension TorchFile {
   ///
   /// - Throws: ``TorchFileError`` `limit/expansion` or `limit/depth`.
   public func namedTensors() throws(TorchFileError) -> [NamedTensor] {
-    let counts = try countNames()
-    guard let total = counts[graph.root], total > 0 else { return [] }
+    try namedTensors(below: graph.root)
+  }
+
+  /// The tensors of a part of the tree, with their paths from there.
+  ///
+  /// - Throws: ``TorchFileError`` `limit/expansion` or `limit/depth`.
+  public func namedTensors(below root: NodeID) throws(TorchFileError) -> [NamedTensor] {
+    let counts = try countNames(below: root)
+    guard let total = counts[root], total > 0 else { return [] }
     var result: [NamedTensor] = []
     result.reserveCapacity(total)
     var path: [String] = []
     var open: [(node: NodeID, children: [TreeEdge], next: Int)] = []
     var entered: Set<NodeID> = []
-    if isTensor(graph.root) { return [NamedTensor(path: [], node: graph.root)] }
-    open.append((graph.root, children(of: graph.root), 0))
-    entered.insert(graph.root)
+    if isTensor(root) { return [NamedTensor(path: [], node: root)] }
+    open.append((root, children(of: root), 0))
+    entered.insert(root)
     while let (node, children, next) = open.last {
       guard next < children.count else {
         open.removeLast()
@@ -53,15 +60,15 @@ extension TorchFile {
 
   /// How many names of tensors each container leads to. A container is visited once, however many
   /// ways lead to it, so that the time is linear even if the number of names is exponential.
-  private func countNames() throws(TorchFileError) -> [NodeID: Int] {
+  private func countNames(below root: NodeID) throws(TorchFileError) -> [NodeID: Int] {
     var counts: [NodeID: Int] = [:]
     var open: [(node: NodeID, children: [TreeEdge], next: Int, sum: Int)] = []
     func enter(_ node: NodeID) {
       counts[node] = 0
       open.append((node, children(of: node), 0, 0))
     }
-    if isTensor(graph.root) { return [graph.root: 1] }
-    enter(graph.root)
+    if isTensor(root) { return [root: 1] }
+    enter(root)
     while let (node, children, next, sum) = open.last {
       guard next < children.count else {
         guard sum <= limits.names else {

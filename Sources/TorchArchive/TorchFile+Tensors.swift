@@ -107,10 +107,8 @@ extension TorchFile {
     }
     let (byteCount, overflow) = count.multipliedReportingOverflow(by: dtype.size)
     guard !overflow else { throw bad("a storage of \(count) elements") }
-    guard let entry = archive["\(root)/data/\(key)"] ?? archive["\(root)/tensors/\(key)"] else {
-      throw TorchFileError(
-        .storageMissing, "the archive has no storage \(shortened(key))",
-        entry: "\(root)/data/\(shortened(key))")
+    guard let entry = storageEntries[key] else {
+      throw TorchFileError(.storageMissing, "the file has no storage \(shortened(key))")
     }
     guard entry.size == byteCount else {
       throw TorchFileError(
@@ -119,7 +117,31 @@ extension TorchFile {
           + "\(dtype.rawValue) take \(byteCount)",
         offset: entry.dataOffset, entry: entry.name)
     }
-    return TorchStorage(key: key, dtype: dtype, entry: entry)
+    let storage = TorchStorage(key: key, dtype: dtype, entry: entry)
+    guard fields.count == 6, graph[fields[5]] != .none else { return storage }
+    return try window(of: storage, fields[5])
+  }
+
+  /// A part of a storage, as versions before 0.4 wrote it: `(key, offset, size)` in elements.
+  private func window(
+    of storage: TorchStorage, _ id: NodeID
+  ) throws(TorchFileError) -> TorchStorage {
+    guard let fields = graph.tuple(id), fields.count == 3, let key = graph.text(fields[0]),
+      let offset = graph.int(fields[1]), let count = graph.int(fields[2])
+    else { throw TorchFileError(.badStorageID, "a part of a storage was expected") }
+    let size = storage.dtype.size
+    let (end, overflow) = offset.addingReportingOverflow(count)
+    guard offset >= 0, count >= 0, !overflow, end <= storage.byteCount / size else {
+      throw TorchFileError(
+        .bounds,
+        "a part of \(count) elements at \(offset) of storage \(shortened(storage.key)), which has "
+          + "\(storage.byteCount / size)", offset: storage.entry.dataOffset)
+    }
+    return TorchStorage(
+      key: "\(storage.key)/\(key)", dtype: storage.dtype,
+      entry: ZipEntry(
+        name: "\(storage.entry.name)/\(key)", storedSize: count * size, size: count * size,
+        dataOffset: storage.entry.dataOffset + offset * size))
   }
 
   /// A tuple of integers, which may be wrapped into `torch.Size`.

@@ -7,17 +7,27 @@ public import SystemPackage
 /// Opening reads the directory and the pickle, never a tensor. Nothing that the file names is
 /// imported, called or run (format: `torch/serialization.py`, `caffe2/serialize/inline_container.cc`).
 public struct TorchFile: Sendable {
+  /// What holds pickle and storages together.
+  public enum Container: String, Hashable, Sendable {
+    /// A zip archive: PyTorch 1.6 and later, and 1.4 on request.
+    case zip
+    /// Pickles and storages one behind the other: PyTorch before 1.6, and later on request.
+    case legacy
+  }
+
   public let file: InputFile
+  public let container: Container
   /// The objects of the file.
   public let graph: PickleGraph
   /// Whether the file was written on a big-endian host.
   public let isBigEndian: Bool
   /// The CRC of the pickle was recorded, and checked.
   public let isPickleVerified: Bool
-  let archive: ZipArchive
-  /// The folder of the archive that holds all entries.
-  let root: String
   public let limits: TorchLimits
+  /// The runs of bytes that hold storages, by the key of the storage.
+  let storageEntries: [String: ZipEntry]
+  /// All entries, for the digest of the directory.
+  let entries: [ZipEntry]
 
   /// Opens `path`.
   ///
@@ -30,7 +40,28 @@ public struct TorchFile: Sendable {
   /// Reads an open file.
   public init(reading file: InputFile, limits: TorchLimits = TorchLimits()) throws {
     let start = try file.read(at: 0, count: min(512, file.size))
-    try TorchFile.expectZip(start)
+    if start.starts(with: [0x50, 0x4B, 0x03, 0x04]) {
+      try self.init(zip: file, limits)
+    } else if LegacyStream.isLegacy(start) {
+      try self.init(legacy: LegacyStream(reading: file, limits: limits), file, limits)
+    } else {
+      throw TorchFile.unknown(start)
+    }
+  }
+
+  private init(legacy stream: LegacyStream, _ file: InputFile, _ limits: TorchLimits) {
+    self.file = file
+    self.limits = limits
+    container = .legacy
+    graph = stream.graph
+    // The writer converts storages to little-endian on every host.
+    isBigEndian = false
+    isPickleVerified = false
+    storageEntries = stream.storages
+    entries = stream.storages.values.sorted { $0.dataOffset < $1.dataOffset }
+  }
+
+  private init(zip file: InputFile, _ limits: TorchLimits) throws {
     let archive = try ZipArchive(reading: file, limits: limits)
     let root = try TorchFile.root(of: archive)
     if archive["\(root)/constants.pkl"] != nil {
@@ -42,9 +73,16 @@ public struct TorchFile: Sendable {
       throw TorchFileError(.missingEntry, "the archive has no data.pkl")
     }
     self.file = file
-    self.archive = archive
-    self.root = root
     self.limits = limits
+    container = .zip
+    entries = archive.entries
+    var storages: [String: ZipEntry] = [:]
+    for folder in ["\(root)/tensors/", "\(root)/data/"] {
+      for entry in archive.entries where entry.name.hasPrefix(folder) {
+        storages[String(entry.name.dropFirst(folder.count))] = entry
+      }
+    }
+    storageEntries = storages
     try TorchFile.checkVersion(archive, root, file)
     isBigEndian = try TorchFile.byteOrder(archive, root, file)
     try TorchFile.checkSize(pickle, limits)
@@ -59,29 +97,19 @@ public struct TorchFile: Sendable {
 
   // MARK: - Recognising the file
 
-  private static func expectZip(_ start: [UInt8]) throws(TorchFileError) {
-    if start.starts(with: [0x50, 0x4B, 0x03, 0x04]) { return }
-    func text(at offset: Int) -> ArraySlice<UInt8> { start.dropFirst(offset).prefix(5) }
-    if text(at: 257).elementsEqual("ustar".utf8) {
-      throw TorchFileError(.tar, "a tar archive, as PyTorch wrote before 2017")
-    }
-    if start.starts(with: [0x80]), start.prefix(16).firstRange(of: legacyMagic) != nil {
-      throw TorchFileError(
-        .legacy, "a file in the format that PyTorch wrote before version 1.6")
+  /// Names a file that is none of ours by its first bytes.
+  private static func unknown(_ start: [UInt8]) -> TorchFileError {
+    if start.dropFirst(257).prefix(5).elementsEqual("ustar".utf8) {
+      return TorchFileError(.tar, "a tar archive, as PyTorch wrote before 2017")
     }
     if start.count > 9, start[8] == UInt8(ascii: "{"), start[7] == 0, start[6] == 0 {
-      throw TorchFileError(.safetensors, "this is a safetensors file, not a PyTorch file")
+      return TorchFileError(.safetensors, "this is a safetensors file, not a PyTorch file")
     }
-    if start.isEmpty { throw TorchFileError(.unknownFormat, "the file is empty") }
-    throw TorchFileError(
+    if start.isEmpty { return TorchFileError(.unknownFormat, "the file is empty") }
+    return TorchFileError(
       .unknownFormat,
       "not a PyTorch file: it begins with \(hexadecimal(Array(start.prefix(8))))", offset: 0)
   }
-
-  /// The integer 0x1950A86A20F9469CFC6C, as LONG1 has it.
-  private static let legacyMagic: [UInt8] = [
-    0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19,
-  ]
 
   /// The folder that holds `data.pkl`. Its name need not be the file's.
   private static func root(of archive: ZipArchive) throws(TorchFileError) -> String {
@@ -99,7 +127,7 @@ public struct TorchFile: Sendable {
     if let inner {
       throw TorchFileError(
         .nestedArchive,
-        "a zip archive that holds PyTorch files; unpack it first (unzip -d DIR FILE)",
+        "a zip archive that holds PyTorch files; unpack it first: unzip FILE -d FOLDER",
         entry: inner.name)
     }
     throw TorchFileError(.missingEntry, "a zip archive without data.pkl: not a PyTorch file")
@@ -162,7 +190,7 @@ extension TorchFile {
   /// the tensors: names, sizes, offsets and CRCs of all entries, as hexadecimal digits.
   public var directoryDigest: String {
     var hasher = SHA256Hasher()
-    for entry in archive.entries {
+    for entry in entries {
       let crc = entry.crc.map { "\($0)" } ?? "-"
       hasher.update(
         Array(

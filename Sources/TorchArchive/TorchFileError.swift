@@ -39,6 +39,13 @@ public struct TorchFileError: Error, Hashable, Sendable, CustomStringConvertible
     public static let crcMismatch = Code("zip/crc-mismatch")
     public static let badMarker = Code("zip/bad-marker")
 
+    // The container of PyTorch before 1.6
+    public static let legacyHeader = Code("legacy/bad-header")
+    public static let legacyTruncated = Code("legacy/truncated")
+    public static let legacySize = Code("legacy/size-mismatch")
+    public static let legacyUnknownKey = Code("legacy/unknown-key")
+    public static let legacyKeys = Code("legacy/bad-key-list")
+
     // Storages and tensors
     public static let storageMissing = Code("storage/missing")
     public static let storageSize = Code("storage/size-mismatch")
@@ -52,7 +59,6 @@ public struct TorchFileError: Error, Hashable, Sendable, CustomStringConvertible
     // What is understood but not read
     public static let torchScript = Code("unsupported/torchscript")
     public static let tar = Code("unsupported/tar")
-    public static let legacy = Code("unsupported/legacy")
     public static let version = Code("unsupported/version")
     public static let sparse = Code("unsupported/sparse")
     public static let quantized = Code("unsupported/quantized")

@@ -89,11 +89,6 @@ func read(_ path: FilePath, windowSize: Int = 8 << 20) throws -> [ReadTensor] {
     let cases: [(name: String, bytes: [UInt8], code: TorchFileError.Code)] = [
       ("empty", [], .unknownFormat), ("gguf", Array("GGUF".utf8) + [3, 0, 0, 0], .unknownFormat),
       ("pickle", [0x80, 2, 0x4E, 0x2E], .unknownFormat),
-      (
-        "legacy",
-        [0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E],
-        .legacy
-      ),
       ("tar", [UInt8](repeating: 0, count: 257) + Array("ustar".utf8), .tar),
       (
         "safetensors", SafetensorsHeader(laying: [("a", .f32, [])], metadata: nil).serialized,
