@@ -83,7 +83,7 @@ struct PlanCommand: ParsableCommand {
     switch piece {
     case .copy(let box, let destination, _):
       return ["copy": source(box), "to": target(destination)]
-    case .merge(let replicas, let destination, _):
+    case .merge(let replicas, let destination, _, _):
       return ["merge": .array(replicas.map(source)), "to": target(destination)]
     case .fill(let value, let count, let destination):
       return [

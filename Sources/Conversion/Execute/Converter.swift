@@ -176,7 +176,7 @@ extension ConversionPlan {
       tensor.pieces.reduce(total) { total, piece in
         switch piece {
         case .copy(let source, _, _): total + source.box.count * source.format.size
-        case .merge(let replicas, _, _):
+        case .merge(let replicas, _, _, _):
           total + replicas.reduce(0) { $0 + $1.box.count * $1.format.size }
         case .fill: total
         }

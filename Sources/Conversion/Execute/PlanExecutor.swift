@@ -100,9 +100,10 @@ public final class PlanExecutor {
           streams[source.storage, default: []].append(
             ScheduledCopy(
               tensor: position, source: source, destination: destination, addend: addend))
-        case .merge(let replicas, let destination, let addend):
+        case .merge(let replicas, let destination, let addend, let rule):
           merges.append(
-            (position, ScheduledMerge(replicas: replicas, destination: destination, addend: addend))
+            (position, ScheduledMerge(
+                replicas: replicas, destination: destination, addend: addend, rule: rule))
           )
         case .fill(let value, let count, let destination):
           try fill(value, count, destination, position, sink)
@@ -134,6 +135,7 @@ public final class PlanExecutor {
     let replicas: [StoredBox]
     let destination: Piece.Destination
     let addend: Float
+    let rule: Piece.MergeRule
   }
 
   private struct Block {
@@ -292,7 +294,7 @@ public final class PlanExecutor {
           dense[position].swapBytes(block.count, wordSize: format.size, at: 0)
         }
       }
-      try mergeDense(tensor, block, dense, format, addend: merge.addend, sink)
+      try mergeDense(tensor, block, dense, format, merge, sink)
     }
     for (position, replica) in replicas.enumerated() {
       ledgers[replica.storage] = readers[position].ledger
@@ -300,9 +302,10 @@ public final class PlanExecutor {
   }
 
   private func mergeDense(
-    _ tensor: Int, _ block: CopyBlock, _ dense: [ByteBuffer], _ format: FloatFormat, addend: Float,
-    _ sink: any TensorSink
+    _ tensor: Int, _ block: CopyBlock, _ dense: [ByteBuffer], _ format: FloatFormat,
+    _ merge: ScheduledMerge, _ sink: any TensorSink
   ) throws {
+    let addend = merge.addend
     let bytes = 0..<block.count * format.size
     let differs = dense.dropFirst().contains {
       dense[0].firstDifference(bytes, from: $0, at: 0) != nil
@@ -316,6 +319,13 @@ public final class PlanExecutor {
         finding.largestDifference = max(finding.largestDifference, largest)
       }
       report.findings[tensor] = finding
+      guard merge.rule == .replicas else {
+        throw ConversionError(
+          .malformed, "head/differs",
+          "the copy of the embedding on the last pipeline stage differs from it, by up to "
+            + "\(finding.largestDifference)", tensor: plan.tensors[tensor].source,
+          hint: "the ranks were not saved at the same moment, or the head is not tied")
+      }
       switch plan.options.replicas {
       case .strict:
         throw ConversionError(

@@ -14,6 +14,8 @@ public struct GPT2Geometry: Hashable, Sendable {
   /// Whether the head is a tensor of its own.
   public let isUntied: Bool
   let hasDividedPositions: Bool
+  /// How many ranks were put together already in each shard; see ``CheckpointIndex/mergedRanks``.
+  let mergedRanks: Int
 
   /// The size of a head.
   public var headSize: Int { hidden / heads }
@@ -26,7 +28,7 @@ public struct GPT2Geometry: Hashable, Sendable {
     let arguments = index.arguments
     func shape(_ name: String, rank: Int) throws(ConversionError) -> [Int] {
       guard let tensor = index.tensor(name) else { throw GPT2Geometry.missing(name, in: index) }
-      let sizes = tensor.shards[0].tensor.sizes
+      let sizes = tensor.shards[0].sizes
       guard sizes.count == rank, !sizes.contains(0) else {
         throw ConversionError(
           .malformed, "tensor/unexpected-shape",
@@ -51,6 +53,7 @@ public struct GPT2Geometry: Hashable, Sendable {
     guard index.blockCount > 0 else { throw GPT2Geometry.missing("layers.0", in: index) }
     let upward = try shape("layers.0.mlp.dense_h_to_4h.weight", rank: 2)
     tensorParallel = index.tensorParallel
+    mergedRanks = index.mergedRanks
     layers = index.blockCount
     hidden = words[1]
     paddedVocabulary = try times(words[0], "embedding.word_embeddings.weight")
@@ -70,10 +73,11 @@ public struct GPT2Geometry: Hashable, Sendable {
         "a hidden size of \(hidden) cannot be divided into \(heads) heads",
         hint: "correct it with --set num_attention_heads=N")
     }
-    guard heads.isMultiple(of: index.tensorParallel) else {
+    guard heads.isMultiple(of: index.tensorParallel * index.mergedRanks) else {
       throw ConversionError(
         .undecided, "arguments/heads",
-        "\(heads) heads cannot be divided among \(index.tensorParallel) tensor-parallel ranks",
+        "\(heads) heads cannot be divided among \(index.tensorParallel * index.mergedRanks) "
+          + "tensor-parallel ranks",
         hint: "correct it with --set num_attention_heads=N")
     }
     self.heads = heads
@@ -110,12 +114,15 @@ public struct GPT2Geometry: Hashable, Sendable {
     }
     // Sizes over all ranks make no sense while a rank is missing, so this comes first.
     for key in ["tensor_model_parallel_size", "model_parallel_size"] {
-      try check(key, tensorParallel, "the number of tensor-parallel ranks found is")
+      try check(key, tensorParallel * mergedRanks, "the number of tensor-parallel ranks found is")
     }
     try check("num_layers", layers, "the number of blocks found is")
     try check("hidden_size", hidden, "the embedding has a hidden size of")
     try check("max_position_embeddings", positions, "the position embedding has this many rows:")
-    try check("padded_vocab_size", paddedVocabulary, "the embedding has this many rows:")
+    // Universal checkpoints are cut to the rows before padding.
+    if index.directory.layout != .universal || paddedVocabulary != index.originalVocabularySize {
+      try check("padded_vocab_size", paddedVocabulary, "the embedding has this many rows:")
+    }
     try check("ffn_hidden_size", feedForward, "the feed-forward layer has a size of")
     if let untied = try arguments.bool("untie_embeddings_and_output_weights"), untied, !isUntied {
       throw GPT2Geometry.missing(GPT2Rules.head.source, in: index)

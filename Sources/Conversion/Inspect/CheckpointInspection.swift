@@ -67,12 +67,12 @@ public struct CheckpointInspection: Sendable {
     for rule in applied { rules[rule.source] = rule }
     return index.tensors.map { tensor in
       let applied = rules[tensor.name]
-      let shapes = tensor.shards.map(\.tensor.sizes)
+      let shapes = tensor.shards.map(\.sizes)
       let merged = applied.flatMap { merge(shapes, $0.rule.partition) }
       let transposed =
         applied?.rule.arrangement == .transposed || applied?.rule.arrangement == .qkvTransposed
       return Row(
-        name: tensor.name, dtype: tensor.shards[0].tensor.dtype.rawValue,
+        name: tensor.name, dtype: tensor.shards[0].dtype.rawValue,
         shardShapes: Set(shapes).count == 1 ? [shapes[0]] : shapes, ranks: shapes.count,
         mergedShape: merged, partition: applied?.rule.partition.rawValue,
         target: applied.map { style.name($0.target) },
@@ -118,17 +118,19 @@ public struct CheckpointDigests: Sendable {
   /// - Throws: ``ConversionError``.
   public init(_ index: CheckpointIndex, crc: CRCMode) throws(ConversionError) {
     for (position, file) in index.files.enumerated() {
-      var wanted: [(tensor: Int, shard: TensorShard)] = []
+      var wanted: [(tensor: Int, stored: TorchTensor)] = []
       for (number, tensor) in index.tensors.enumerated() {
-        for shard in tensor.shards where shard.file == position { wanted.append((number, shard)) }
+        for case .whole(position, let stored) in tensor.shards.map(\.content) {
+          wanted.append((number, stored))
+        }
       }
       guard !wanted.isEmpty else { continue }
       do {
         let reader = TensorReader(try TorchFile(opening: file.path), crc: crc != .none)
-        for (number, shard) in wanted {
+        for (number, stored) in wanted {
           var hasher = SHA256Hasher()
-          try reader.forEachPart(of: shard.tensor) { hasher.update($0, of: $1) }
-          _ = try reader.verdict(shard.tensor.storage, all: crc == .all)
+          try reader.forEachPart(of: stored) { hasher.update($0, of: $1) }
+          _ = try reader.verdict(stored.storage, all: crc == .all)
           let name = index.tensors[number].name
           byTensor[name, default: []].append(hasher.hexDigest())
         }

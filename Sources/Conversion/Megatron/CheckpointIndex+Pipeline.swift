@@ -8,31 +8,6 @@ import TorchArchive
 /// Forks and versions number the layers differently, so a layer is known by what it holds and never
 /// by its number (bigscience and deepspeedai `megatron/model/gpt_model.py`, `GPTModelPipe`).
 extension CheckpointIndex {
-  /// What a layer file holds.
-  private enum LayerKind: String {
-    case embedding, block
-    case finalLayernorm = "final layernorm"
-    case head
-    case unknown
-
-    init(keys: Set<String>) {
-      if keys.contains("word_embeddings.weight") {
-        self = .embedding
-      } else if keys.contains("lm_head.weight") {
-        self = .head
-      } else if keys.contains("weight"), keys.isSubset(of: ["weight", "bias"]) {
-        self = .finalLayernorm
-      } else if keys.contains(where: {
-        $0.hasPrefix("input_layernorm.") || $0.hasPrefix("self_attention.")
-          || $0.hasPrefix("attention.")
-      }) {
-        self = .block
-      } else {
-        self = .unknown
-      }
-    }
-  }
-
   /// A layer on one rank.
   private struct LayerFile {
     let file: CheckpointFile
@@ -127,16 +102,12 @@ extension CheckpointIndex {
             .bug, "bug/no-tensor", "a named tensor is none", file: path.string, tensor: named.name)
         }
         return TensorShard(
-          rank: part.rank, file: position, key: normalized(named.name), tensor: tensor)
+          rank: part.rank, file: position, key: MegatronName.normalized(named.name),
+          tensor: tensor)
       }
     } catch {
       throw ConversionError(reading: error, file: path)
     }
-  }
-
-  /// Names of 2019 and 2020 say `attention` where later ones say `self_attention`.
-  private func normalized(_ key: String) -> String {
-    key.hasPrefix("attention.") ? "self_\(key)" : key
   }
 
   // MARK: - Arguments

@@ -14,15 +14,67 @@ public struct SourceFile: Hashable, Sendable {
   public let isPickleVerified: Bool
 }
 
-/// What one tensor-parallel rank holds of a tensor.
+/// What one tensor-parallel rank holds of a tensor: one stored tensor, or runs of flat ones.
 public struct TensorShard: Hashable, Sendable {
+  /// A run of consecutive elements, in row-major order, that lie in a flat tensor.
+  public struct Run: Hashable, Sendable {
+    /// The elements of the shard.
+    public let elements: Range<Int>
+    /// The position of the file in ``CheckpointIndex/files``.
+    public let file: Int
+    /// A tensor of one dimension and stride 1.
+    public let tensor: TorchTensor
+    /// Where the run begins in it.
+    public let start: Int
+  }
+
+  /// Where the elements are.
+  public enum Content: Hashable, Sendable {
+    case whole(file: Int, TorchTensor)
+    case runs([Run])
+  }
+
   /// The tensor-parallel rank.
   public let rank: Int
-  /// The position of the file in ``CheckpointIndex/files``.
-  public let file: Int
   /// The name in the file.
-  public let key: String
-  public let tensor: TorchTensor
+  public var key: String
+  public let dtype: TorchDType
+  public let sizes: [Int]
+  public let content: Content
+
+  /// A shard that is stored as a tensor of its own.
+  init(rank: Int, file: Int, key: String, tensor: TorchTensor) {
+    self.rank = rank
+    self.key = key
+    dtype = tensor.dtype
+    sizes = tensor.sizes
+    content = .whole(file: file, tensor)
+  }
+
+  /// A shard that is put together from runs.
+  init(rank: Int, key: String, dtype: TorchDType, sizes: [Int], runs: [Run]) {
+    self.rank = rank
+    self.key = key
+    self.dtype = dtype
+    self.sizes = sizes
+    content = .runs(runs)
+  }
+
+  /// Where the runs begin and end, counted in elements of the shard.
+  var cuts: [Int] {
+    switch content {
+    case .whole: []
+    case .runs(let runs): runs.flatMap { [$0.elements.lowerBound, $0.elements.upperBound] }
+    }
+  }
+
+  /// The position of the first file that it needs in ``CheckpointIndex/files``.
+  public var file: Int {
+    switch content {
+    case .whole(let file, _): file
+    case .runs(let runs): runs.first?.file ?? 0
+    }
+  }
 }
 
 /// A tensor of the model with its shards, one for each rank, in the order of the ranks.
@@ -48,6 +100,9 @@ public struct CheckpointIndex: Sendable {
   public var blockCount = 0
   /// The number of the first block's layer file, in pipeline layouts.
   public var firstBlockLayer: Int?
+  /// How many tensor-parallel ranks were put together already in each tensor: 1 but for universal
+  /// checkpoints. It matters where the order of the rows goes rank by rank.
+  public var mergedRanks = 1
   public var arguments = TrainingArguments.absent
   public var checkpointVersion: Double?
   public var iteration: Int?
@@ -71,10 +126,12 @@ public struct CheckpointIndex: Sendable {
     self.directory = directory
     switch directory.layout {
     case .deepspeedPipeline: try readPipeline(limits)
-    case .deepspeed, .deepspeedZero3, .universal, .classic, .distributed:
+    case .deepspeed, .classic: try readRanks(limits)
+    case .universal: try readUniversal(limits)
+    case .deepspeedZero3, .distributed:
       throw ConversionError(
         .unsupported, "layout/unsupported",
-        "\(directory.layout.title) (\(directory.reason)) is not read yet",
+        "\(directory.layout.title) (\(directory.reason)) is not read",
         file: directory.folder.string)
     }
     arguments.override(overrides.values)
@@ -88,15 +145,18 @@ public struct CheckpointIndex: Sendable {
 
   /// The element types of the weights.
   public var dtypes: Set<TorchDType> {
-    Set(tensors.flatMap { $0.shards.map(\.tensor.dtype) })
+    Set(tensors.flatMap { $0.shards.map(\.dtype) })
   }
 
   /// Notes a file and gives its position.
   mutating func add(_ file: TorchFile, named name: String) -> Int {
+    // A file without a directory of entries is known by its size and the time of its last change.
+    let digest =
+      file.container == .legacy ? "modified \(file.file.identity.modified)" : file.directoryDigest
     files.append(
       SourceFile(
         path: file.file.path, name: name, identity: file.file.identity,
-        directoryDigest: file.directoryDigest, isPickleVerified: file.isPickleVerified))
+        directoryDigest: digest, isPickleVerified: file.isPickleVerified))
     return files.count - 1
   }
 }

@@ -38,8 +38,16 @@ public enum Piece: Hashable, Sendable {
   case copy(StoredBox, Destination, addend: Float)
   /// A constant.
   case fill(Float, count: Int, Destination)
-  /// Replicas of the same elements, of which the policy makes one.
-  case merge([StoredBox], Destination, addend: Float)
+  /// Replicas of the same elements, of which one is made.
+  case merge([StoredBox], Destination, addend: Float, MergeRule)
+
+  /// What becomes of replicas that differ.
+  public enum MergeRule: Hashable, Sendable {
+    /// What the user chose.
+    case replicas
+    /// They are copies by definition, so a difference is an error.
+    case copies
+  }
 
   /// Where the elements go.
   public struct Destination: Hashable, Sendable {
@@ -52,7 +60,7 @@ public enum Piece: Hashable, Sendable {
     switch self {
     case .copy(let source, _, _): source.box.count
     case .fill(_, let count, _): count
-    case .merge(let replicas, _, _): replicas.first?.box.count ?? 0
+    case .merge(let replicas, _, _, _): replicas.first?.box.count ?? 0
     }
   }
 }

@@ -78,7 +78,7 @@ public struct Planner {
   /// Every tensor must be named by a rule: one that is passed over would be a part of the function
   /// that was trained.
   private func checkLeftovers(_ rules: [AppliedRule]) throws(ConversionError) {
-    let known = Set(rules.map(\.source))
+    let known = Set(rules.map(\.source) + [GPT2Rules.headCopy])
     for tensor in index.tensors where !known.contains(tensor.name) {
       throw ConversionError(
         .malformed, "checkpoint/unknown-tensor",
@@ -92,10 +92,10 @@ public struct Planner {
     var formats: Set<FloatFormat> = []
     for tensor in index.tensors {
       for shard in tensor.shards {
-        guard let format = FloatFormat(shard.tensor.dtype) else {
+        guard let format = FloatFormat(shard.dtype) else {
           throw ConversionError(
             .unsupported, "tensor/not-a-weight",
-            "its elements are \(shard.tensor.dtype.rawValue); weights are float16, bfloat16 or "
+            "its elements are \(shard.dtype.rawValue); weights are float16, bfloat16 or "
               + "float32", file: index.files[shard.file].name, tensor: tensor.name)
         }
         formats.insert(format)
@@ -180,15 +180,9 @@ public struct Planner {
     let pieces: [Piece]
     if let tensor = index.tensor(applied.source) {
       try checkShapes(tensor, rule)
-      var boxes: [(StoredBox, Piece.Destination)] = []
-      for shard in tensor.shards {
-        if let placed = arranger.place(shard.rank, try stored(shard)) { boxes.append(placed) }
-      }
-      if rule.partition == .replicated, boxes.count > 1 {
-        pieces = [.merge(boxes.map(\.0), boxes[0].1, addend: addend)]
-      } else {
-        pieces = boxes.map { .copy($0.0, $0.1, addend: addend) }
-      }
+      let copies = applied.source == GPT2Rules.embedding[0].source ? index.tensor(GPT2Rules.headCopy) : nil
+      if let copies { try checkShapes(copies, rule) }
+      pieces = try self.pieces(tensor, copies, arranger, addend: addend)
     } else if rule.isBias, mayLack, !rule.source.contains("layernorm") {
       let count = arranger.shape.reduce(1, *)
       pieces = [.fill(0, count: count, Piece.Destination(offset: 0, strides: [1]))]
@@ -202,60 +196,119 @@ public struct Planner {
       rule: rule)
   }
 
+  /// The pieces of a tensor: replicas are merged, all else is copied.
+  private mutating func pieces(
+    _ tensor: IndexedTensor, _ copies: IndexedTensor?, _ arranger: ShardArranger, addend: Float
+  ) throws(ConversionError) -> [Piece] {
+    /// Shards of the same elements as one list of pieces.
+    func merged(
+      _ shards: [TensorShard], _ rule: Piece.MergeRule
+    ) throws(ConversionError) -> [Piece] {
+      // Runs of replicas may be cut in different places; they are cut alike in all of them.
+      let cuts = Set(shards.flatMap(\.cuts))
+      var boxes: [[(StoredBox, Piece.Destination)]] = []
+      for shard in shards { boxes.append(try place(shard, arranger, cuts)) }
+      return boxes[0].indices.map { position in
+        boxes.count == 1
+          ? .copy(boxes[0][position].0, boxes[0][position].1, addend: addend)
+          : .merge(boxes.map { $0[position].0 }, boxes[0][position].1, addend: addend, rule)
+      }
+    }
+    if arranger.isReplicated { return try merged(tensor.shards, .replicas) }
+    var pieces: [Piece] = []
+    for (position, shard) in tensor.shards.enumerated() {
+      let copy = copies.map { [$0.shards[position]] } ?? []
+      pieces += try merged([shard] + copy, .copies)
+    }
+    return pieces
+  }
+
   /// All ranks must hold the same shape, and the one that follows from the model.
   private func checkShapes(
     _ tensor: IndexedTensor, _ rule: GPT2Rule
   ) throws(ConversionError) {
     let first = tensor.shards[0]
-    for shard in tensor.shards where shard.tensor.sizes != first.tensor.sizes {
+    guard tensor.shards.count == geometry.tensorParallel else {
+      throw ConversionError(
+        .malformed, "checkpoint/missing-shard",
+        "it is on \(tensor.shards.count) of \(geometry.tensorParallel) tensor-parallel ranks",
+        file: index.files[first.file].name, tensor: tensor.name)
+    }
+    for shard in tensor.shards where shard.sizes != first.sizes {
       throw ConversionError(
         .malformed, "tensor/ranks-disagree",
-        "its shape is \(shard.tensor.sizes), but \(first.tensor.sizes) on tensor-parallel rank "
+        "its shape is \(shard.sizes), but \(first.sizes) on tensor-parallel rank "
           + "\(first.rank)", file: index.files[shard.file].name, tensor: tensor.name)
     }
     let expected = geometry.shardShape(rule)
-    guard first.tensor.sizes == expected else {
+    guard first.sizes == expected else {
       throw ConversionError(
         .malformed, "tensor/unexpected-shape",
-        "its shape is \(first.tensor.sizes); \(expected) was expected from the embedding "
+        "its shape is \(first.sizes); \(expected) was expected from the embedding "
           + "(hidden size \(geometry.hidden)), the first block (feed-forward size "
           + "\(geometry.feedForward)) and \(geometry.tensorParallel) tensor-parallel ranks",
         file: index.files[first.file].name, tensor: tensor.name)
     }
   }
 
-  private mutating func stored(_ shard: TensorShard) throws(ConversionError) -> StoredBox {
-    let tensor = shard.tensor
+  /// The boxes of a shard with their destinations.
+  private mutating func place(
+    _ shard: TensorShard, _ arranger: ShardArranger, _ cuts: Set<Int>
+  ) throws(ConversionError) -> [(StoredBox, Piece.Destination)] {
+    switch shard.content {
+    case .whole(let file, let tensor):
+      // A view can repeat elements; a weight that takes more room than its storage is none.
+      guard tensor.byteCount <= tensor.storage.byteCount else {
+        throw ConversionError(
+          .malformed, TorchFileError.Code.limitOutput.rawValue,
+          "its \(tensor.byteCount) bytes are a view of a storage of \(tensor.storage.byteCount)",
+          file: index.files[file].name, tensor: shard.key)
+      }
+      let box = try stored(tensor, in: file, shard.key, tensor.box, at: tensor.storageOffset)
+      return arranger.place(shard.rank, box).map { [$0] } ?? []
+    case .runs(let runs):
+      var result: [(StoredBox, Piece.Destination)] = []
+      for run in runs {
+        let inner = cuts.filter { run.elements.contains($0) && $0 > run.elements.lowerBound }
+        let bounds = [run.elements.lowerBound] + inner.sorted() + [run.elements.upperBound]
+        for (lower, upper) in zip(bounds, bounds.dropFirst()) {
+          let offset = run.tensor.storageOffset + run.start + lower - run.elements.lowerBound
+          let box = try stored(
+            run.tensor, in: run.file, shard.key,
+            ElementBox(sizes: [upper - lower], strides: [1]), at: offset)
+          result += arranger.place(shard.rank, run: lower..<upper, box)
+        }
+      }
+      return result
+    }
+  }
+
+  /// A box of a stored tensor; notes its file and storage in the plan.
+  private mutating func stored(
+    _ tensor: TorchTensor, in position: Int, _ key: String, _ box: ElementBox, at offset: Int
+  ) throws(ConversionError) -> StoredBox {
     guard let format = FloatFormat(tensor.dtype), !tensor.isNegative else {
       throw ConversionError(
         .unsupported, "tensor/not-a-weight", "its values are stored negated or are no weights",
-        file: index.files[shard.file].name, tensor: shard.key)
-    }
-    // A view can repeat elements; a weight that takes more room than its storage is none.
-    guard tensor.byteCount <= tensor.storage.byteCount else {
-      throw ConversionError(
-        .malformed, TorchFileError.Code.limitOutput.rawValue,
-        "its \(tensor.byteCount) bytes are a view of a storage of \(tensor.storage.byteCount)",
-        file: index.files[shard.file].name, tensor: shard.key)
+        file: index.files[position].name, tensor: key)
     }
     let file: Int
-    if let known = filePositions[shard.file] {
+    if let known = filePositions[position] {
       file = known
     } else {
-      let source = index.files[shard.file]
+      let source = index.files[position]
       files.append(PlanFile(path: source.path, name: source.name, identity: source.identity))
       file = files.count - 1
-      filePositions[shard.file] = file
+      filePositions[position] = file
     }
     let storage = PlanStorage(file: file, entry: tensor.storage.entry)
-    let position = storagePositions[storage] ?? storages.count
-    if position == storages.count {
+    let number = storagePositions[storage] ?? storages.count
+    if number == storages.count {
       storages.append(storage)
-      storagePositions[storage] = position
+      storagePositions[storage] = number
     }
     return StoredBox(
-      storage: position, format: format, isBigEndian: tensor.isBigEndian,
-      offset: tensor.storageOffset, box: tensor.box)
+      storage: number, format: format, isBigEndian: tensor.isBigEndian, offset: offset, box: box)
   }
 
   // MARK: - The plan as a whole
@@ -286,7 +339,7 @@ public struct Planner {
           destination.offset
             + ElementBox(sizes: source.box.sizes, strides: destination.strides).extent
         case .fill(_, let count, let destination): destination.offset + count
-        case .merge(let replicas, let destination, _):
+        case .merge(let replicas, let destination, _, _):
           destination.offset
             + ElementBox(sizes: replicas[0].box.sizes, strides: destination.strides).extent
         }

@@ -1,0 +1,248 @@
+import ByteIO
+import Pickle
+import SystemPackage
+import TorchArchive
+
+/// Layouts in which the file of a model-parallel rank holds all weights of that rank: DeepSpeed
+/// without the pipeline module (`mp_rank_XX_model_states.pt`), and classic Megatron-LM
+/// (`mp_rank_XX[_PPP]/model_optim_rng.pt`).
+extension CheckpointIndex {
+  /// A file with the weights of a rank.
+  struct RankFile: Hashable {
+    let tensorRank: Int
+    let stage: Int
+    let path: FilePath
+    /// The name within the checkpoint's folder.
+    let name: String
+  }
+
+  /// The tensors of a chunk of a stage on one rank, with local numbers of blocks.
+  private struct Chunk {
+    let tensors: [(local: MegatronName.Local, shard: TensorShard)]
+    let file: String
+
+    /// The number of blocks.
+    var layers: Int { (tensors.compactMap(\.local.layer).max() ?? -1) + 1 }
+  }
+
+  mutating func readRanks(_ limits: TorchLimits) throws(ConversionError) {
+    let files = try rankFiles()
+    tensorParallel = (files.map(\.tensorRank).max() ?? 0) + 1
+    let stages = (files.map(\.stage).max() ?? 0) + 1
+    pipelineParallel = stages
+    var chunks: [Int: [Int: [Chunk]]] = [:]
+    var states: [RankState] = []
+    for file in files {
+      do {
+        let torchFile = try TorchFile(opening: file.path, limits: limits)
+        states.append(try RankState(torchFile, named: file.name))
+        let position = add(torchFile, named: file.name)
+        chunks[file.tensorRank, default: [:]][file.stage] = try CheckpointIndex.chunks(
+          of: torchFile, file, at: position)
+      } catch {
+        throw ConversionError(reading: error, file: file.path)
+      }
+    }
+    try adopt(states)
+    try assemble(chunks, stages: stages)
+    try expandSharedLayers()
+  }
+
+  /// Takes over what the states of all ranks agree on.
+  mutating func adopt(_ states: [RankState]) throws(ConversionError) {
+    try RankState.checkAgreement(states)
+    guard let first = states.first else { return }
+    arguments = first.arguments ?? .absent
+    checkpointVersion = first.checkpointVersion
+    iteration = first.iteration
+    originalVocabularySize = first.originalVocabularySize
+    deepspeedVersion = first.deepspeedVersion
+    if !arguments.isPresent {
+      warnings.append(
+        ConversionWarning(
+          "arguments/absent", "the checkpoint holds no training arguments"))
+    }
+  }
+
+  // MARK: - Files
+
+  /// The files of all ranks, which must form a whole grid.
+  func rankFiles() throws(ConversionError) -> [RankFile] {
+    var found: [RankFile] = []
+    if directory.layout == .deepspeed {
+      for file in directory.files where file.kind == .modelStates {
+        found.append(
+          RankFile(
+            tensorRank: file.numbers["mp"] ?? 0, stage: 0,
+            path: directory.folder.appending(file.name), name: file.name))
+      }
+    } else {
+      found = try classicFiles()
+    }
+    var grid: [Int: [Int: RankFile]] = [:]
+    for file in found {
+      if let other = grid[file.tensorRank, default: [:]].updateValue(file, forKey: file.stage) {
+        throw ConversionError(
+          .malformed, "checkpoint/duplicate-rank", "\(other.name) is of the same rank",
+          file: file.name)
+      }
+    }
+    let ranks = (found.map(\.tensorRank).max() ?? 0) + 1
+    let stages = (found.map(\.stage).max() ?? 0) + 1
+    for rank in 0..<ranks {
+      for stage in 0..<stages where grid[rank]?[stage] == nil {
+        throw ConversionError(
+          .malformed, "checkpoint/missing-rank",
+          "there is nothing of tensor-parallel rank \(rank) of pipeline stage \(stage)",
+          file: directory.folder.string, hint: "the dump is not whole: copy the missing files")
+      }
+    }
+    return found.sorted { ($0.stage, $0.tensorRank) < ($1.stage, $1.tensorRank) }
+  }
+
+  /// The files in the folders of the ranks; a folder that holds optimizer shards only is passed over.
+  private func classicFiles() throws(ConversionError) -> [RankFile] {
+    var found: [RankFile] = []
+    for file in directory.files {
+      if file.kind == .rankFile {
+        found.append(
+          RankFile(
+            tensorRank: 0, stage: 0, path: directory.folder.appending(file.name), name: file.name))
+      }
+      guard file.kind == .rankFolder else { continue }
+      let folder = directory.folder.appending(file.name)
+      for name in ["model_optim_rng.pt", "model_rng.pt"]
+      where FileSystem.exists(folder.appending(name)) {
+        found.append(
+          RankFile(
+            tensorRank: file.numbers["tp"] ?? 0, stage: file.numbers["pp"] ?? 0,
+            path: folder.appending(name), name: "\(file.name)/\(name)"))
+        break
+      }
+    }
+    guard !found.isEmpty else {
+      throw ConversionError(
+        .noInput, "checkpoint/none", "no folder of a rank holds a model_optim_rng.pt",
+        file: directory.folder.string)
+    }
+    return found
+  }
+
+  // MARK: - Tensors
+
+  /// The chunks of a rank: one, or `model0`, `model1`, ... with a virtual pipeline.
+  private static func chunks(
+    of file: TorchFile, _ source: RankFile, at position: Int
+  ) throws -> [Chunk] {
+    let graph = file.graph
+    var roots: [NodeID] = []
+    for key in ["model", "module"] {
+      if let root = graph.value(key, in: graph.root), graph.entries(root) != nil { roots = [root] }
+      if !roots.isEmpty { break }
+    }
+    while roots.isEmpty || roots.count > 1 || graph.value("model", in: graph.root) == nil,
+      let root = graph.value("model\(roots.count)", in: graph.root)
+    {
+      roots.append(root)
+    }
+    guard !roots.isEmpty else {
+      throw ConversionError(
+        .malformed, "checkpoint/no-weights",
+        "the file holds neither `model` nor `module` with weights", file: source.name)
+    }
+    return try roots.map { root in
+      let tensors = try file.namedTensors(below: root).map { named in
+        guard let tensor = try file.tensor(named.node) else {
+          throw ConversionError(
+            .bug, "bug/no-tensor", "a named tensor is none", file: source.name, tensor: named.name)
+        }
+        return (
+          MegatronName.local(named.name),
+          TensorShard(
+            rank: source.tensorRank, file: position, key: named.name, tensor: tensor)
+        )
+      }
+      return Chunk(tensors: tensors, file: source.name)
+    }
+  }
+
+  /// Gives the blocks of all chunks their numbers in the model: chunks are the outer order, stages
+  /// the inner one (Megatron `transformer.py`, `ParallelTransformer`).
+  private mutating func assemble(
+    _ chunks: [Int: [Int: [Chunk]]], stages: Int
+  ) throws(ConversionError) {
+    let first = chunks[0] ?? [:]
+    let depth = first.values.map(\.count).max() ?? 1
+    var offsets: [[Int]] = []
+    var next = 0
+    for chunk in 0..<depth {
+      offsets.append([])
+      for stage in 0..<stages {
+        offsets[chunk].append(next)
+        let parts = first[stage] ?? []
+        next += parts.indices.contains(chunk) ? parts[chunk].layers : 0
+      }
+    }
+    blockCount = next
+    var positions: [String: Int] = [:]
+    var merged: [(name: String, shards: [TensorShard])] = []
+    for rank in 0..<tensorParallel {
+      for stage in 0..<stages {
+        for (number, chunk) in (chunks[rank]?[stage] ?? []).enumerated() {
+          guard offsets.indices.contains(number) else {
+            throw ConversionError(
+              .malformed, "checkpoint/chunks", "rank 0 has fewer chunks", file: chunk.file)
+          }
+          for (local, shard) in chunk.tensors {
+            let name =
+              local.layer.map { "layers.\(offsets[number][stage] + $0).\(local.name)" }
+              ?? local.name
+            let position = positions[name] ?? merged.count
+            if position == merged.count {
+              positions[name] = position
+              merged.append((name, []))
+            }
+            guard merged[position].shards.count <= rank else {
+              throw ConversionError(
+                .malformed, "checkpoint/duplicate-tensor",
+                "it is there twice on tensor-parallel rank \(rank)", file: chunk.file,
+                tensor: name)
+            }
+            merged[position].shards.append(shard)
+          }
+        }
+      }
+    }
+    tensors = merged.enumerated().sorted { a, b in
+      MegatronName.precedes(a.element.name, b.element.name)
+        || !MegatronName.precedes(b.element.name, a.element.name) && a.offset < b.offset
+    }.map { IndexedTensor(name: $0.element.name, shards: $0.element.shards) }
+  }
+
+  /// In 2020 blocks could share their weights; then the file has each of them once
+  /// (NVIDIA/Megatron-LM 80f90dcd, `_get_layer_index`).
+  private mutating func expandSharedLayers() throws(ConversionError) {
+    guard let unique = try arguments.int("num_unique_layers"),
+      let layers = try arguments.int("num_layers"), unique != layers, unique > 0
+    else { return }
+    guard unique == blockCount, layers.isMultiple(of: unique), layers < 1 << 20 else {
+      throw ConversionError(
+        .undecided, "arguments/contradiction",
+        "\(layers) layers are said to share \(unique), but \(blockCount) are there")
+    }
+    let isSpaced = arguments["param_sharing_style"] == .string("spaced")
+    var expanded: [IndexedTensor] = []
+    for layer in 0..<layers {
+      let prefix = "layers.\(isSpaced ? layer / (layers / unique) : layer % unique)."
+      for tensor in tensors where tensor.name.hasPrefix(prefix) {
+        expanded.append(
+          IndexedTensor(
+            name: "layers.\(layer)." + tensor.name.dropFirst(prefix.count), shards: tensor.shards))
+      }
+    }
+    let others = tensors.filter { !$0.name.hasPrefix("layers.") }
+    tensors = others.filter { $0.name.hasPrefix("embedding.") } + expanded
+      + others.filter { !$0.name.hasPrefix("embedding.") }
+    blockCount = layers
+  }
+}

@@ -1,0 +1,117 @@
+import ByteIO
+import Pickle
+import SystemPackage
+import TorchArchive
+
+/// DeepSpeed's universal checkpoint: `zero/PARAMETER/fp32.pt`, each a parameter in float32 that was
+/// put together from all tensor-parallel ranks (DeepSpeed `checkpoint/ds_to_universal.py`).
+extension CheckpointIndex {
+  mutating func readUniversal(_ limits: TorchLimits) throws(ConversionError) {
+    let zero = directory.folder.appending("zero")
+    var parameters: [(name: String, shard: TensorShard)] = []
+    var states: [RankState] = []
+    for file in directory.files where file.kind == .modelStates {
+      let path = directory.folder.appending(file.name)
+      do {
+        let torchFile = try TorchFile(opening: path, limits: limits)
+        _ = add(torchFile, named: file.name)
+        states.append(try RankState(torchFile, named: file.name))
+      } catch {
+        throw ConversionError(reading: error, file: path)
+      }
+    }
+    try adopt(states)
+    do {
+      for component in try FileSystem.list(zero) {
+        let path = zero.appending(component).appending("fp32.pt")
+        guard FileSystem.exists(path) else { continue }
+        parameters.append(
+          try readParameter(component.string, path, limits))
+      }
+    } catch {
+      throw ConversionError(reading: error, file: zero)
+    }
+    // Ranks were put together; where the order of rows goes rank by rank, their number matters.
+    let ranks = try arguments.int("tensor_model_parallel_size")
+    let oldRanks = try arguments.int("model_parallel_size")
+    mergedRanks = min(max(1, ranks ?? oldRanks ?? 1), 1 << 20)
+    pipelineParallel = try arguments.int("pipeline_model_parallel_size")
+    let names = PipelineNames(parameters.map(\.name))
+    tensors = parameters.map { parameter in
+      IndexedTensor(name: names.shared(parameter.name), shards: [parameter.shard])
+    }.sorted { MegatronName.precedes($0.name, $1.name) }
+    blockCount = names.blockCount
+    firstBlockLayer = names.firstBlock
+  }
+
+  /// The parameter in a file: a dictionary with `param`, or the tensor itself.
+  private mutating func readParameter(
+    _ name: String, _ path: FilePath, _ limits: TorchLimits
+  ) throws(ConversionError) -> (name: String, shard: TensorShard) {
+    do {
+      let file = try TorchFile(opening: path, limits: limits)
+      let graph = file.graph
+      let node = graph.value("param", in: graph.root) ?? graph.root
+      guard let tensor = try file.tensor(node) else {
+        throw ConversionError(
+          .malformed, "checkpoint/no-parameter", "the file holds no parameter",
+          file: path.string, tensor: name)
+      }
+      let position = add(file, named: "zero/\(name)/fp32.pt")
+      return (name, TensorShard(rank: 0, file: position, key: "param", tensor: tensor))
+    } catch {
+      throw ConversionError(reading: error, file: path)
+    }
+  }
+}
+
+/// The names of a pipeline's parameters, `3.self_attention.dense.weight` or
+/// `tied_modules.embed.word_embeddings.weight`, brought to the form that all layouts share.
+///
+/// Layers are known by what they hold, since forks number them differently.
+struct PipelineNames {
+  private var prefixes: [Int: String] = [:]
+  private(set) var blockCount = 0
+  private(set) var firstBlock: Int?
+
+  init(_ names: [String]) {
+    var keys: [Int: Set<String>] = [:]
+    for name in names {
+      if let (layer, key) = PipelineNames.split(name) { keys[layer, default: []].insert(key) }
+    }
+    for layer in keys.keys.sorted() {
+      switch LayerKind(keys: keys[layer] ?? []) {
+      case .embedding: prefixes[layer] = "embedding."
+      case .block:
+        prefixes[layer] = "layers.\(blockCount)."
+        firstBlock = firstBlock ?? layer
+        blockCount += 1
+      case .finalLayernorm: prefixes[layer] = "final_layernorm."
+      case .head: prefixes[layer] = "output_layer."
+      case .unknown: prefixes[layer] = "layer_\(layer)."
+      }
+    }
+    if blockCount == 0 {
+      // Without a pipeline the names are those of the modules.
+      blockCount = (names.compactMap { MegatronName.local($0).layer }.max() ?? -1) + 1
+    }
+  }
+
+  /// The name that all layouts share.
+  func shared(_ name: String) -> String {
+    let tied = "tied_modules.embed."
+    if name.hasPrefix(tied) { return "embedding." + name.dropFirst(tied.count) }
+    guard let (layer, key) = PipelineNames.split(name), let prefix = prefixes[layer] else {
+      let local = MegatronName.local(name)
+      return local.layer.map { "layers.\($0).\(local.name)" } ?? local.name
+    }
+    return prefix + (key == "lm_head.weight" ? "weight" : MegatronName.normalized(key))
+  }
+
+  /// The number of the layer, and the name within it.
+  private static func split(_ name: String) -> (Int, String)? {
+    let parts = name.split(separator: ".", maxSplits: 1)
+    guard parts.count == 2, parts[0].utf8.count < 8, let layer = Int(parts[0]) else { return nil }
+    return (layer, String(parts[1]))
+  }
+}
