@@ -39,7 +39,8 @@ extension ByteBuffer {
     }
   }
 
-  /// The element-wise mean of `sources`, summed in their order and divided in binary32.
+  /// The element-wise mean of `sources`, summed in their order and divided in binary32. Where all
+  /// are equal, their value is taken as it is: a sum of three thirds need not be one.
   ///
   /// - Parameters:
   ///   - sources: Buffers that hold the elements from byte 0 on.
@@ -61,7 +62,13 @@ extension ByteBuffer {
     let divisor = Float(sources.count)
     for index in 0..<count {
       let sum = unsafe output.loadUnaligned(fromByteOffset: index &* 4, as: Float.self)
-      unsafe output.storeBytes(of: sum / divisor, toByteOffset: index &* 4, as: Float.self)
+      let bits = sources.map { source in
+        unsafe load(UnsafeRawBufferPointer(source.slice(0..<count * format.size)), index, format)
+      }
+      let isEqual = bits.allSatisfy { $0 == bits[0] }
+      unsafe output.storeBytes(
+        of: isEqual ? Float(bitPattern: bits[0]) : sum / divisor, toByteOffset: index &* 4,
+        as: Float.self)
     }
   }
 

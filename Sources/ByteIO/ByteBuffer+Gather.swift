@@ -26,7 +26,9 @@ public struct ElementBox: Hashable, Sendable {
   public var collapsed: ElementBox {
     var result = ElementBox(sizes: [], strides: [])
     for (size, stride) in zip(sizes, strides) where size != 1 {
-      if let last = result.sizes.indices.last, result.strides[last] == stride * size {
+      // Dimensions of an empty box may carry strides that no memory has.
+      let (span, overflow) = stride.multipliedReportingOverflow(by: size)
+      if let last = result.sizes.indices.last, result.strides[last] == span, !overflow {
         result.sizes[last] *= size
         result.strides[last] = stride
       } else {

@@ -47,8 +47,11 @@ public struct ChecksumLedger: Sendable {
   }
 
   /// Notes the checksum of `range`, which must not overlap what is already known.
+  ///
+  /// After too many ranges that do not touch each other the rest is not noted, and the whole counts as
+  /// partly read.
   public mutating func note(_ range: Range<Int>, crc: UInt32) {
-    guard !range.isEmpty else { return }
+    guard !range.isEmpty, segments.count <= 4096 else { return }
     let at = segments.firstIndex { $0.range.lowerBound >= range.upperBound } ?? segments.count
     precondition(
       at == 0 || segments[at - 1].range.upperBound <= range.lowerBound, "ranges must not overlap")

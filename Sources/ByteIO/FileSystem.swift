@@ -32,6 +32,13 @@ public enum FileSystem {
     return unsafe path.withPlatformString { unsafe lstat($0, &status) } == 0
   }
 
+  /// Whether the name is a folder, and no link to one, that belongs to the user of this process.
+  public static func isOwnFolder(_ path: FilePath) -> Bool {
+    var status = stat()
+    guard unsafe path.withPlatformString({ unsafe lstat($0, &status) }) == 0 else { return false }
+    return status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid()
+  }
+
   /// The device and inode that `path` leads to, to find out whether two paths are one thing.
   public static func identity(of path: FilePath) -> InputFile.Identity? {
     var status = stat()
@@ -147,8 +154,8 @@ public enum FileSystem {
   public static func freeSpace(at path: FilePath) -> Int? {
     var status = statvfs()
     guard unsafe path.withPlatformString({ unsafe statvfs($0, &status) }) == 0 else { return nil }
-    let (free, overflow) = Int(status.f_bavail).multipliedReportingOverflow(
-      by: Int(status.f_frsize))
+    let (free, overflow) = Int(clamping: status.f_bavail).multipliedReportingOverflow(
+      by: Int(clamping: status.f_frsize))
     return overflow ? nil : free
   }
 

@@ -15,10 +15,19 @@ enum PickleKey: Hashable, Sendable {
 }
 
 extension PickleGraph {
-  /// The key that a value makes; `nil` for containers that can change, which Python refuses.
-  ///
-  /// A tuple of tuples may be nested at most `depth` levels deep.
-  func key(_ id: NodeID, depth: Int = 16) -> PickleKey? {
+  /// How many parts a key may have, tuples in tuples counted: keys of genuine files have a few.
+  private static let maximumParts = 256
+
+  /// The key that a value makes; `nil` for containers that can change, which Python refuses, and for
+  /// tuples of more parts than anyone writes.
+  func key(_ id: NodeID) -> PickleKey? {
+    var parts = PickleGraph.maximumParts
+    return key(id, depth: 16, parts: &parts)
+  }
+
+  private func key(_ id: NodeID, depth: Int, parts: inout Int) -> PickleKey? {
+    parts -= 1
+    guard parts >= 0 else { return nil }
     switch self[id] {
     case .none: return PickleKey.none
     case .bool(let value): return .int(value ? 1 : 0)
@@ -30,13 +39,13 @@ extension PickleGraph {
     case .global(let index): return .global(globals[index])
     case .object, .persistent: return .identity(id)
     case .tuple(let index):
-      guard depth > 0, sequences[index].count <= 64 else { return nil }
-      var parts: [PickleKey] = []
+      guard depth > 0 else { return nil }
+      var items: [PickleKey] = []
       for item in sequences[index] {
-        guard let part = key(item, depth: depth - 1) else { return nil }
-        parts.append(part)
+        guard let part = key(item, depth: depth - 1, parts: &parts) else { return nil }
+        items.append(part)
       }
-      return .tuple(parts)
+      return .tuple(items)
     case .list, .set, .dict: return nil
     }
   }

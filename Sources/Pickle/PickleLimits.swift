@@ -6,7 +6,7 @@ public struct PickleLimits: Hashable, Sendable {
   /// Instructions that are carried out.
   public var opcodes = 50_000_000
   /// Values that are made; each takes some 30 bytes of memory.
-  public var nodes = 4_000_000
+  public var nodes = 2_000_000
   /// Values on the stack, and marks on the stack.
   public var stack = 1_000_000
   /// Slots of the memo.

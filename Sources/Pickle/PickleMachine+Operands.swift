@@ -46,7 +46,11 @@ extension PickleMachine {
   }
 
   /// Puts decoded text aside and gives the range under which the graph finds it.
-  mutating func keep(_ bytes: [UInt8]) -> Range<Int> {
+  mutating func keep(_ bytes: [UInt8]) throws(PickleError) -> Range<Int> {
+    // The same text can be decoded again and again.
+    guard graph.decoded.count + bytes.count <= 2 * graph.source.count + 1 << 20 else {
+      throw error(.limitString, "decoded texts of more than twice the size of the pickle")
+    }
     let start = graph.source.count + graph.decoded.count
     graph.decoded += bytes
     return start..<start + bytes.count
@@ -98,8 +102,8 @@ extension PickleMachine {
 
   private mutating func decimal(_ text: String) throws(PickleError) -> PickleNode {
     if let value = Int(text) { return .int(value) }
-    // Python itself refuses to read more digits than these.
-    guard text.utf8.count <= 4300 else {
+    // Such numbers are the words of a random generator's state; none has more digits than these.
+    guard text.utf8.count <= 400 else {
       throw error(.limitInteger, "an integer of \(text.utf8.count) digits")
     }
     let negative = text.hasPrefix("-")
@@ -127,7 +131,7 @@ extension PickleMachine {
         if carry { (bytes[index], carry) = bytes[index].addingReportingOverflow(1) }
       }
     }
-    return .bigInt(keep(bytes))
+    return .bigInt(try keep(bytes))
   }
 
   /// The operand of GET and PUT.
@@ -183,7 +187,7 @@ extension PickleMachine {
     guard let bytes = unescape(line.dropFirst().dropLast()) else {
       throw error(.badArgument, "a broken escape in a string")
     }
-    let kept = keep(bytes)
+    let kept = try keep(bytes)
     return isText(bytes[...]) ? .string(kept) : .bytes(kept)
   }
 
@@ -204,7 +208,7 @@ extension PickleMachine {
         text += encode(UInt32(byte))
       }
     }
-    return .string(keep(text))
+    return .string(try keep(text))
   }
 
   /// Resolves the escapes of a Python string literal.

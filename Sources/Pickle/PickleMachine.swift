@@ -14,6 +14,10 @@ public struct PickleMachine {
   var marks: [Int] = []
   private var memo: [UInt32: NodeID] = [:]
   private var globalNodes: [GlobalName: NodeID] = [:]
+  /// Values that were copied from one container into another, and bytes of keys: a few instructions
+  /// can ask for many of both.
+  private var copies = 0
+  private var keyBytes = 0
   /// The offset of the instruction that is carried out.
   var offset = 0
 
@@ -236,6 +240,9 @@ public struct PickleMachine {
   // MARK: - Names and objects
 
   private mutating func pushGlobal(_ module: String, _ name: String) throws(PickleError) {
+    guard module.utf8.count + name.utf8.count <= PickleMachine.maximumName else {
+      throw error(.limitString, "a name of more than \(PickleMachine.maximumName) bytes")
+    }
     let global = GlobalName(module, name)
     if let known = globalNodes[global] {
       stack.append(known)
@@ -292,6 +299,17 @@ public struct PickleMachine {
     return NodeID(index: index)
   }
 
+  /// Counts values that are copied into a new container.
+  mutating func countCopies(_ count: Int) throws(PickleError) {
+    copies += count
+    guard copies <= limits.nodes else {
+      throw error(.limitNodes, "more than \(limits.nodes) values copied between containers")
+    }
+  }
+
+  /// The longest name of a class or function with its module.
+  private static let maximumName = 4096
+
   mutating func makeSequence(
     _ items: [NodeID], _ node: (Int) -> PickleNode
   ) throws(PickleError) -> NodeID {
@@ -338,7 +356,11 @@ public struct PickleMachine {
     switch graph[target] {
     case .dict(let index):
       guard let key = graph.key(keyNode) else {
-        throw error(.type, "a container that can change was used as a key")
+        throw error(.type, "a container that can change, or a huge one, was used as a key")
+      }
+      if case .string(let range) = graph[keyNode] { keyBytes += range.count }
+      guard keyBytes <= max(1 << 25, graph.source.count) else {
+        throw error(.limitString, "keys of more than \(max(1 << 25, graph.source.count)) bytes")
       }
       if let position = graph.dictionaries[index].positions[key] {
         graph.dictionaries[index].entries[position].value = value

@@ -52,6 +52,7 @@ extension PickleMachine {
           }
         }
       }
+      try countCopies(pairs.count)
       let made = try makeDictionary()
       for pair in pairs { try setItem(made, pair.key, pair.value) }
       return made
@@ -62,6 +63,7 @@ extension PickleMachine {
         guard let items = graph.items(source) else { return nil }
         contents = items
       }
+      try countCopies(contents.count)
       return switch name {
       case .set: try makeSequence(contents) { .set($0) }
       case .list: try makeSequence(contents) { .list($0) }
@@ -83,7 +85,7 @@ extension PickleMachine {
         guard scalar.value < 256 else { return nil }
         latin.append(UInt8(scalar.value))
       }
-      return try add(.bytes(keep(latin)))
+      return try add(.bytes(try keep(latin)))
     case .reconstructor:
       return nil
     }

@@ -1,5 +1,5 @@
 /// A JSON value that keeps the order of object members and the kind of numbers.
-public indirect enum JSONValue: Hashable, Sendable {
+public enum JSONValue: Hashable, Sendable {
   case null
   case bool(Bool)
   /// A number without fraction and exponent.

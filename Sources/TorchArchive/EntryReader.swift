@@ -14,6 +14,8 @@ public final class EntryReader {
     case notRecorded
     /// Not all bytes were read.
     case partlyRead
+    /// It was not asked for.
+    case notChecked
   }
 
   public let entry: ZipEntry
@@ -52,6 +54,11 @@ public final class EntryReader {
     case .deflated:
       let stream = try stream(at: offset)
       try stream.inflate(into: buffer, range)
+      // The end is looked at as soon as it is reached, and the inflater given back.
+      if stream.position == entry.size {
+        try stream.expectEnd()
+        self.stream = nil
+      }
     }
     note(offset..<offset + range.count, of: buffer, at: range.lowerBound)
   }
@@ -83,9 +90,9 @@ public final class EntryReader {
   ///
   /// - Throws: ``TorchFileError`` `zip/crc-mismatch` when all was read and the CRC is another one.
   public func verdict() throws -> Verdict {
-    if let stream, stream.position == entry.size { try stream.expectEnd() }
+    guard checksums else { return .notChecked }
     guard let recorded = entry.crc else { return .notRecorded }
-    guard checksums, let computed = ledger.checksum(count: entry.size) else { return .partlyRead }
+    guard let computed = ledger.checksum(count: entry.size) else { return .partlyRead }
     guard computed == recorded else {
       throw TorchFileError(
         .crcMismatch,
@@ -175,20 +182,22 @@ private final class DeflateStream {
 
   private func step(into buffer: ByteBuffer, _ target: Range<Int>) throws -> Int {
     if available.isEmpty, !finished {
+      // When all input was taken, zlib may still hold output back.
       let count = min(input.count, entry.storedSize - consumed)
-      guard count > 0 else { throw damaged("the deflate stream has no end") }
       try file.read(at: entry.dataOffset + consumed, into: input, 0..<count)
       consumed += count
       available = 0..<count
     }
+    let hadInput = !available.isEmpty
     guard let step = inflater.inflate(input, available, into: buffer, target) else {
       throw damaged("the deflate stream is damaged")
     }
     available = available.lowerBound + step.consumed..<available.upperBound
     position += step.produced
     finished = step.finished
-    if step.consumed == 0, step.produced == 0, !finished, !available.isEmpty {
-      throw damaged("the deflate stream makes no progress")
+    if step.consumed == 0, step.produced == 0, !finished {
+      throw damaged(
+        hadInput ? "the deflate stream makes no progress" : "the deflate stream has no end")
     }
     return step.produced
   }

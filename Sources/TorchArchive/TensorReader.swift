@@ -9,6 +9,8 @@ public final class TensorReader {
   /// Elements in row-major order.
   private let dense: ByteBuffer
   private var readers: [String: EntryReader] = [:]
+  /// Bytes of views that are larger than their storages.
+  private var expanded = 0
 
   /// A reader of the tensors of `file`.
   ///
@@ -35,7 +37,8 @@ public final class TensorReader {
   ) throws {
     let count = tensor.elementCount
     guard count > 0 else { return }
-    guard (tensor.byteCount - 1 << 30) / file.limits.expansion <= tensor.storage.byteCount else {
+    expanded += max(0, tensor.byteCount - tensor.storage.byteCount)
+    guard (expanded - 1 << 30) / file.limits.expansion <= tensor.storage.byteCount else {
       throw TorchFileError(
         .limitOutput,
         "a view of \(tensor.byteCount) bytes on a storage of \(tensor.storage.byteCount)",

@@ -2,12 +2,10 @@ public import Pickle
 
 /// A tensor with its place in the tree of objects.
 public struct NamedTensor: Hashable, Sendable {
-  /// Keys, positions in lists, and attributes, from the root.
-  public let path: [String]
+  /// Keys, positions in lists, and attributes, from the root on, joined by dots; the root itself is
+  /// the empty string.
+  public let name: String
   public let node: NodeID
-
-  /// The path joined by dots; the root itself is the empty string.
-  public var name: String { path.joined(separator: ".") }
 }
 
 extension TorchFile {
@@ -32,10 +30,18 @@ extension TorchFile {
     var path: [String] = []
     var open: [(node: NodeID, children: [TreeEdge], next: Int)] = []
     var entered: Set<NodeID> = []
-    if isTensor(root) { return [NamedTensor(path: [], node: root)] }
+    if isTensor(root) { return [NamedTensor(name: "", node: root)] }
     open.append((root, children(of: root), 0))
     entered.insert(root)
+    var bytes = 0
+    var steps = 0
     while let (node, children, next) = open.last {
+      // Containers that hold each other lead to more paths than were counted.
+      steps += 1
+      guard result.count <= limits.names, bytes <= 1 << 26, steps <= 64 * limits.names else {
+        throw TorchFileError(
+          .limitExpansion, "more than \(limits.names) names for the tensors of the file")
+      }
       guard next < children.count else {
         open.removeLast()
         entered.remove(node)
@@ -45,7 +51,9 @@ extension TorchFile {
       open[open.count - 1].next += 1
       let edge = children[next]
       if isTensor(edge.child) {
-        result.append(NamedTensor(path: path + [edge.name], node: edge.child))
+        let name = (path + [edge.name]).joined(separator: ".")
+        bytes += name.utf8.count
+        result.append(NamedTensor(name: name, node: edge.child))
       } else if counts[edge.child, default: 0] > 0, !entered.contains(edge.child) {
         guard open.count < limits.depth else {
           throw TorchFileError(.limitDepth, "more than \(limits.depth) containers in each other")

@@ -33,6 +33,11 @@ public enum TorchDType: String, Hashable, Sendable, CaseIterable {
     self == .complex128 || self == .complex64 || self == .complex32
   }
 
+  /// Whether the first bit of a word, in big-endian order, is its sign and nothing else.
+  var hasSignBit: Bool {
+    isComplex || [.float64, .float32, .float16, .bfloat16].contains(self)
+  }
+
   /// Whether the elements are codes that mean nothing without a scale.
   public var isQuantized: Bool { rawValue.hasPrefix("q") }
 

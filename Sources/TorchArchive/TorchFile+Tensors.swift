@@ -67,7 +67,10 @@ extension TorchFile {
       let strides = integers(arguments[3]), sizes.count == strides.count
     else { throw bad("an offset, a shape and as many strides were expected") }
     var bits = (conjugate: false, negative: false)
-    if arguments.count == extra, let metadata = graph.entries(arguments[extra - 1]) {
+    if arguments.count == extra, graph[arguments[extra - 1]] != .none {
+      guard let metadata = graph.entries(arguments[extra - 1]) else {
+        throw bad("metadata that are no dictionary")
+      }
       for entry in metadata {
         switch (graph.text(entry.key), graph.bool(entry.value)) {
         case ("conj", let value?): bits.conjugate = value
@@ -84,6 +87,7 @@ extension TorchFile {
       throw TorchFileError(.quantized, "quantized codes without their scale")
     }
     if bits.conjugate, !tensor.dtype.isComplex { throw bad("a conjugate of real numbers") }
+    if bits.negative, !tensor.dtype.hasSignBit { throw bad("negated values without a sign bit") }
     try tensor.validate()
     return tensor
   }
@@ -99,6 +103,10 @@ extension TorchFile {
       graph.text(fields[0]) == "storage", let type = graph.global(fields[1]),
       let key = graph.text(fields[2])
     else { throw bad("a storage id was expected") }
+    guard !conflictingStorages.contains(key) else {
+      throw TorchFileError(
+        .storageConflict, "storage \(shortened(key)) is referred to as of two types")
+    }
     guard let dtype = TorchDType.ofStorage(type) else {
       throw TorchFileError(.unknownDType, "the storage class \(shortened(type.description))")
     }
@@ -152,7 +160,10 @@ extension TorchFile {
     {
       source = inner
     }
-    guard let items = graph.tuple(source) else { return nil }
+    // One more than PyTorch allows, so that the rank can be reported.
+    guard let items = graph.tuple(source), items.count <= TorchTensor.maximumRank + 1 else {
+      return nil
+    }
     var result: [Int] = []
     for item in items {
       guard let value = graph.int(item) else { return nil }

@@ -26,6 +26,8 @@ public struct TorchFile: Sendable {
   public let limits: TorchLimits
   /// The runs of bytes that hold storages, by the key of the storage.
   let storageEntries: [String: ZipEntry]
+  /// Storages that the pickle refers to as of two types.
+  let conflictingStorages: Set<String>
   /// All entries, for the digest of the directory.
   let entries: [ZipEntry]
 
@@ -58,6 +60,7 @@ public struct TorchFile: Sendable {
     isBigEndian = false
     isPickleVerified = false
     storageEntries = stream.storages
+    conflictingStorages = TorchFile.conflicts(stream.graph)
     entries = stream.storages.values.sorted { $0.dataOffset < $1.dataOffset }
   }
 
@@ -93,6 +96,21 @@ public struct TorchFile: Sendable {
     } catch {
       throw TorchFileError(error, entry: pickle.name)
     }
+    conflictingStorages = TorchFile.conflicts(graph)
+  }
+
+  /// The keys of storages with more than one class. PyTorch takes whichever came first.
+  private static func conflicts(_ graph: PickleGraph) -> Set<String> {
+    var types: [String: GlobalName] = [:]
+    var result: Set<String> = []
+    for reference in graph.persistentReferences {
+      guard let fields = graph.tuple(reference), fields.count >= 5,
+        graph.text(fields[0]) == "storage", let type = graph.global(fields[1]),
+        let key = graph.text(fields[2])
+      else { continue }
+      if let other = types.updateValue(type, forKey: key), other != type { result.insert(key) }
+    }
+    return result
   }
 
   // MARK: - Recognising the file

@@ -24,6 +24,11 @@ struct CentralRecord {
       throw ZipEnd.bad(
         "\(end.entryCount) entries cannot fit into \(end.directory.count) bytes", end.offset)
     }
+    // And at most three fields of 64 KiB each; no genuine directory comes near a quarter of a GB.
+    guard end.directory.count <= min(1 << 28, end.entryCount * (headerSize + 3 << 16)) else {
+      throw ZipEnd.bad(
+        "\(end.directory.count) bytes are too many for \(end.entryCount) entries", end.offset)
+    }
     let bytes = try file.read(at: end.directory.lowerBound, count: end.directory.count)
     var reader = ByteReader(bytes)
     var records: [CentralRecord] = []
@@ -83,6 +88,12 @@ struct CentralRecord {
     guard let size = wide(size32), let storedSize = wide(stored32), let localOffset = wide(offset32)
     else {
       throw ZipEnd.bad("a size or offset of more than 32 bits is missing for \(name)", offset)
+    }
+    // Deflate makes at most 1032 bytes of one.
+    guard compression == .stored || size / 1032 <= storedSize + 1 else {
+      throw TorchFileError(
+        .limitInflation, "\(storedSize) bytes are said to inflate to \(size)", offset: offset,
+        entry: name)
     }
     guard compression == .deflated || size == storedSize else {
       throw ZipEnd.bad("\(name) is stored as it is, yet has two sizes", offset)

@@ -19,7 +19,12 @@ struct CheckpointDescription {
 
   /// Rows of the vocabulary before padding, or all.
   private var vocabulary: Int {
-    index.originalVocabularySize ?? inspection.geometry?.paddedVocabulary ?? 0
+    let padded = inspection.geometry?.paddedVocabulary ?? 0
+    guard let original = index.originalVocabularySize, (1...max(padded, 1)).contains(original)
+    else {
+      return padded
+    }
+    return original
   }
 
   private var size: String? {

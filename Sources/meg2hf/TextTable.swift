@@ -8,7 +8,7 @@ struct TextTable {
 
   /// Adds a row.
   mutating func add(_ cells: String...) {
-    rows.append(cells)
+    rows.append(cells.map(printable))
   }
 
   /// The lines, each behind `indent`.
@@ -28,6 +28,16 @@ struct TextTable {
       return line
     }.joined(separator: "\n") + "\n"
   }
+}
+
+/// A text of a length that a line can bear, without characters that steer a terminal: names come
+/// from files.
+func printable(_ text: String) -> String {
+  var scalars = String.UnicodeScalarView(text.unicodeScalars.prefix(300))
+  if scalars.count < text.unicodeScalars.count { scalars.append("…") }
+  return String(
+    String.UnicodeScalarView(
+      scalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
 }
 
 /// A shape as people write it.

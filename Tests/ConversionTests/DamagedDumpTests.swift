@@ -120,6 +120,70 @@ import Testing
       }) == "65 checkpoint/unknown-tensor")
   }
 
+  @Test func oneTensorUnderTwoNamesOnOneRankIsNotTakenForTwoRanks() throws {
+    // Rank 0 holds both names, rank 1 none: as many shards as ranks, and half of the weight missing.
+    let result = try dump(then: { folder in
+      for rank in 0..<2 {
+        var pickle = PickleWriter()
+        var storages: [ZipWriter.Entry] = []
+        pickle.dict { entries in
+          for name in rank == 0
+            ? ["self_attention.dense.weight", "attention.dense.weight"] : ["input_layernorm.bias"]
+          {
+            entries.string(name)
+            entries.tensor(
+              "FloatStorage", key: "\(storages.count)", count: 32, offset: 0, sizes: [8, 4],
+              strides: [4, 1])
+            storages.append(.init("a/data/\(storages.count)", [UInt8](repeating: 0, count: 128)))
+          }
+        }
+        try folder.write(
+          "global_step10/layer_04-model_0\(rank)-model_states.pt",
+          ZipWriter([.init("a/data.pkl", pickle.finished)] + storages).bytes)
+      }
+    })
+    #expect(result == "65 checkpoint/duplicate-tensor")
+  }
+
+  @Test func ranksThatDisagreeAboutTheVersionAreNamed() throws {
+    let result = try dump(then: { folder in
+      let other = try TemporaryFolder()
+      var writer = DumpWriter()
+      writer.ranks = 2
+      writer.version = 0
+      try writer.write(to: other)
+      let name = "mp_rank_01_model_states.pt"
+      try remove(file(name)(folder))
+      try copy(file(name)(other), to: file(name)(folder))
+    })
+    #expect(result == "65 checkpoint/mixed-files")
+  }
+
+  @Test func aNormBeforeTheBlocksIsNoFinalLayernorm() throws {
+    let result = try dump(then: { folder in
+      for rank in 0..<2 {
+        try move(
+          file("layer_06-model_0\(rank)-model_states.pt")(folder),
+          to: file("layer_02-model_0\(rank)-model_states.pt")(folder))
+      }
+    })
+    #expect(result == "65 checkpoint/layer-order")
+  }
+
+  @Test func aVocabularyThatIsSaidToBeHugeOrNegativeIsUnknown() throws {
+    for size in [Int.min, -5, 0, 1 << 62] {
+      let folder = try TemporaryFolder()
+      try DumpWriter().write(to: folder)
+      var index = try index(folder.path)
+      index.originalVocabularySize = size
+      index.arguments.override(["original_vocab_size": .int(size)])
+      #expect(failure { _ = try Planner.plan(index) } == "none")
+      var options = ConversionOptions()
+      options.vocabulary = .trim
+      #expect(failure { _ = try Planner.plan(index, options: options) } == "78 vocabulary/unknown")
+    }
+  }
+
   @Test func filesOfTwoCheckpointsAreNamed() throws {
     #expect(
       try dump(then: { folder in

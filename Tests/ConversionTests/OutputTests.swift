@@ -91,6 +91,43 @@ import Testing
     #expect(try ConversionTests.index(world.folder.path).blockCount == 2)
   }
 
+  @Test func aLinkInThePlaceOfTheHiddenFolderIsNotFollowed() throws {
+    let world = try World()
+    let victim = try world.folder.write("victim/precious", [1]).removingLastComponent()
+    try remove(world.output)
+    let converter = try Converter(world.index)
+    // The name follows from the fingerprint, which the manifest of an earlier output shows.
+    let print = try converter.run(to: world.output).fingerprint
+    try remove(world.output)
+    try FileManager.default.createSymbolicLink(
+      atPath: world.folder.path.appending(".out.meg2hf-\(print.prefix(16))").string,
+      withDestinationPath: victim.string)
+    #expect(failure { _ = try converter.run(to: world.output) } == "73 output/staging")
+    #expect(try contents(victim) == ["precious"])
+  }
+
+  @Test func aStorageThatTwoShardsShareIsStillVerified() throws {
+    // All tensors of a layer as views of one storage, as DeepSpeed saved them before 0.5.2.
+    let folder = try TemporaryFolder()
+    var writer = DumpWriter()
+    writer.isFlat = true
+    try writer.write(to: folder)
+    let index = try ConversionTests.index(folder.path)
+    var options = ConversionOptions()
+    options.maximumShardSize = 300
+    let result = try Converter(index, options: options).run(to: folder.path.appending("a"))
+    #expect(result.report.crcVerified == 4)
+    #expect(result.report.crcPartlyRead == 0)
+    let name = "global_step10/layer_03-model_00-model_states.pt"
+    var bytes = try bytes(of: folder.path.appending(name))
+    let position = try #require(bytes.firstRange(of: little(Int(Float(300).bitPattern), 4)))
+    bytes[position.lowerBound] ^= 1
+    try folder.write(name, bytes)
+    let damaged = try Converter(ConversionTests.index(folder.path), options: options)
+    #expect(
+      failure { _ = try damaged.run(to: folder.path.appending("b")) } == "65 zip/crc-mismatch")
+  }
+
   @Test func anOutputThatCannotBeCreatedIsRefused() throws {
     let world = try World()
     try world.folder.write("file", [1])

@@ -149,6 +149,8 @@ public struct DumpWriter {
   public var arguments: [String: (inout PickleWriter) -> Void] = [:]
   public var version: Double? = 3
   public var hasStates = true
+  /// Whether the tensors of a layer are views of one storage.
+  public var isFlat = false
   /// Changes the shards of a rank before they are written.
   public var change: (_ name: String, _ rank: Int, _ tensor: inout TestTensor) -> Void = {
     _, _, _ in
@@ -187,23 +189,34 @@ public struct DumpWriter {
     var pickle = PickleWriter()
     var storages: [ZipWriter.Entry] = []
     let names = model.tensors.keys.filter { $0.hasPrefix(prefix) }.sorted()
+    let total = names.reduce(0) {
+      $0 + (model.shard($1, rank: rank, of: ranks, order: order)?.values.count ?? 0)
+    }
+    var flat: [UInt8] = []
     pickle.dict { pickle in
       for name in names {
         guard var tensor = model.shard(name, rank: rank, of: ranks, order: order) else { continue }
         change(name, rank, &tensor)
-        let key = "\(storages.count)"
         var strides = [Int](repeating: 1, count: tensor.shape.count)
         if tensor.shape.count == 2 { strides[0] = tensor.shape[1] }
         pickle.string(
           prefix == "output_layer." ? "lm_head.weight" : String(name.dropFirst(prefix.count)))
-        pickle.tensor(
-          "FloatStorage", key: key, count: tensor.values.count, offset: 0, sizes: tensor.shape,
-          strides: strides)
-        storages.append(
-          ZipWriter.Entry(
-            "archive/data/\(key)", tensor.values.flatMap { little(Int($0.bitPattern), 4) }))
+        let values = tensor.values.flatMap { little(Int($0.bitPattern), 4) }
+        if isFlat {
+          pickle.tensor(
+            "FloatStorage", key: "0", count: total, offset: flat.count / 4, sizes: tensor.shape,
+            strides: strides)
+          flat += values
+        } else {
+          let key = "\(storages.count)"
+          pickle.tensor(
+            "FloatStorage", key: key, count: tensor.values.count, offset: 0, sizes: tensor.shape,
+            strides: strides)
+          storages.append(ZipWriter.Entry("archive/data/\(key)", values))
+        }
       }
     }
+    if isFlat { storages = [ZipWriter.Entry("archive/data/0", flat)] }
     return ZipWriter(
       [ZipWriter.Entry("archive/data.pkl", pickle.finished)] + storages
         + [ZipWriter.Entry("archive/version", Array("3\n".utf8))]

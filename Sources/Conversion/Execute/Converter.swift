@@ -27,7 +27,8 @@ public struct Converter {
   public let plan: ConversionPlan
   public let tokenizer: GPT2Tokenizer?
   public let config: GPT2Config
-  public let fingerprint: String
+  /// A SHA-256 of all that decides about the output, but for the checks of a run.
+  private let identity: String
 
   /// Prepares a conversion: all that can be decided without reading a tensor.
   ///
@@ -41,11 +42,18 @@ public struct Converter {
     plan = try Planner.plan(index, options: options)
     try tokenizer?.check(rows: plan.vocabulary)
     config = try GPT2Config(plan, arguments: index.arguments, endOfText: tokenizer?.endOfTextID)
-    fingerprint = Converter.fingerprint(plan, index, config, tokenizer)
+    identity = Converter.identity(plan, index, config, tokenizer)
+  }
+
+  /// What identifies the output of a run: the checks that were asked for are options like others.
+  private func fingerprint(crc: CRCMode, sha256: Bool) -> String {
+    var hasher = SHA256Hasher()
+    hasher.update(Array("\(identity) \(crc.rawValue) \(sha256)".utf8))
+    return hasher.hexDigest()
   }
 
   /// A SHA-256 over plan, options, configuration, and the inputs' names, sizes and directories.
-  private static func fingerprint(
+  private static func identity(
     _ plan: ConversionPlan, _ index: CheckpointIndex, _ config: GPT2Config,
     _ tokenizer: GPT2Tokenizer?
   ) -> String {
@@ -84,6 +92,7 @@ public struct Converter {
     to output: FilePath, crc: CRCMode = .auto, overwrite: Bool = false, sha256: Bool = false,
     watcher: @escaping (Event) -> Void = { _ in }
   ) throws -> Result {
+    let fingerprint = fingerprint(crc: crc, sha256: sha256)
     if OutputFolder.fingerprint(of: output) == fingerprint {
       return Result(
         outcome: .unchanged, fingerprint: fingerprint, report: ExecutionReport(),
@@ -102,7 +111,7 @@ public struct Converter {
         let temporary = folder.temporaryPath(shard.fileName)
         let sink: FileSink
         do {
-          sink = try FileSink(shard, at: temporary)
+          sink = try FileSink(shard, at: temporary, created: { folder.begun(temporary) })
         } catch {
           throw ConversionError(writing: error, creating: false)
         }
@@ -117,6 +126,7 @@ public struct Converter {
         outputs.append((shard.fileName, size))
         watcher(.finishedFile(name: shard.fileName, bytes: size))
       }
+      try executor.finish()
       let warnings = plan.warnings + plan.warnings(about: executor.report)
       for (name, bytes) in smallFiles() {
         try folder.write(bytes, as: name)

@@ -9,9 +9,18 @@ final class FileSink: TensorSink {
   private let starts: [Int: Int]
 
   /// Creates the file, makes room for it, and writes its header.
-  init(_ shard: OutputShard, at path: FilePath) throws(FileError) {
+  ///
+  /// - Parameters:
+  ///   - shard: The file of the plan.
+  ///   - path: Where it is written.
+  ///   - created: Called as soon as the file exists.
+  /// - Throws: `FileError`.
+  init(
+    _ shard: OutputShard, at path: FilePath, created: () -> Void = {}
+  ) throws(FileError) {
     let header = shard.header.serialized
     file = try OutputFile(creating: path)
+    created()
     var starts: [Int: Int] = [:]
     for (position, tensor) in zip(shard.tensors, shard.header.tensors) {
       starts[position] = header.count + tensor.dataOffsets.lowerBound

@@ -84,9 +84,14 @@ public final class OutputFolder {
   public func begin(bytes: Int) throws(ConversionError) {
     do {
       try FileSystem.makeFolder(staging)
-    } catch  where error.code == .exists {
     } catch {
-      throw ConversionError(writing: error, creating: true)
+      guard error.code == .exists else { throw ConversionError(writing: error, creating: true) }
+      // In a folder that others can write to, the name could be a link to somewhere else.
+      guard FileSystem.isOwnFolder(staging) else {
+        throw ConversionError(
+          .cannotCreate, "output/staging", "it is in the way, and no folder of this user",
+          file: staging.string, hint: "remove it")
+      }
     }
     if let free = FileSystem.freeSpace(at: staging), free < bytes {
       abandon()
@@ -98,10 +103,15 @@ public final class OutputFolder {
 
   /// A private name under which a file is written until it is finished.
   func temporaryPath(_ name: String) -> FilePath {
-    // Loaders that look for *.safetensors must never meet a file that is not whole.
-    let path = staging.appending(".\(name).\(Process.identifier)-\(unfinished.count).part")
-    unfinished.insert(path)
-    return path
+    // Loaders that look for *.safetensors must never meet a file that is not whole. The name is
+    // unique among hosts and containers, whose processes may have the same number.
+    let unique = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+    return staging.appending(".\(name).\(Process.hostName)-\(Process.identifier)-\(unique).part")
+  }
+
+  /// Notes that a file was created under a private name, so that it is removed if all fails.
+  func begun(_ temporary: FilePath) {
+    unfinished.insert(temporary)
   }
 
   /// Gives a file that is whole and durable its final name.
@@ -120,6 +130,7 @@ public final class OutputFolder {
     let temporary = temporaryPath(name)
     do {
       let file = try OutputFile(creating: temporary)
+      begun(temporary)
       try file.write(bytes, at: 0)
       try file.finish()
     } catch {
@@ -159,14 +170,17 @@ public final class OutputFolder {
   /// Exchanges the old and the new folder, then removes the old one.
   private func replace() throws(FileError) {
     if try FileSystem.exchange(staging, path) {
-      try FileSystem.removeTree(staging)
+      isCommitted = true
+      // The new folder is in place; what is left of the old one is no failure.
+      try? FileSystem.removeTree(staging)
       return
     }
     let old = parent.appending(".\(path.lastComponent?.string ?? "").meg2hf-old")
     try FileSystem.removeTree(old)
     try FileSystem.rename(path, to: old)
     try FileSystem.renameWithoutReplacing(staging, to: path)
-    try FileSystem.removeTree(old)
+    isCommitted = true
+    try? FileSystem.removeTree(old)
   }
 
   /// Removes what this process left unfinished, and the hidden folder if nothing else is in it.

@@ -102,8 +102,11 @@ public final class PlanExecutor {
               tensor: position, source: source, destination: destination, addend: addend))
         case .merge(let replicas, let destination, let addend, let rule):
           merges.append(
-            (position, ScheduledMerge(
-                replicas: replicas, destination: destination, addend: addend, rule: rule))
+            (
+              position,
+              ScheduledMerge(
+                replicas: replicas, destination: destination, addend: addend, rule: rule)
+            )
           )
         case .fill(let value, let count, let destination):
           try fill(value, count, destination, position, sink)
@@ -119,7 +122,7 @@ public final class PlanExecutor {
     }
     merges.sort { place($0.merge.replicas[0].storage) < place($1.merge.replicas[0].storage) }
     for (tensor, merge) in merges { try self.merge(tensor, merge, sink) }
-    try finishChecksums()
+    try openFiles.checkUnchanged()
   }
 
   // MARK: - One storage
@@ -181,6 +184,17 @@ public final class PlanExecutor {
           tensor: block.copy.tensor, sink)
       }
       next = last
+    }
+    try note(reader, storage)
+  }
+
+  /// Keeps what a reader found out about the CRC of its storage; a CRC that is known by now to be
+  /// wrong ends the conversion.
+  private func note(_ reader: EntryReader, _ storage: Int) throws {
+    do {
+      _ = try reader.verdict()
+    } catch {
+      throw ConversionError(reading: error, file: reader.path)
     }
     ledgers[storage] = reader.ledger
   }
@@ -297,7 +311,7 @@ public final class PlanExecutor {
       try mergeDense(tensor, block, dense, format, merge, sink)
     }
     for (position, replica) in replicas.enumerated() {
-      ledgers[replica.storage] = readers[position].ledger
+      try note(readers[position], replica.storage)
     }
   }
 
@@ -312,12 +326,14 @@ public final class PlanExecutor {
     }
     if differs {
       var finding = report.findings[tensor] ?? TensorFindings()
+      var most = 0
       for other in dense.dropFirst() {
         let (differing, largest) = dense[0].difference(
           block.count, as: format, at: 0, from: other, at: 0)
-        finding.differing = max(finding.differing, differing)
+        most = max(most, differing)
         finding.largestDifference = max(finding.largestDifference, largest)
       }
+      finding.differing += most
       report.findings[tensor] = finding
       guard merge.rule == .replicas else {
         throw ConversionError(
@@ -345,8 +361,11 @@ public final class PlanExecutor {
 
   // MARK: - Checksums
 
-  /// Compares the CRC of every storage that was touched, as far as it was read.
-  private func finishChecksums() throws {
+  /// Compares the CRC of every storage that was touched, as far as it was read in all runs. An
+  /// output is whole only after that.
+  ///
+  /// - Throws: ``ConversionError`` 65 for a storage that is damaged.
+  public func finish() throws {
     defer { ledgers = [:] }
     for (storage, _) in ledgers.sorted(by: { $0.key < $1.key }) {
       let reader = try reader(storage)
@@ -356,12 +375,12 @@ public final class PlanExecutor {
         case .verified: report.crcVerified += 1
         case .notRecorded: report.crcNotRecorded += 1
         case .partlyRead: report.crcPartlyRead += 1
+        case .notChecked: break
         }
       } catch {
         throw ConversionError(
           reading: error, file: plan.files[plan.storages[storage].file].path)
       }
     }
-    try openFiles.checkUnchanged()
   }
 }

@@ -29,7 +29,7 @@ public struct GPT2Geometry: Hashable, Sendable {
     func shape(_ name: String, rank: Int) throws(ConversionError) -> [Int] {
       guard let tensor = index.tensor(name) else { throw GPT2Geometry.missing(name, in: index) }
       let sizes = tensor.shards[0].sizes
-      guard sizes.count == rank, !sizes.contains(0) else {
+      guard sizes.count == rank, sizes.allSatisfy({ (1...1 << 40).contains($0) }) else {
         throw ConversionError(
           .malformed, "tensor/unexpected-shape",
           "its shape is \(sizes); \(rank) dimensions that are not empty were expected",

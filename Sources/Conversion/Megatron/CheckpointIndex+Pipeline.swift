@@ -43,6 +43,11 @@ extension CheckpointIndex {
             positions[shard.key] = position
             merged.append((shard.key, []))
           }
+          guard merged[position].shards.last?.rank != shard.rank else {
+            throw ConversionError(
+              .malformed, "checkpoint/duplicate-tensor", "the file holds it twice",
+              file: part.file.name, tensor: shard.key)
+          }
           merged[position].shards.append(shard)
         }
       }
@@ -188,6 +193,15 @@ extension CheckpointIndex {
           + "\(kinds[next].layer)",
         file: "layer_\(padded(kinds[one].layer + 1))-model_00-model_states.pt",
         hint: "the dump is not whole: copy the missing layer")
+    }
+    // What stands elsewhere than in a GPT has another meaning, whatever it is called.
+    let order: [LayerKind] = [.embedding, .block, .finalLayernorm, .head]
+    let places = kinds.compactMap { order.firstIndex(of: $0.kind) }
+    if let wrong = places.indices.dropFirst().first(where: { places[$0] < places[$0 - 1] }) {
+      throw ConversionError(
+        .malformed, "checkpoint/layer-order",
+        "the \(order[places[wrong]].rawValue) stands behind the \(order[places[wrong - 1]].rawValue)",
+        file: directory.folder.string)
     }
     blockCount = blocks.count
     firstBlockLayer = blocks.first.map { kinds[$0].layer }

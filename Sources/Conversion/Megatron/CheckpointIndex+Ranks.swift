@@ -241,7 +241,8 @@ extension CheckpointIndex {
       }
     }
     let others = tensors.filter { !$0.name.hasPrefix("layers.") }
-    tensors = others.filter { $0.name.hasPrefix("embedding.") } + expanded
+    tensors =
+      others.filter { $0.name.hasPrefix("embedding.") } + expanded
       + others.filter { !$0.name.hasPrefix("embedding.") }
     blockCount = layers
   }

@@ -29,13 +29,15 @@ enum MegatronName {
   /// The form that all layouts share, of a path in a state dictionary.
   static func local(_ path: String) -> Local {
     var name = path[...]
-    while let prefix = ["module.", "model.", "language_model."].first(where: { name.hasPrefix($0) }) {
+    while let prefix = ["module.", "model.", "language_model."].first(where: { name.hasPrefix($0) })
+    {
       name = name.dropFirst(prefix.count)
     }
     for (prefix, form) in table where name.hasPrefix(prefix) {
       return Local(layer: nil, name: form + name.dropFirst(prefix.count))
     }
-    for prefix in ["encoder.layers.", "transformer.layers.", "layers."] where name.hasPrefix(prefix) {
+    for prefix in ["encoder.layers.", "transformer.layers.", "layers."] where name.hasPrefix(prefix)
+    {
       let rest = name.dropFirst(prefix.count)
       let digits = rest.prefix { $0.isASCII && $0.isNumber }
       if let layer = Int(digits), digits.count < 8, rest.dropFirst(digits.count).hasPrefix(".") {

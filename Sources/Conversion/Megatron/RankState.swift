@@ -45,6 +45,8 @@ struct RankState {
   private static let shared = [
     "num_layers", "hidden_size", "num_attention_heads", "padded_vocab_size",
     "tensor_model_parallel_size", "pipeline_model_parallel_size", "max_position_embeddings",
+    "bias_gelu_fusion", "openai_gelu", "onnx_safe", "layernorm_epsilon", "apply_layernorm_1p",
+    "ds_sequence_parallel_fpdt",
   ]
 
   /// Compares the states of all ranks: files of several checkpoints may lie in one folder.
@@ -61,6 +63,11 @@ struct RankState {
         throw differ(
           "iteration", first.iteration.map { "\($0)" } ?? "unknown",
           state.iteration.map { "\($0)" } ?? "unknown")
+      }
+      if state.checkpointVersion != first.checkpointVersion {
+        throw differ(
+          "checkpoint_version", first.checkpointVersion.map { "\($0)" } ?? "absent",
+          state.checkpointVersion.map { "\($0)" } ?? "absent")
       }
       for key in shared {
         let (a, b) = (first.arguments?[key], state.arguments?[key])

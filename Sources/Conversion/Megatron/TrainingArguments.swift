@@ -70,8 +70,14 @@ public struct TrainingArguments: Hashable, Sendable {
     guard let entries = graph.object(id)?.state.flatMap({ graph.entries($0) }) ?? graph.entries(id)
     else { return nil }
     var values: [String: ArgumentValue] = [:]
+    // Real Namespaces have some 350 entries; lists in lists could make much of little.
+    var budget = 20_000
     for entry in entries {
-      if let key = graph.text(entry.key) { values[key] = ArgumentValue(entry.value, in: graph) }
+      if case .string(let range) = graph[entry.key], range.count <= 256, budget > 0,
+        let key = graph.text(entry.key)
+      {
+        values[key] = ArgumentValue(entry.value, in: graph, budget: &budget)
+      }
     }
     self.init(values: values)
   }
@@ -133,23 +139,30 @@ public struct TrainingArguments: Hashable, Sendable {
 
 extension ArgumentValue {
   /// The value at `id`; objects that are no plain data become a word about them.
-  init(_ id: NodeID, in graph: PickleGraph, depth: Int = 4) {
+  init(_ id: NodeID, in graph: PickleGraph, depth: Int = 4, budget: inout Int) {
+    budget -= 1
     switch graph[id] {
     case .none: self = .none
     case .bool(let value): self = .bool(value)
     case .int(let value): self = .int(value)
     case .float(let value): self = .double(value)
-    case .string: self = .string(graph.text(id) ?? "")
+    case .string(let range):
+      budget -= range.count / 64
+      self = range.count <= 4096 ? .string(graph.text(id) ?? "") : .other("a long text")
     case .bigInt: self = .other("a large integer")
     case .bytes: self = .other("bytes")
     case .global: self = .name(graph.global(id)?.description ?? "")
     case .list, .tuple, .set:
       let items = graph.items(id) ?? []
-      guard depth > 0, items.count <= 64 else {
+      guard depth > 0, items.count <= 64, budget > 0 else {
         self = .other("\(items.count) values")
         return
       }
-      self = .list(items.map { ArgumentValue($0, in: graph, depth: depth - 1) })
+      var values: [ArgumentValue] = []
+      for item in items {
+        values.append(ArgumentValue(item, in: graph, depth: depth - 1, budget: &budget))
+      }
+      self = .list(values)
     case .dict: self = .other("a dictionary")
     case .persistent: self = .other("a storage")
     case .object: self = ArgumentValue(object: id, in: graph)

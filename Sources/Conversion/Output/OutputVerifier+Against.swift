@@ -53,6 +53,7 @@ extension OutputVerifier {
     let sink = ComparisonSink(plan, places: places)
     let executor = PlanExecutor(plan, crc: choices.crc, progress: progress)
     try executor.run(into: sink)
+    try executor.finish()
     for (position, difference) in sink.differences.sorted(by: { $0.key < $1.key }) {
       let tensor = plan.tensors[position]
       let count = tensor.shape.reduce(1, *)

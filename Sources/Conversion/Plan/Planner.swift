@@ -154,9 +154,15 @@ public struct Planner {
 
   /// Rows before padding: recorded, or what a tokenizer of GPT-2 has if the padding agrees.
   private func originalVocabulary() throws(ConversionError) -> Int? {
-    if let size = try index.arguments.int("original_vocab_size") { return size }
-    if let size = index.originalVocabularySize { return size }
-    if let size = try index.arguments.int("orig_vocab_size") { return size }
+    let recorded = [
+      try index.arguments.int("original_vocab_size"), index.originalVocabularySize,
+      try index.arguments.int("orig_vocab_size"),
+    ]
+    if let size = recorded.compactMap({ $0 }).first(where: {
+      (1...geometry.paddedVocabulary).contains($0)
+    }) {
+      return size
+    }
     guard index.arguments["tokenizer_type"] == .string("GPT2BPETokenizer"),
       let divisor = try index.arguments.int("make_vocab_size_divisible_by"), divisor > 0
     else { return nil }
@@ -180,7 +186,8 @@ public struct Planner {
     let pieces: [Piece]
     if let tensor = index.tensor(applied.source) {
       try checkShapes(tensor, rule)
-      let copies = applied.source == GPT2Rules.embedding[0].source ? index.tensor(GPT2Rules.headCopy) : nil
+      let copies =
+        applied.source == GPT2Rules.embedding[0].source ? index.tensor(GPT2Rules.headCopy) : nil
       if let copies { try checkShapes(copies, rule) }
       pieces = try self.pieces(tensor, copies, arranger, addend: addend)
     } else if rule.isBias, mayLack, !rule.source.contains("layernorm") {
@@ -228,7 +235,7 @@ public struct Planner {
     _ tensor: IndexedTensor, _ rule: GPT2Rule
   ) throws(ConversionError) {
     let first = tensor.shards[0]
-    guard tensor.shards.count == geometry.tensorParallel else {
+    guard tensor.shards.map(\.rank) == Array(0..<geometry.tensorParallel) else {
       throw ConversionError(
         .malformed, "checkpoint/missing-shard",
         "it is on \(tensor.shards.count) of \(geometry.tensorParallel) tensor-parallel ranks",
@@ -262,6 +269,13 @@ public struct Planner {
         throw ConversionError(
           .malformed, TorchFileError.Code.limitOutput.rawValue,
           "its \(tensor.byteCount) bytes are a view of a storage of \(tensor.storage.byteCount)",
+          file: index.files[file].name, tensor: shard.key)
+      }
+      // Slices of a larger tensor are normal; single elements far apart would take forever.
+      guard tensor.box.extent / 64 <= tensor.elementCount + 1 << 20 else {
+        throw ConversionError(
+          .malformed, "limit/spread",
+          "its \(tensor.elementCount) elements are spread over \(tensor.box.extent)",
           file: index.files[file].name, tensor: shard.key)
       }
       let box = try stored(tensor, in: file, shard.key, tensor.box, at: tensor.storageOffset)
