@@ -196,3 +196,24 @@ private func carries<Word: FixedWidthInteger & UnsignedInteger & BitwiseCopyable
   }
   return seen > mask
 }
+
+extension ByteBuffer {
+  /// The sum over `count` words from byte 0 on of a hash of the number of the word and its bits. The
+  /// order of the words plays no part.
+  public func hash(_ count: Int, wordSize: Int, first: Int) -> UInt64 {
+    let words = unsafe slice(0..<count * wordSize)
+    var sum: UInt64 = 0
+    for index in 0..<count {
+      let bits =
+        unsafe wordSize == 2
+        ? UInt64(words.loadUnaligned(fromByteOffset: index &* 2, as: UInt16.self))
+        : UInt64(words.loadUnaligned(fromByteOffset: index &* 4, as: UInt32.self))
+      // The finalizer of SplitMix64.
+      var value = UInt64(truncatingIfNeeded: first &+ index) << 32 ^ bits &* 0x9E37_79B9_7F4A_7C15
+      value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+      value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+      sum &+= value ^ (value >> 31)
+    }
+    return sum
+  }
+}

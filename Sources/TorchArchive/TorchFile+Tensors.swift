@@ -176,3 +176,10 @@ extension TorchFile {
     TorchFileError(.badArguments, "\(detail), where a tensor is described")
   }
 }
+
+extension TorchFile {
+  /// A shape: a tuple of integers, be it wrapped into `torch.Size` or not; `nil` for anything else.
+  public func sizes(_ id: NodeID) -> [Int]? {
+    integers(id)
+  }
+}

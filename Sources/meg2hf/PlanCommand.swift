@@ -11,7 +11,8 @@ struct PlanCommand: ParsableCommand {
     commandName: "plan",
     abstract: "Show what a conversion would write.",
     discussion: """
-      No tensor is read and nothing is written. With --json the document lists each output tensor \
+      No tensor is read and nothing is written; only with --weights fp32-master both copies of the \
+      weights are read and compared. With --json the document lists each output tensor \
       with its file, its place, and the stored runs of bytes that it is made of.
 
       EXAMPLES:
@@ -29,8 +30,23 @@ struct PlanCommand: ParsableCommand {
   func run() throws {
     Report.run("meg2hf.plan/1", shown) { report in
       let index = try source.index(Process.path(argument: checkpoint))
-      let plan = try Planner.plan(index, options: self.plan.options(source))
+      let converter = try Converter(index, options: self.plan.options(source))
+      let plan = converter.plan
       report.warnings = plan.warnings
+      if index.trained != nil {
+        let progress = ProgressReporter(shown, verb: "comparing masters and weights")
+        defer { progress.finish() }
+        progress.start(total: plan.sourceBytes)
+        if let comparison = try converter.compareMasters(
+          crc: source.crc, progress: { progress.update($0) })
+        {
+          report.warnings += comparison.warnings
+          report.payload["masters"] = [
+            "compared": .int(comparison.compared),
+            "differing": .array(comparison.differing.map { .string($0) }),
+          ]
+        }
+      }
       report.payload["summary"] = PlanDescription(plan, index).json
       report.payload["source_bytes"] = .int(plan.sourceBytes)
       report.payload["tensor_bytes"] = .int(plan.tensorBytes)

@@ -33,6 +33,7 @@ where Value.RawValue == String {
 extension ConversionOptions.Replicas: ExpressibleByArgument {}
 extension CRCMode: ExpressibleByArgument {}
 extension KeyStyle: ExpressibleByArgument {}
+extension WeightSource: ExpressibleByArgument {}
 
 /// Which checkpoint is meant, and what is known of it besides.
 struct SourceOptions: ParsableArguments {
@@ -63,6 +64,16 @@ struct SourceOptions: ParsableArguments {
     completion: .file(extensions: ["json"]))
   var config: String?
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp("How the checkpoint is laid out, where a folder holds several."))
+  var layout = Auto<CheckpointLayout>.auto
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("The weights of the model, or their float32 masters in the optimizer."))
+  var weights: WeightSource?
+
   @Option(name: .long, help: "Which recorded checksums are compared.")
   var crc = CRCMode.auto
 
@@ -73,7 +84,15 @@ struct SourceOptions: ParsableArguments {
   }
 
   /// Finds and reads the checkpoint.
-  func index(_ path: FilePath) throws(ConversionError) -> CheckpointIndex {
+  ///
+  /// - Parameters:
+  ///   - path: Where it is.
+  ///   - fallback: Which weights are read when the user did not say.
+  /// - Returns: What is known of it.
+  /// - Throws: ``ConversionError``.
+  func index(
+    _ path: FilePath, weights fallback: WeightSource = .model
+  ) throws(ConversionError) -> CheckpointIndex {
     var overrides = ArgumentOverrides()
     for setting in set { try overrides.add(setting: setting) }
     if let config {
@@ -86,7 +105,9 @@ struct SourceOptions: ParsableArguments {
     }
     let choice: CheckpointDirectory.Choice =
       tag.map { .tag($0) } ?? iteration.map { .iteration($0) } ?? .latest
-    let directory = try CheckpointDirectory(scanning: path, choice: choice)
-    return try CheckpointIndex(reading: directory, overrides: overrides)
+    let directory = try CheckpointDirectory(
+      scanning: path, choice: choice, layout: layout.value)
+    return try CheckpointIndex(
+      reading: directory, overrides: overrides, weights: weights ?? fallback)
   }
 }

@@ -52,7 +52,8 @@ struct VerifyCommand: ParsableCommand {
         )
       ]
       if let against {
-        let index = try source.index(Process.path(argument: against))
+        let index = try source.index(
+          Process.path(argument: against), weights: verifier.manifest?.weights ?? .model)
         var choices = VerificationChoices()
         choices.qkvLayout = source.qkvLayout.value
         choices.replicas = replicas

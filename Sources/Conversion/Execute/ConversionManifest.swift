@@ -13,6 +13,11 @@ public struct ConversionManifest: Sendable {
   /// The other files of the output with their sizes.
   public let outputs: [(name: String, size: Int)]
 
+  /// Which weights the output was made of.
+  public var weights: WeightSource? {
+    json.object?["options"]?.object?["weights"]?.string.flatMap { WeightSource(rawValue: $0) }
+  }
+
   /// Reads a manifest.
   ///
   /// - Throws: ``ConversionError`` when it is none.
@@ -51,7 +56,7 @@ public struct ConversionManifest: Sendable {
       "tool": ["name": "meg2hf", "version": .string(toolVersion)],
       "fingerprint": .string(fingerprint),
       "source": ConversionManifest.source(plan, index),
-      "options": ConversionManifest.options(plan),
+      "options": ConversionManifest.options(plan, index.weights),
       "decisions": [
         "qkv_layout": .string(plan.qkv.layout.rawValue),
         "qkv_evidence": .string(plan.qkv.reason),
@@ -110,7 +115,7 @@ public struct ConversionManifest: Sendable {
   }
 
   /// The options in the spelling of the command line, so that a later `verify` can take them up.
-  static func options(_ plan: ConversionPlan) -> JSONValue {
+  static func options(_ plan: ConversionPlan, _ weights: WeightSource) -> JSONValue {
     let options = plan.options
     let vocabulary: JSONValue =
       switch options.vocabulary {
@@ -119,6 +124,7 @@ public struct ConversionManifest: Sendable {
       case .rows(let rows): .int(rows)
       }
     return [
+      "weights": .string(weights.rawValue),
       "dtype": .string(options.dtype.flatMap { FloatFormat($0) }?.torchName ?? "auto"),
       "qkv_layout": .string(options.qkvLayout?.rawValue ?? "auto"),
       "replicas": .string(options.replicas.rawValue),

@@ -25,6 +25,8 @@ public struct Converter {
 
   public let index: CheckpointIndex
   public let plan: ConversionPlan
+  /// The same output made of the weights as trained, to compare the masters with.
+  private let trained: ConversionPlan?
   public let tokenizer: GPT2Tokenizer?
   public let config: GPT2Config
   /// A SHA-256 of all that decides about the output, but for the checks of a run.
@@ -40,6 +42,7 @@ public struct Converter {
     self.index = index
     self.tokenizer = tokenizer
     plan = try Planner.plan(index, options: options)
+    trained = try Planner.trainedPlan(index, options: options)
     try tokenizer?.check(rows: plan.vocabulary)
     config = try GPT2Config(plan, arguments: index.arguments, endOfText: tokenizer?.endOfTextID)
     identity = Converter.identity(plan, index, config, tokenizer)
@@ -61,7 +64,7 @@ public struct Converter {
     func add(_ text: String) { hasher.update(Array("\(text)\u{0}".utf8)) }
     add(ConversionManifest.schema)
     add(toolVersion)
-    add(JSONWriter.text(ConversionManifest.options(plan), .compact))
+    add(JSONWriter.text(ConversionManifest.options(plan, index.weights), .compact))
     add(JSONWriter.text(config.config, .compact))
     add(plan.qkv.layout.rawValue)
     for file in index.files.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
@@ -106,6 +109,7 @@ public struct Converter {
     try folder.begin(bytes: total)
     do {
       let executor = PlanExecutor(plan, crc: crc) { watcher(.reading(bytes: $0)) }
+      let hashes = trained.map { HashingSink(plan, rounded: $0.tensors.map(\.format)) }
       var outputs: [(name: String, size: Int)] = []
       for shard in plan.shards {
         let temporary = folder.temporaryPath(shard.fileName)
@@ -115,7 +119,8 @@ public struct Converter {
         } catch {
           throw ConversionError(writing: error, creating: false)
         }
-        try executor.run(shard.tensors, into: sink)
+        hashes?.next = sink
+        try executor.run(shard.tensors, into: hashes ?? sink)
         do {
           try sink.finish()
         } catch {
@@ -127,7 +132,12 @@ public struct Converter {
         watcher(.finishedFile(name: shard.fileName, bytes: size))
       }
       try executor.finish()
-      let warnings = plan.warnings + plan.warnings(about: executor.report)
+      var warnings = plan.warnings + plan.warnings(about: executor.report)
+      if let hashes, let trained {
+        warnings += try MasterComparison(
+          plan, masters: hashes.sums, weights: Converter.hashes(of: trained, crc)
+        ).warnings
+      }
       for (name, bytes) in smallFiles() {
         try folder.write(bytes, as: name)
         outputs.append((name, bytes.count))
@@ -156,6 +166,33 @@ public struct Converter {
       failure.hint = failure.hint.map { "\($0); \(note)" } ?? note
       throw failure
     }
+  }
+
+  /// Compares the masters with the weights without writing anything; `nil` when there are not both.
+  ///
+  /// - Parameters:
+  ///   - crc: How much of the recorded CRCs is checked.
+  ///   - progress: Called with the number of bytes that were read.
+  /// - Returns: Which tensors differ.
+  /// - Throws: ``ConversionError``, or ``Stop``.
+  public func compareMasters(
+    crc: CRCMode = .auto, progress: @escaping PlanExecutor.Progress = { _ in }
+  ) throws -> MasterComparison? {
+    guard let trained else { return nil }
+    let hashes = HashingSink(plan, rounded: trained.tensors.map(\.format))
+    let executor = PlanExecutor(plan, crc: crc, progress: progress)
+    try executor.run(into: hashes)
+    try executor.finish()
+    return MasterComparison(
+      plan, masters: hashes.sums, weights: try Converter.hashes(of: trained, crc))
+  }
+
+  private static func hashes(of plan: ConversionPlan, _ crc: CRCMode) throws -> [Int: UInt64] {
+    let sink = HashingSink(plan, rounded: plan.tensors.map(\.format))
+    let executor = PlanExecutor(plan, crc: crc)
+    try executor.run(into: sink)
+    try executor.finish()
+    return sink.sums
   }
 
   /// All files of OUTPUT but the weights and the manifest.

@@ -24,23 +24,34 @@ public struct CheckpointDirectory: Sendable {
 
   /// Looks at `root` and finds the checkpoint in it.
   ///
+  /// - Parameters:
+  ///   - root: The folder of a run or of a step, or the file of a single rank.
+  ///   - choice: Which step of a run is meant.
+  ///   - layout: How it is laid out; `nil` to tell by the names.
   /// - Throws: ``ConversionError`` 66 when there is none, 78 when there are several.
-  public init(scanning root: FilePath, choice: Choice = .latest) throws(ConversionError) {
-    self.root = root
+  public init(
+    scanning root: FilePath, choice: Choice = .latest, layout: CheckpointLayout? = nil
+  ) throws(ConversionError) {
     switch try CheckpointDirectory.kind(root) {
-    case .folder: break
-    case .file, .other:
+    case .folder: try self.init(folder: root, choice, layout)
+    case .file: try self.init(file: root)
+    case .other:
       throw ConversionError(
-        .noInput, "io/not-a-folder", "a checkpoint folder was expected", file: root.string,
-        hint: "to list the tensors of one PyTorch file: meg2hf inspect FILE")
+        .noInput, "io/not-a-file", "neither a folder nor a file", file: root.string)
     case nil:
       throw ConversionError(
         .noInput, "io/not-found", "there is nothing of that name", file: root.string)
     }
+  }
+
+  private init(
+    folder root: FilePath, _ choice: Choice, _ layout: CheckpointLayout?
+  ) throws(ConversionError) {
+    self.root = root
     var folder = root
     var tag: String?
     var files = try CheckpointDirectory.list(root)
-    if choice != .latest || CheckpointDirectory.layout(of: files) == nil {
+    if choice != .latest || CheckpointDirectory.layouts(of: files).isEmpty {
       let found = try CheckpointDirectory.step(in: root, files, choice)
       guard let component = FilePath.Component(found), component.kind == .regular else {
         throw ConversionError(
@@ -56,7 +67,8 @@ public struct CheckpointDirectory: Sendable {
       }
       files = try CheckpointDirectory.list(folder)
     }
-    guard let (layout, mark) = CheckpointDirectory.layout(of: files) else {
+    let found = CheckpointDirectory.layouts(of: files)
+    guard !found.isEmpty else {
       throw ConversionError(
         .noInput, "checkpoint/none",
         files.isEmpty
@@ -65,11 +77,47 @@ public struct CheckpointDirectory: Sendable {
         hint: "expected: layer_XX-model_YY-model_states.pt, mp_rank_XX_model_states.pt, "
           + "mp_rank_XX/model_optim_rng.pt, or a folder above them with a file `latest`")
     }
+    let fitting = found.filter { layout == nil ? $0.isPrimary : $0.layout == layout }
+    guard let chosen = fitting.first else {
+      throw ConversionError(
+        .undecided, "layout/absent",
+        "nothing in the folder is of the layout \(layout?.rawValue ?? "")", file: folder.string,
+        hint: "found: " + found.map(\.layout.rawValue).joined(separator: ", "))
+    }
+    guard fitting.count == 1 else {
+      throw ConversionError(
+        .undecided, "layout/several",
+        "the folder holds several checkpoints: "
+          + fitting.map { "\($0.layout.title) (\($0.mark))" }.joined(separator: ", "),
+        file: folder.string,
+        hint: "choose with --layout " + fitting.map(\.layout.rawValue).joined(separator: " or "))
+    }
     self.folder = folder
     self.tag = tag ?? folder.lastComponent?.string
-    self.layout = layout
+    self.layout = chosen.layout
     self.files = files
-    reason = "the folder holds \(mark)"
+    reason = "the folder holds \(chosen.mark)"
+  }
+
+  /// The file of a single rank, given by itself.
+  private init(file: FilePath) throws(ConversionError) {
+    let name = file.lastComponent?.string ?? file.string
+    let kind = CheckpointFileKind.of(name)?.kind
+    if kind == .layer || kind == .optimizerStates {
+      throw ConversionError(
+        .noInput, "checkpoint/part", "this file is a part of a checkpoint", file: file.string,
+        hint: "give the folder that it is in")
+    }
+    root = file
+    let above = file.removingLastComponent()
+    folder = above.isEmpty ? "." : above
+    tag = nil
+    layout = kind == .modelStates ? .deepspeed : .classic
+    files = [
+      CheckpointFile(
+        name: name, kind: kind == .modelStates ? .modelStates : .rankFile, numbers: [:])
+    ]
+    reason = "one file was given"
   }
 
   // MARK: - Names
@@ -96,13 +144,20 @@ public struct CheckpointDirectory: Sendable {
     }
   }
 
-  private static func layout(
+  /// The layouts of which a folder holds marks. Model states go with other layouts too, and count
+  /// as one of their own only where they are alone.
+  private static func layouts(
     of files: [CheckpointFile]
-  ) -> (layout: CheckpointLayout, mark: String)? {
+  ) -> [(layout: CheckpointLayout, mark: String, isPrimary: Bool)] {
+    var found: [(layout: CheckpointLayout, mark: String, isPrimary: Bool)] = []
     for (kind, layout) in CheckpointLayout.marks {
-      if let file = files.first(where: { $0.kind == kind }) { return (layout, file.name) }
+      guard let file = files.first(where: { $0.kind == kind }),
+        !found.contains(where: { $0.layout == layout })
+      else { continue }
+      let isCompanion = layout == .deepspeed && found.contains { $0.layout != .classic }
+      found.append((layout, file.name, !isCompanion))
     }
-    return nil
+    return found
   }
 
   // MARK: - Steps

@@ -85,6 +85,14 @@ public struct IndexedTensor: Hashable, Sendable {
   public let shards: [TensorShard]
 }
 
+/// The two copies of the weights that a trainer in mixed precision has.
+public enum WeightSource: String, Hashable, Sendable, CaseIterable {
+  /// Those of the model, in the type that it was trained in.
+  case model
+  /// Those of the optimizer, in float32.
+  case fp32Master = "fp32-master"
+}
+
 /// All that is known of a checkpoint without reading a tensor: the one form that every layout is
 /// brought into.
 public struct CheckpointIndex: Sendable {
@@ -92,6 +100,10 @@ public struct CheckpointIndex: Sendable {
   public var files: [SourceFile] = []
   /// In the order of the model: embedding, blocks, final layernorm, head.
   public var tensors: [IndexedTensor] = []
+  /// Where ``tensors`` come from.
+  public private(set) var weights = WeightSource.model
+  /// The weights as they were trained, when ``tensors`` are their float32 masters and both are there.
+  public private(set) var trained: [IndexedTensor]?
   /// The number of tensor-parallel ranks.
   public var tensorParallel = 1
   /// The number of pipeline stages, when it is known.
@@ -117,25 +129,72 @@ public struct CheckpointIndex: Sendable {
   /// - Parameters:
   ///   - directory: Where it is.
   ///   - overrides: Arguments that the user set.
+  ///   - weights: Which of the two copies of the weights is read.
   ///   - limits: How much a file may make the reader do.
   /// - Throws: ``ConversionError``.
   public init(
     reading directory: CheckpointDirectory, overrides: ArgumentOverrides = ArgumentOverrides(),
-    limits: TorchLimits = TorchLimits()
+    weights: WeightSource = .model, limits: TorchLimits = TorchLimits()
   ) throws(ConversionError) {
     self.directory = directory
     switch directory.layout {
     case .deepspeedPipeline: try readPipeline(limits)
     case .deepspeed, .classic: try readRanks(limits)
     case .universal: try readUniversal(limits)
-    case .deepspeedZero3, .distributed:
+    case .deepspeedZero3: try readZero3States(limits)
+    case .distributed:
       throw ConversionError(
-        .unsupported, "layout/unsupported",
+        .unsupported, "layout/megatron-core",
         "\(directory.layout.title) (\(directory.reason)) is not read",
-        file: directory.folder.string)
+        file: directory.folder.string,
+        hint: "Megatron-LM's tools/checkpoint/convert.py writes the classic layout from it")
+    }
+    // ZeRO-3 divides the weights themselves: the shards are all there is. Universal checkpoints hold
+    // nothing but masters.
+    if weights == .fp32Master && directory.layout != .universal
+      || directory.layout == .deepspeedZero3
+    {
+      let model = tensors
+      try readMasters(limits)
+      self.weights = .fp32Master
+      if !model.isEmpty {
+        try compareStructure(model)
+        trained = model
+      }
     }
     arguments.override(overrides.values)
     if let version = try arguments.double("checkpoint_version") { checkpointVersion = version }
+  }
+
+  /// The same checkpoint with the weights as they were trained in place of their masters.
+  public var withTrainedWeights: CheckpointIndex? {
+    guard let trained else { return nil }
+    var index = self
+    index.tensors = trained
+    index.trained = nil
+    return index
+  }
+
+  /// Masters and weights must be the same tensors.
+  private func compareStructure(_ model: [IndexedTensor]) throws(ConversionError) {
+    for tensor in model where tensor.name != GPT2Rules.headCopy {
+      guard let master = self.tensor(tensor.name) else {
+        throw ConversionError(
+          .malformed, "masters/mismatch", "the optimizer has no master of it", tensor: tensor.name)
+      }
+      guard master.shards.map(\.sizes) == tensor.shards.map(\.sizes) else {
+        throw ConversionError(
+          .malformed, "masters/mismatch",
+          "the shapes of its masters are \(master.shards.map(\.sizes)), but those of the weights "
+            + "\(tensor.shards.map(\.sizes))", tensor: tensor.name)
+      }
+    }
+    let known = Set(model.map(\.name))
+    if let other = tensors.first(where: { !known.contains($0.name) }) {
+      throw ConversionError(
+        .malformed, "masters/mismatch", "the optimizer has a master of it, the model has no weight",
+        tensor: other.name)
+    }
   }
 
   /// The tensor of a name.

@@ -24,9 +24,7 @@ extension OutputVerifier {
     progress: @escaping PlanExecutor.Progress = { _ in },
     started: (ConversionPlan) -> Void = { _ in }
   ) throws -> ExecutionReport {
-    let manifestPath = directory.path.appending(OutputFolder.manifestName)
-    let manifest =
-      FileSystem.exists(manifestPath) ? try? ConversionManifest(reading: manifestPath) : nil
+    let manifest = manifest
     let plan = try Planner.plan(index, options: options(manifest, choices))
     started(plan)
     compareDecisions(plan, manifest)

@@ -39,6 +39,12 @@ public struct OutputVerifier {
     checkManifest(path)
   }
 
+  /// What the conversion that made the output wrote down, if it did.
+  public var manifest: ConversionManifest? {
+    let path = directory.path.appending(OutputFolder.manifestName)
+    return FileSystem.exists(path) ? try? ConversionManifest(reading: path) : nil
+  }
+
   /// Adds a fault.
   mutating func fault(
     _ code: String, _ message: String, file: String? = nil, tensor: String? = nil

@@ -32,6 +32,17 @@ public struct Planner {
     return try planner.plan()
   }
 
+  /// The plan of the same output from the weights as trained, in the type that each is stored in;
+  /// `nil` unless the index has their masters as well.
+  static func trainedPlan(
+    _ index: CheckpointIndex, options: ConversionOptions
+  ) throws(ConversionError) -> ConversionPlan? {
+    guard let trained = index.withTrainedWeights else { return nil }
+    var options = options
+    options.dtype = nil
+    return try plan(trained, options: options)
+  }
+
   private mutating func plan() throws(ConversionError) -> ConversionPlan {
     let rules = GPT2Rules.applied(
       blocks: geometry.layers, untied: geometry.isUntied,

@@ -1,0 +1,67 @@
+import ByteIO
+
+/// Compares the float32 masters, rounded to the type that was trained in, with the weights.
+///
+/// Neither is held in memory, and no order of reading is asked for: of each tensor the sum of a hash
+/// over all pairs of place and bits is formed, once from the masters and once from the weights.
+public struct MasterComparison: Sendable {
+  /// The names of the tensors whose weights are not their rounded masters.
+  public let differing: [String]
+  /// The number of tensors that were compared.
+  public let compared: Int
+
+  /// The findings as warnings.
+  public var warnings: [ConversionWarning] {
+    differing.map { name in
+      ConversionWarning(
+        "masters/differ",
+        "the masters, rounded to the type of the weights, are not the weights: the optimizer may "
+          + "have been saved at another step", tensor: name)
+    }
+  }
+
+  /// - Parameters:
+  ///   - plan: The plan whose tensors were hashed.
+  ///   - masters: The sums over the masters.
+  ///   - weights: The sums over the weights.
+  init(_ plan: ConversionPlan, masters: [Int: UInt64], weights: [Int: UInt64]) {
+    compared = plan.tensors.count
+    differing = plan.tensors.indices.filter { masters[$0] != weights[$0] }
+      .map { plan.tensors[$0].name }
+  }
+}
+
+/// Forms the sum of a hash over place and bits of every element, and hands the elements on.
+final class HashingSink: TensorSink {
+  /// The sums, by the positions of the tensors.
+  private(set) var sums: [Int: UInt64] = [:]
+  private let plan: ConversionPlan
+  /// The format in which the elements are compared, by the positions of the tensors.
+  private let rounded: [FloatFormat]
+  /// Where the elements go as they are.
+  var next: (any TensorSink)?
+  private let buffer = ByteBuffer(count: PlanExecutor.stageSize)
+
+  init(_ plan: ConversionPlan, rounded: [FloatFormat], next: (any TensorSink)? = nil) {
+    self.plan = plan
+    self.rounded = rounded
+    self.next = next
+  }
+
+  func accept(_ range: Range<Int>, of source: ByteBuffer, tensor: Int, at offset: Int) throws {
+    try next?.accept(range, of: source, tensor: tensor, at: offset)
+    let format = plan.tensors[tensor].format
+    let target = rounded[tensor]
+    var done = 0
+    let total = range.count / format.size
+    while done < total {
+      let count = min(total - done, buffer.count / 4)
+      _ = buffer.convert(
+        count, from: source, at: range.lowerBound + done * format.size, as: format, to: target,
+        at: 0)
+      sums[tensor, default: 0] &+= buffer.hash(
+        count, wordSize: target.size, first: offset / format.size + done)
+      done += count
+    }
+  }
+}

@@ -1,0 +1,220 @@
+import Pickle
+import SystemPackage
+import TorchArchive
+
+/// The float32 masters of the weights, put together from the shards of the optimizer (DeepSpeed
+/// `runtime/zero/stage_1_and_2.py`, `stage3.py`, `runtime/bf16_optimizer.py`,
+/// `utils/zero_to_fp32.py`; Megatron `optimizer/optimizer.py`).
+extension CheckpointIndex {
+  /// What the masters of one model-parallel rank came to.
+  private struct RankMasters {
+    let tensorRank: Int
+    let stage: Int
+    let parameters: [(name: String, sizes: [Int], runs: [TensorShard.Run])]
+  }
+
+  mutating func readMasters(_ limits: TorchLimits) throws(ConversionError) {
+    let ranks: [RankMasters]
+    if directory.layout == .classic {
+      return try readClassicMasters(limits)
+    }
+    ranks = try readZeroMasters(limits)
+    // Layers are numbered over all stages; a name that is tied is the first stage's alone: the last
+    // stage's positions were never trained.
+    var all: [String] = []
+    for rank in ranks { all += rank.parameters.map(\.name) }
+    let names = PipelineNames(all)
+    var merged: [String: [TensorShard]] = [:]
+    for rank in ranks {
+      for parameter in rank.parameters {
+        if rank.stage > 0, parameter.name.hasPrefix("tied_modules.") { continue }
+        merged[names.shared(parameter.name), default: []].append(
+          TensorShard(
+            rank: rank.tensorRank, key: parameter.name, dtype: .float32, sizes: parameter.sizes,
+            runs: parameter.runs))
+      }
+    }
+    tensors = merged.keys.sorted { a, b in
+      MegatronName.precedes(a, b) || !MegatronName.precedes(b, a) && a < b
+    }.map { name in
+      IndexedTensor(name: name, shards: (merged[name] ?? []).sorted { $0.rank < $1.rank })
+    }
+    blockCount = names.blockCount
+    firstBlockLayer = firstBlockLayer ?? names.firstBlock
+  }
+
+  // MARK: - ZeRO
+
+  /// The shards of all model-parallel ranks.
+  private mutating func readZeroMasters(
+    _ limits: TorchLimits
+  ) throws(ConversionError) -> [RankMasters] {
+    var grid: [Int: [Int: CheckpointFile]] = [:]
+    for file in directory.files where file.kind == .optimizerStates {
+      guard let mp = file.numbers["mp"], let dp = file.numbers["dp"] else { continue }
+      if let other = grid[mp, default: [:]].updateValue(file, forKey: dp) {
+        throw ConversionError(
+          .malformed, "checkpoint/duplicate-rank", "\(other.name) is of the same ranks",
+          file: file.name)
+      }
+    }
+    guard !grid.isEmpty else {
+      throw ConversionError(
+        .noInput, "masters/none",
+        "there is no zero_pp_rank_X_mp_rank_YY_optim_states.pt with float32 masters",
+        file: directory.folder.string, hint: "--weights model takes the weights as trained")
+    }
+    let count = (grid.keys.max() ?? 0) + 1
+    var result: [RankMasters] = []
+    for mp in 0..<count {
+      let shards = grid[mp] ?? [:]
+      for dp in 0..<max((shards.keys.max() ?? 0) + 1, 1) where shards[dp] == nil {
+        throw ConversionError(
+          .malformed, "checkpoint/missing-rank",
+          "the shard of data-parallel rank \(dp) of model-parallel rank \(mp) is missing",
+          file: directory.folder.string, hint: "the dump is not whole: copy the missing file")
+      }
+      let files = shards.keys.sorted().compactMap { shards[$0] }
+      let shapes = try parameterShapes(of: mp, limits)
+      var assembly = ZeroAssembly(shapes: shapes, ranks: files.count)
+      for file in files {
+        let path = directory.folder.appending(file.name)
+        do {
+          let torchFile = try TorchFile(opening: path, limits: limits)
+          let position = add(torchFile, named: file.name)
+          try assembly.add(torchFile, at: position, named: file.name)
+        } catch {
+          throw ConversionError(reading: error, file: path)
+        }
+      }
+      result.append(
+        RankMasters(
+          tensorRank: mp % tensorParallel, stage: mp / tensorParallel,
+          parameters: try assembly.parameters()))
+    }
+    guard count.isMultiple(of: tensorParallel) else {
+      throw ConversionError(
+        .malformed, "checkpoint/missing-rank",
+        "\(count) model-parallel ranks cannot be \(tensorParallel) tensor-parallel ones on each stage",
+        file: directory.folder.string)
+    }
+    return result
+  }
+
+  /// The names and shapes of a rank's parameters, by optimizer group, from the state of the rank;
+  /// `nil` where only the shards have them.
+  private func parameterShapes(
+    of mp: Int, _ limits: TorchLimits
+  ) throws(ConversionError) -> ParameterShapes? {
+    let candidates = directory.files.filter {
+      ($0.kind == .modelStates || $0.kind == .zeroModelStates) && $0.numbers["mp"] == mp
+        && ($0.numbers["dp"] ?? 0) == 0
+    }
+    guard let file = candidates.first else { return nil }
+    let path = directory.folder.appending(file.name)
+    do {
+      let torchFile = try TorchFile(opening: path, limits: limits)
+      if let frozen = torchFile.graph.value("frozen_param_shapes", in: torchFile.graph.root),
+        torchFile.graph.entries(frozen)?.isEmpty == false
+      {
+        throw ConversionError(
+          .unsupported, "masters/frozen", "some parameters were frozen and have no masters",
+          file: file.name, hint: "--weights model takes the weights as trained")
+      }
+      return ParameterShapes(torchFile, torchFile.graph.root)
+    } catch {
+      throw ConversionError(reading: error, file: path)
+    }
+  }
+
+  /// The states of a ZeRO-3 checkpoint: arguments, but no weights.
+  mutating func readZero3States(_ limits: TorchLimits) throws(ConversionError) {
+    var states: [RankState] = []
+    var ranks: Set<Int> = []
+    for file in directory.files where file.kind == .zeroModelStates {
+      guard file.numbers["dp"] == 0, let rank = file.numbers["mp"] else { continue }
+      ranks.insert(rank)
+      let path = directory.folder.appending(file.name)
+      do {
+        let torchFile = try TorchFile(opening: path, limits: limits)
+        _ = add(torchFile, named: file.name)
+        states.append(try RankState(torchFile, named: file.name))
+      } catch {
+        throw ConversionError(reading: error, file: path)
+      }
+    }
+    try adopt(states)
+    // ZeRO-3 does not go with a pipeline, so model-parallel ranks are tensor-parallel ones.
+    tensorParallel = (ranks.max() ?? 0) + 1
+    pipelineParallel = 1
+  }
+
+  // MARK: - Classic Megatron-LM
+
+  /// `optimizer.fp32_from_fp16_params`: the masters as lists of tensors with shapes and without
+  /// names, in the order of the model, first those with weight decay.
+  private mutating func readClassicMasters(_ limits: TorchLimits) throws(ConversionError) {
+    var masters: [Int: [String: TorchTensor]] = [:]
+    for (position, source) in files.enumerated() {
+      do {
+        let file = try TorchFile(opening: source.path, limits: limits)
+        let names = weightNames(in: position)
+        let tensors = try classicTensors(file, source.name)
+        guard tensors.count == names.count else {
+          throw ConversionError(
+            .malformed, "masters/mismatch",
+            "the optimizer has \(tensors.count) masters of \(names.count) weights",
+            file: source.name)
+        }
+        for (name, tensor) in zip(names, tensors) { masters[position, default: [:]][name] = tensor }
+      } catch {
+        throw ConversionError(reading: error, file: source.path)
+      }
+    }
+    for index in tensors.indices {
+      let shards = tensors[index].shards.map { shard in
+        masters[shard.file]?[shard.key].map {
+          TensorShard(rank: shard.rank, file: shard.file, key: shard.key, tensor: $0)
+        } ?? shard
+      }
+      tensors[index] = IndexedTensor(name: tensors[index].name, shards: shards)
+    }
+  }
+
+  /// The names of the weights of a rank's file in the order of the optimizer's groups: weights, then
+  /// biases and layernorms, each in the order of the model.
+  private func weightNames(in file: Int) -> [String] {
+    var decayed: [String] = []
+    var others: [String] = []
+    for tensor in tensors {
+      for shard in tensor.shards where shard.file == file {
+        let isOther = tensor.name.hasSuffix(".bias") || tensor.name.contains("layernorm")
+        if isOther { others.append(shard.key) } else { decayed.append(shard.key) }
+      }
+    }
+    return decayed + others
+  }
+
+  private func classicTensors(_ file: TorchFile, _ name: String) throws -> [TorchTensor] {
+    let graph = file.graph
+    let lists = graph.value("optimizer", in: graph.root).flatMap {
+      graph.value("fp32_from_fp16_params", in: $0) ?? graph.value("fp32_from_fp16", in: $0)
+    }
+    guard let groups = lists.flatMap({ graph.items($0) }) else {
+      throw ConversionError(
+        .noInput, "masters/none", "the optimizer has no fp32_from_fp16_params", file: name,
+        hint: "--weights model takes the weights as trained")
+    }
+    var result: [TorchTensor] = []
+    for group in groups {
+      for node in graph.items(group) ?? [] {
+        guard let tensor = try file.tensor(node) else {
+          throw ConversionError(
+            .malformed, "masters/mismatch", "a master that is no tensor", file: name)
+        }
+        result.append(tensor)
+      }
+    }
+    return result
+  }
+}

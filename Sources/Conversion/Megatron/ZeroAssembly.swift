@@ -1,0 +1,285 @@
+import Pickle
+import TorchArchive
+
+/// Puts the masters of one model-parallel rank together from the shards of its data-parallel ranks.
+///
+/// ZeRO 1 and 2, and the bf16 optimizer: the parameters of a group lie one behind the other in a flat
+/// vector, which is divided among the ranks. ZeRO-3: each parameter is divided among the ranks.
+struct ZeroAssembly {
+  /// A flat tensor in a file.
+  private struct Slice {
+    let file: Int
+    let tensor: TorchTensor
+  }
+
+  /// The pieces of parameters that a file says it holds: by group, where they lie in the slice.
+  private typealias Mapping = [(name: String, start: Int, count: Int)]
+
+  private enum Stage {
+    case flat, divided
+  }
+
+  private var shapes: ParameterShapes?
+  private let ranks: Int
+  private var stage: Stage?
+  /// By rank, then by group.
+  private var slices: [[Slice]] = []
+  private var mappings: [[Mapping]?] = []
+  private var alignments: [[Int]]?
+
+  /// - Parameters:
+  ///   - shapes: The parameters, if the state of the rank has them.
+  ///   - ranks: The number of data-parallel ranks.
+  init(shapes: ParameterShapes?, ranks: Int) {
+    self.shapes = shapes
+    self.ranks = ranks
+  }
+
+  // MARK: - Reading
+
+  /// Adds the shard of the next data-parallel rank.
+  mutating func add(_ file: TorchFile, at position: Int, named name: String) throws {
+    let graph = file.graph
+    if shapes == nil { shapes = ParameterShapes(file, graph.root) }
+    let state = graph.value("optimizer_state_dict", in: graph.root) ?? graph.root
+    let found: Stage
+    let list: NodeID
+    if let groups = graph.value("single_partition_of_fp32_groups", in: state) {
+      (found, list) = (.flat, groups)
+    } else if let groups = graph.value("fp32_flat_groups", in: state) {
+      (found, list) = (.divided, groups)
+    } else if graph.value("local_sub_partitions_of_fp32_groups", in: state) != nil {
+      throw ConversionError(
+        .unsupported, "masters/sub-partitions",
+        "the interleaved shards that ZeRO stage 1 wrote until 2021 are not read", file: name,
+        hint: "--weights model takes the weights as trained")
+    } else {
+      throw ConversionError(
+        .noInput, "masters/none", "the file holds no float32 masters", file: name,
+        hint: "--weights model takes the weights as trained")
+    }
+    guard stage == nil || stage == found else {
+      throw ConversionError(
+        .malformed, "checkpoint/mixed-files", "its ZeRO stage is another one than that of rank 0",
+        file: name)
+    }
+    stage = found
+    try checkPartitionCount(graph, state, name)
+    let nodes = file.isTensor(list) ? [list] : graph.items(list) ?? []
+    slices.append(try nodes.map { try slice($0, file, position, name) })
+    mappings.append(mapping(graph, state))
+    if let paddings = graph.value("param_alignment_paddings", in: state),
+      let groups = graph.items(paddings)
+    {
+      alignments = groups.map { group in
+        (graph.items(group) ?? []).map { graph.int($0) ?? 0 }
+      }
+    }
+  }
+
+  /// A flat partition: one dimension, stride 1, binary32.
+  private func slice(
+    _ node: NodeID, _ file: TorchFile, _ position: Int, _ name: String
+  ) throws -> Slice {
+    guard let tensor = try file.tensor(node), tensor.sizes.count == 1,
+      tensor.sizes[0] < 2 || tensor.strides == [1], tensor.dtype == .float32
+    else {
+      throw ConversionError(
+        .malformed, "masters/mismatch", "a partition that is no flat float32 tensor", file: name)
+    }
+    return Slice(file: position, tensor: tensor)
+  }
+
+  private func checkPartitionCount(
+    _ graph: PickleGraph, _ state: NodeID, _ name: String
+  ) throws(ConversionError) {
+    guard let value = graph.value("partition_count", in: state) else { return }
+    let counts =
+      graph.items(value).map { $0.compactMap { graph.int($0) } }
+      ?? graph.int(value).map { [$0] } ?? []
+    if let other = counts.first(where: { $0 != ranks }) {
+      throw ConversionError(
+        .malformed, "checkpoint/missing-rank",
+        "it is one of \(other) data-parallel ranks, but there are files of \(ranks)", file: name,
+        hint: "the dump is not whole, or files of two runs lie in one folder")
+    }
+  }
+
+  private func mapping(_ graph: PickleGraph, _ state: NodeID) -> [Mapping]? {
+    guard let value = graph.value("param_slice_mappings", in: state),
+      let groups = graph.items(value)
+    else { return nil }
+    return groups.map { group in
+      (graph.entries(group) ?? []).compactMap { entry in
+        // A fragment_address of DeepSpeed, whose attributes are its state.
+        guard let name = graph.text(entry.key),
+          let attributes = graph.object(entry.value)?.state,
+          let start = graph.value("start", in: attributes).flatMap({ graph.int($0) }),
+          let count = graph.value("numel", in: attributes).flatMap({ graph.int($0) })
+        else { return nil }
+        return (name, start, count)
+      }
+    }
+  }
+
+  // MARK: - Assembling
+
+  /// All parameters with the runs that they consist of.
+  func parameters() throws(ConversionError) -> [(
+    name: String, sizes: [Int], runs: [TensorShard.Run]
+  )] {
+    guard let shapes else {
+      throw ConversionError(
+        .malformed, "masters/no-shapes", "the shapes of the parameters (param_shapes) are missing")
+    }
+    if stage == .divided { return try divided(shapes) }
+    let groups = slices.first?.count ?? 0
+    guard slices.allSatisfy({ $0.count == groups }), shapes.groups.count == groups else {
+      throw ConversionError(
+        .malformed, "masters/mismatch",
+        "\(shapes.groups.count) groups of parameters, but \(groups) of partitions")
+    }
+    var result: [(name: String, sizes: [Int], runs: [TensorShard.Run])] = []
+    for group in 0..<groups {
+      let runs =
+        mappings.allSatisfy { ($0?.count ?? -1) == groups }
+        ? try mapped(group) : try walked(group, shapes.groups[group])
+      for parameter in shapes.groups[group] {
+        let found = runs[parameter.name] ?? []
+        guard found.last?.elements.upperBound == parameter.count else {
+          throw ConversionError(
+            .malformed, "masters/mismatch",
+            "its runs make \(found.last?.elements.upperBound ?? 0) elements, but its shape is "
+              + "\(parameter.sizes)", tensor: parameter.name)
+        }
+        result.append((parameter.name, parameter.sizes, found))
+      }
+    }
+    return result
+  }
+
+  /// By the mappings of the files: immune to padding, alignment and the order of the parameters.
+  private func mapped(_ group: Int) throws(ConversionError) -> [String: [TensorShard.Run]] {
+    var runs: [String: [TensorShard.Run]] = [:]
+    for rank in 0..<ranks {
+      let slice = slices[rank][group]
+      for (name, start, count) in mappings[rank]?[group] ?? [] where count != 0 {
+        let size = slice.tensor.sizes[0]
+        guard start >= 0, count > 0, start <= size, count <= size - start else {
+          throw ConversionError(
+            .malformed, "masters/mismatch",
+            "\(count) elements at \(start) of a partition of \(size)", tensor: name)
+        }
+        let first = runs[name]?.last?.elements.upperBound ?? 0
+        runs[name, default: []].append(
+          TensorShard.Run(
+            elements: first..<first + count, file: slice.file, tensor: slice.tensor, start: start))
+      }
+    }
+    return runs
+  }
+
+  /// By the documented order: the partitions of all ranks are one vector, which the parameters fill
+  /// one behind the other, up to padding at the end.
+  private func walked(
+    _ group: Int, _ parameters: [ParameterShapes.Parameter]
+  ) throws(ConversionError) -> [String: [TensorShard.Run]] {
+    var vector = FlatVector(slices.map { ($0[group].file, $0[group].tensor) })
+    var runs: [String: [TensorShard.Run]] = [:]
+    for (number, parameter) in parameters.enumerated() {
+      guard let found = vector.take(parameter.count) else {
+        throw ConversionError(
+          .malformed, "masters/mismatch", "the partitions end before the end of it",
+          tensor: parameter.name)
+      }
+      runs[parameter.name] = found
+      if let paddings = alignments, paddings.indices.contains(group),
+        paddings[group].indices.contains(number)
+      {
+        vector.skip(max(0, paddings[group][number]))
+      }
+    }
+    // The vector is padded to a multiple of twice the number of ranks (once in older releases).
+    guard vector.rest < 2 * ranks else {
+      throw ConversionError(
+        .malformed, "masters/mismatch",
+        "\(vector.rest) elements are left over in the partitions of group \(group)")
+    }
+    return runs
+  }
+
+  /// ZeRO-3: each rank has its part of every parameter, one parameter behind the other.
+  private func divided(
+    _ shapes: ParameterShapes
+  ) throws(ConversionError) -> [(name: String, sizes: [Int], runs: [TensorShard.Run])] {
+    var vectors = slices.map { FlatVector($0.map { ($0.file, $0.tensor) }) }
+    var result: [(name: String, sizes: [Int], runs: [TensorShard.Run])] = []
+    for parameter in shapes.groups.joined() {
+      let part = (parameter.count + ranks - 1) / ranks
+      var runs: [TensorShard.Run] = []
+      for rank in 0..<ranks {
+        let first = min(rank * part, parameter.count)
+        let count = min(part, parameter.count - first)
+        guard let found = vectors[rank].take(count, from: first) else {
+          throw ConversionError(
+            .malformed, "masters/mismatch", "the partitions of rank \(rank) end before it",
+            tensor: parameter.name)
+        }
+        runs += found
+        vectors[rank].skip(part - count)
+      }
+      result.append((parameter.name, parameter.sizes, runs))
+    }
+    if let rank = vectors.indices.first(where: { vectors[$0].rest > 0 }) {
+      throw ConversionError(
+        .malformed, "masters/mismatch",
+        "\(vectors[rank].rest) elements are left over in the partitions of rank \(rank)")
+    }
+    return result
+  }
+}
+
+/// Flat tensors one behind the other, from which runs are taken.
+private struct FlatVector {
+  private let slices: [(file: Int, tensor: TorchTensor)]
+  private var slice = 0
+  private var position = 0
+
+  init(_ slices: [(file: Int, tensor: TorchTensor)]) {
+    self.slices = slices
+  }
+
+  /// The number of elements that are left.
+  var rest: Int {
+    slices.indices.dropFirst(slice).reduce(-position) { $0 + slices[$1].tensor.sizes[0] }
+  }
+
+  /// The next `count` elements as runs, numbered from `first` on; `nil` when there are not as many.
+  mutating func take(_ count: Int, from first: Int = 0) -> [TensorShard.Run]? {
+    var runs: [TensorShard.Run] = []
+    var done = 0
+    while done < count {
+      guard slices.indices.contains(slice) else { return nil }
+      let (file, tensor) = slices[slice]
+      let step = min(count - done, tensor.sizes[0] - position)
+      if step > 0 {
+        runs.append(
+          TensorShard.Run(
+            elements: first + done..<first + done + step, file: file, tensor: tensor,
+            start: position))
+      }
+      done += step
+      position += step
+      if position == tensor.sizes[0] {
+        slice += 1
+        position = 0
+      }
+    }
+    return runs
+  }
+
+  /// Passes over `count` elements, or what is left of them.
+  mutating func skip(_ count: Int) {
+    _ = take(count)
+  }
+}
