@@ -120,7 +120,7 @@ import Testing
     let cases: [(arguments: [String], status: Int32, code: String)] = [
       (["convert", "missing", "out"], 66, "io/not-found"),
       (["convert", "empty", "out"], 66, "checkpoint/none"),
-      (["convert", "bad.pt", "out"], 66, "io/not-a-folder"),
+      (["convert", "bad.pt", "out"], 65, "format/unknown"),
       (["convert", bloom, "out"], 69, "model/embedding-layernorm"),
       (["convert", run, "taken"], 73, "output/exists"),
       (["convert", run, "none/out"], 73, "io/not-found"),

@@ -166,11 +166,12 @@ public final class PlanExecutor {
     let reader = try reader(storage)
     var next = 0
     while next < blocks.count {
-      // As many blocks as fit into the window, without reading long gaps between them.
+      // As many blocks as fit into the window, without the gaps between them: what lies there is
+      // not needed, or is read when its replicas are.
       var range = blocks[next].bytes
       var last = next + 1
       while last < blocks.count, blocks[last].bytes.upperBound - range.lowerBound <= window.count,
-        blocks[last].bytes.lowerBound <= range.upperBound + 1 << 16
+        blocks[last].bytes.lowerBound <= range.upperBound
       {
         range = range.lowerBound..<max(range.upperBound, blocks[last].bytes.upperBound)
         last += 1

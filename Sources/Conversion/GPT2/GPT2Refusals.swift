@@ -76,6 +76,27 @@ enum GPT2Refusals {
         refuse(code, reason, tensor: tensor.name)
       }
     }
+    // What the arguments may not say, the tensors show.
+    let names = Set(index.tensors.map(\.name))
+    if names.contains("embedding.word_embeddings.weight"),
+      !names.contains(where: { $0.contains("position_embeddings") })
+    {
+      refuse("positions", "there are no position embeddings: GPT-2 has learned absolute positions")
+    }
+    if names.contains("final_layernorm.weight"),
+      !names.contains(where: { $0.hasSuffix("layernorm.bias") })
+    {
+      refuse("norm", "the norms have no biases, as those of RMSNorm: GPT-2 has LayerNorm")
+    }
+    if let up = index.tensor("layers.0.mlp.dense_h_to_4h.weight")?.shards[0].sizes,
+      let down = index.tensor("layers.0.mlp.dense_4h_to_h.weight")?.shards[0].sizes,
+      up.count == 2, down.count == 2, down[1] < 1 << 40, up[0] == 2 * down[1]
+    {
+      refuse(
+        "glu",
+        "the feed-forward layer widens to \(up[0]) and narrows from \(down[1]), as a gated "
+          + "one does: GPT-2 has none", tensor: "layers.0.mlp.dense_h_to_4h.weight")
+    }
     for file in index.directory.files where file.kind == .expert {
       refuse("experts", "\(file.name) belongs to a mixture of experts")
     }

@@ -136,20 +136,14 @@ extension CheckpointIndex {
         throw ConversionError(reading: error, file: path)
       }
     }
-    let sorted = states.keys.sorted().compactMap { states[$0] }
-    guard let first = sorted.first else {
+    if states.isEmpty {
       warnings.append(
         ConversionWarning(
           "arguments/absent",
           "there is no mp_rank_XX_model_states.pt: the training arguments are unknown"))
-      return
     }
-    try RankState.checkAgreement(sorted)
-    arguments = first.arguments ?? .absent
-    checkpointVersion = first.checkpointVersion
-    iteration = first.iteration
-    originalVocabularySize = first.originalVocabularySize
-    deepspeedVersion = first.deepspeedVersion
+    try adopt(states.keys.sorted().compactMap { states[$0] })
+    guard !states.isEmpty else { return }
     pipelineParallel = try arguments.int("pipeline_model_parallel_size")
     // The file number is stage * tp + rank, so there is one for each of tp * pp.
     let expected = (pipelineParallel ?? 0).multipliedReportingOverflow(by: tensorParallel)

@@ -51,7 +51,7 @@ extension CheckpointIndex {
   /// Takes over what the states of all ranks agree on.
   mutating func adopt(_ states: [RankState]) throws(ConversionError) {
     try RankState.checkAgreement(states)
-    guard let first = states.first else { return }
+    guard let first = states.first else { return try applyOverrides() }
     arguments = first.arguments ?? .absent
     checkpointVersion = first.checkpointVersion
     iteration = first.iteration
@@ -62,6 +62,7 @@ extension CheckpointIndex {
         ConversionWarning(
           "arguments/absent", "the checkpoint holds no training arguments"))
     }
+    try applyOverrides()
   }
 
   // MARK: - Files

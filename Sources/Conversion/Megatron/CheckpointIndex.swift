@@ -123,6 +123,7 @@ public struct CheckpointIndex: Sendable {
   /// The release of DeepSpeed that wrote it.
   public var deepspeedVersion: String?
   public var warnings: [ConversionWarning] = []
+  private let overrides: ArgumentOverrides
 
   /// Opens a checkpoint and reads the pickles of its files.
   ///
@@ -137,6 +138,7 @@ public struct CheckpointIndex: Sendable {
     weights: WeightSource = .model, limits: TorchLimits = TorchLimits()
   ) throws(ConversionError) {
     self.directory = directory
+    self.overrides = overrides
     switch directory.layout {
     case .deepspeedPipeline: try readPipeline(limits)
     case .deepspeed, .classic: try readRanks(limits)
@@ -155,13 +157,27 @@ public struct CheckpointIndex: Sendable {
       || directory.layout == .deepspeedZero3
     {
       let model = tensors
-      try readMasters(limits)
+      do {
+        try readMasters(limits)
+      } catch {
+        // Training in float32 has one copy of the weights only.
+        guard error.code == "masters/none", dtypes == [.float32] else { throw error }
+        tensors = model
+        warnings.append(
+          ConversionWarning(
+            "masters/none", "the weights are float32 themselves: they have no other masters"))
+        return
+      }
       self.weights = .fp32Master
       if !model.isEmpty {
         try compareStructure(model)
         trained = model
       }
     }
+  }
+
+  /// Puts what the user set over what the checkpoint says.
+  mutating func applyOverrides() throws(ConversionError) {
     arguments.override(overrides.values)
     if let version = try arguments.double("checkpoint_version") { checkpointVersion = version }
   }
