@@ -217,3 +217,15 @@ extension ByteBuffer {
     return sum
   }
 }
+
+extension ByteBuffer {
+  /// The mean of `count` binary32 values from byte `start` on.
+  public func mean(_ count: Int, at start: Int) -> Double {
+    let values = unsafe slice(start..<start + count * 4)
+    var sum = 0.0
+    for index in 0..<count {
+      sum += Double(unsafe values.loadUnaligned(fromByteOffset: index &* 4, as: Float.self))
+    }
+    return count > 0 ? sum / Double(count) : 0
+  }
+}

@@ -102,16 +102,17 @@ extension PickleMachine {
 
   private mutating func decimal(_ text: String) throws(PickleError) -> PickleNode {
     if let value = Int(text) { return .int(value) }
+    let negative = text.hasPrefix("-")
+    let digits = negative ? text.utf8.dropFirst() : text.utf8[...]
+    guard !digits.isEmpty, digits.allSatisfy({ (48...57).contains($0) }) else {
+      throw error(.badArgument, "digits were expected")
+    }
     // Such numbers are the words of a random generator's state; none has more digits than these.
     guard text.utf8.count <= 400 else {
       throw error(.limitInteger, "an integer of \(text.utf8.count) digits")
     }
-    let negative = text.hasPrefix("-")
     var bytes: [UInt8] = [0]
-    for digit in negative ? text.utf8.dropFirst() : text.utf8[...] {
-      guard (48...57).contains(digit) else {
-        throw error(.badArgument, "digits were expected")
-      }
+    for digit in digits {
       var carry = UInt(digit - 48)
       for index in bytes.indices {
         carry += UInt(bytes[index]) * 10
@@ -119,9 +120,6 @@ extension PickleMachine {
         carry >>= 8
       }
       if carry > 0 { bytes.append(UInt8(carry)) }
-    }
-    guard text.utf8.count > (negative ? 1 : 0) else {
-      throw error(.badArgument, "digits were expected")
     }
     bytes.append(0)
     if negative {

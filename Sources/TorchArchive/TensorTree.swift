@@ -38,9 +38,10 @@ extension TorchFile {
     while let (node, children, next) = open.last {
       // Containers that hold each other lead to more paths than were counted.
       steps += 1
-      guard result.count <= limits.names, bytes <= 1 << 26, steps <= 64 * limits.names else {
+      guard result.count <= limits.tensorNames, bytes <= 1 << 26, steps <= 64 * limits.tensorNames
+      else {
         throw TorchFileError(
-          .limitExpansion, "more than \(limits.names) names for the tensors of the file")
+          .limitExpansion, "more than \(limits.tensorNames) names for the tensors of the file")
       }
       guard next < children.count else {
         open.removeLast()
@@ -79,9 +80,9 @@ extension TorchFile {
     enter(root)
     while let (node, children, next, sum) = open.last {
       guard next < children.count else {
-        guard sum <= limits.names else {
+        guard sum <= limits.tensorNames else {
           throw TorchFileError(
-            .limitExpansion, "more than \(limits.names) names for the tensors of the file")
+            .limitExpansion, "more than \(limits.tensorNames) names for the tensors of the file")
         }
         counts[node] = sum
         open.removeLast()

@@ -48,6 +48,11 @@ struct ConvertCommand: ParsableCommand {
   @Flag(name: .long, help: "Replace OUTPUT, once the new one is complete.")
   var overwrite = false
 
+  @Option(
+    name: .long,
+    help: "What is read again before OUTPUT appears: headers and sizes, every byte, or nothing.")
+  var check = OutputCheck.fast
+
   @Flag(name: .long, help: "Write SHA256SUMS, which reads the output once more.")
   var sha256 = false
 
@@ -102,7 +107,7 @@ struct ConvertCommand: ParsableCommand {
       let path = Process.path(argument: output)
       defer { progress.finish() }
       let result = try converter.run(
-        to: path, crc: source.crc, overwrite: overwrite, sha256: sha256
+        to: path, crc: source.crc, overwrite: overwrite, check: check, sha256: sha256
       ) { event in
         switch event {
         case .started(let bytes): progress.start(total: bytes)

@@ -52,7 +52,8 @@ struct InspectCommand: ParsableCommand {
   private func inspectFile(_ path: FilePath, _ report: inout Report) throws {
     // The list is part of the document even when the file cannot be read.
     report.payload["tensors"] = []
-    let inspection = try TorchFileInspection(path, sha256: sha256, crc: source.crc)
+    let inspection = try TorchFileInspection(
+      path, sha256: sha256, crc: source.crc, limits: source.torchLimits())
     report.payload["tensors"] = .array(inspection.json)
     report.errors = inspection.errors
     if !inspection.errors.isEmpty {

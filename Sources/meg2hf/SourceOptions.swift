@@ -3,6 +3,7 @@ import ByteIO
 public import Conversion
 import Safetensors
 import SystemPackage
+import TorchArchive
 
 /// A choice that can be left to the program.
 struct Auto<Value: RawRepresentable & CaseIterable & Sendable>: ExpressibleByArgument, Sendable
@@ -33,6 +34,7 @@ where Value.RawValue == String {
 extension ConversionOptions.Replicas: ExpressibleByArgument {}
 extension CRCMode: ExpressibleByArgument {}
 extension KeyStyle: ExpressibleByArgument {}
+extension OutputCheck: ExpressibleByArgument {}
 extension WeightSource: ExpressibleByArgument {}
 
 /// Which checkpoint is meant, and what is known of it besides.
@@ -77,10 +79,35 @@ struct SourceOptions: ParsableArguments {
   @Option(name: .long, help: "Which recorded checksums are compared.")
   var crc = CRCMode.auto
 
+  @Option(
+    name: .long, parsing: .singleValue,
+    help: ArgumentHelp(
+      "Raise a limit on what a file may ask for: "
+        + TorchLimits.names.map(\.name).joined(separator: ", ") + ".", valueName: "key=value"))
+  var limits: [String] = []
+
   func validate() throws {
+    _ = try torchLimits()
     if tag != nil, iteration != nil {
       throw ValidationError("--tag and --iteration both name a step; give one of them.")
     }
+  }
+
+  /// The limits with what the user set.
+  func torchLimits() throws -> TorchLimits {
+    var result = TorchLimits()
+    for setting in limits {
+      let parts = setting.split(separator: "=", omittingEmptySubsequences: false)
+      guard parts.count == 2, let value = Int(parts[1]), value > 0, value < 1 << 40 else {
+        throw ValidationError("\(setting) is not of the form KEY=VALUE with a positive number.")
+      }
+      guard result.set(String(parts[0]), to: value) else {
+        throw ValidationError(
+          "There is no limit \(parts[0]); known: "
+            + TorchLimits.names.map(\.name).joined(separator: ", ") + ".")
+      }
+    }
+    return result
   }
 
   /// Finds and reads the checkpoint.
@@ -108,6 +135,7 @@ struct SourceOptions: ParsableArguments {
     let directory = try CheckpointDirectory(
       scanning: path, choice: choice, layout: layout.value)
     return try CheckpointIndex(
-      reading: directory, overrides: overrides, weights: weights ?? fallback)
+      reading: directory, overrides: overrides, weights: weights ?? fallback,
+      limits: (try? torchLimits()) ?? TorchLimits())
   }
 }

@@ -165,6 +165,41 @@ import Testing
     #expect(try folder.names().isEmpty)
   }
 
+  @Test func anOutputIsWholeOrAbsentWhateverKillsTheProcess() throws {
+    let folder = try TemporaryFolder()
+    for (number, signal) in (0..<24).map({ ($0, $0 % 2 == 0 ? "KILL" : "TERM") }) {
+      // The process is ended at some moment of the first hundredths of a second.
+      let outcome = try meg2hf(
+        ["convert", dump.string, "out", "-q", "--max-shard-size", "20KB"], in: folder.path,
+        shell: "\"$@\" & sleep 0.0\(number + 10); kill -\(signal) $! 2>/dev/null; wait $!")
+      #expect([0, 137, 143].contains(outcome.status), "\(outcome.status) \(outcome.errors)")
+      if try folder.names().contains("out") {
+        #expect(
+          try meg2hf(["verify", "out", "--against", dump.string, "-q"], in: folder.path).status == 0
+        )
+        try remove(folder.path.appending("out"))
+      }
+    }
+    #expect(
+      try meg2hf(
+        ["convert", dump.string, "out", "-q", "--max-shard-size", "20KB"], in: folder.path
+      )
+      .status == 0)
+    #expect(try folder.names() == ["out"])
+  }
+
+  @Test func limitsCanBeRaisedAndLowered() throws {
+    let file = fixture("torch/small.pt").string
+    for limit in ["opcodes=10", "nodes=10", "pickle-bytes=100", "entries=3", "names=1"] {
+      let outcome = try meg2hf(["inspect", file, "--limits", limit, "--json"])
+      #expect(outcome.status == 65, "\(limit)")
+      #expect(outcome.output.contains("\"limit/"), "\(limit)")
+    }
+    #expect(try meg2hf(["inspect", file, "--limits", "opcodes=1000000"]).status == 0)
+    #expect(try meg2hf(["inspect", file, "--limits", "opcode=10"]).status == 64)
+    #expect(try meg2hf(["inspect", file, "--limits", "opcodes=-1"]).status == 64)
+  }
+
   @Test func manyFilesNeedFewDescriptors() throws {
     let folder = try TemporaryFolder()
     let outcome = try meg2hf(

@@ -91,6 +91,68 @@ import Testing
     #expect(try ConversionTests.index(world.folder.path).blockCount == 2)
   }
 
+  @Test func anOutputIsReadBackBeforeItAppears() throws {
+    let world = try World()
+    let converter = try Converter(world.index)
+    for check in OutputCheck.allCases {
+      let path = world.folder.path.appending("out-\(check.rawValue)")
+      #expect(try converter.run(to: path, check: check).outcome == .created)
+    }
+    // What a bad disk could leave behind: a file that is short, or has other bytes.
+    let whole = try bytes(of: world.output.appending("model.safetensors"))
+    var flipped = whole
+    flipped[whole.count - 2] ^= 1
+    for (bytes, check) in [(Array(whole.dropLast()), OutputCheck.fast), (flipped, .full)] {
+      let folder = try OutputFolder(
+        world.folder.path.appending("other"), fingerprint: "0123456789abcdef", overwrite: false,
+        inputs: [])
+      try folder.begin(bytes: 1)
+      try folder.write(bytes, as: "model.safetensors")
+      #expect(
+        failure { _ = try converter.recheck(folder, in: check, .auto) } == "74 output/damaged")
+      try remove(world.folder.path.appending(".other.meg2hf-0123456789abcdef"))
+    }
+  }
+
+  @Test func layernormsFarFromOneAreWarnedAbout() throws {
+    let folder = try TemporaryFolder()
+    var writer = DumpWriter()
+    writer.change = { name, _, tensor in
+      if name.hasSuffix("layernorm.weight") {
+        // Stored as the distance from 1, and not said so.
+        tensor = TestTensor(tensor.shape, tensor.values.map { _ in 0.01 })
+      }
+    }
+    try writer.write(to: folder)
+    let result = try Converter(index(folder.path)).run(to: folder.path.appending("out"))
+    #expect(result.warnings.filter { $0.code == "values/layernorm" }.count == 5)
+    let right = try Converter(index(folder.path, ["apply_layernorm_1p=true"]))
+      .run(to: folder.path.appending("right"))
+    #expect(!right.warnings.contains { $0.code == "values/layernorm" })
+  }
+
+  @Test func valuesThatAreNotFiniteAndOverflowsAreCounted() throws {
+    let folder = try TemporaryFolder()
+    var writer = DumpWriter()
+    writer.change = { name, _, tensor in
+      if name == "final_layernorm.bias" {
+        tensor.values = [.nan, .infinity, -.infinity, 1e6, -1e6, 65504, 65519, 65520]
+      }
+    }
+    try writer.write(to: folder)
+    var options = ConversionOptions()
+    options.dtype = .f16
+    let result = try Converter(index(folder.path), options: options)
+      .run(to: folder.path.appending("out"))
+    let finding = try #require(
+      result.report.findings[result.report.findings.keys.max() ?? 0])
+    #expect(finding.floats.nan == 1)
+    #expect(finding.floats.infinite == 2)
+    #expect(finding.floats.overflowed == 3)
+    #expect(
+      Set(result.warnings.map(\.code)).isSuperset(of: ["values/not-finite", "values/overflow"]))
+  }
+
   @Test func aLinkInThePlaceOfTheHiddenFolderIsNotFollowed() throws {
     let world = try World()
     let victim = try world.folder.write("victim/precious", [1]).removingLastComponent()

@@ -51,7 +51,7 @@ func read(_ path: FilePath, windowSize: Int = 8 << 20) throws -> [ReadTensor] {
 
   @Test func everyFileOfTorchIsReadToTheLastByte() throws {
     let expected = try TorchFileTests.expected()
-    #expect(expected.count == 9)
+    #expect(expected.count == 10)
     for (name, tensors) in expected {
       #expect(try read(fixture("torch/\(name)")) == tensors, "\(name)")
       // Views are put together from small windows as well as from large ones.
@@ -82,6 +82,31 @@ func read(_ path: FilePath, windowSize: Int = 8 << 20) throws -> [ReadTensor] {
       #expect(right + errors == whole.count * 9, "\(name)")
       #expect(errors > whole.count, "\(name)")
     }
+  }
+
+  @Test func everyPrefixAndEveryFlippedBitOfALegacyFileGivesAValueOrAnError() throws {
+    // There is no checksum in this container, so a flip in the values cannot be seen; it must not
+    // trap, and no prefix may pass.
+    let folder = try TemporaryFolder()
+    let path = folder.path.appending("f")
+    let whole = try bytes(of: fixture("torch/legacy.pt"))
+    #expect(whole.count <= 2048)
+    #expect(try read(fixture("torch/legacy.pt")).map(\.shape) == [[2, 3], [3]])
+    var (values, errors) = (0, 0)
+    withEveryDamage(whole) { damaged in
+      do {
+        try folder.write("f", damaged)
+        _ = try read(path)
+        values += 1
+        #expect(damaged.count == whole.count)
+      } catch is TorchFileError {
+        errors += 1
+      } catch {
+        Issue.record("\(error)")
+      }
+    }
+    #expect(values + errors == whole.count * 9)
+    #expect(errors > whole.count)
   }
 
   @Test func otherFormatsAreNamed() throws {

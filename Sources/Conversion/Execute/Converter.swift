@@ -87,12 +87,14 @@ public struct Converter {
   ///   - output: The folder to make.
   ///   - crc: How much of the recorded CRCs is checked.
   ///   - overwrite: Whether an OUTPUT that exists may be replaced.
+  ///   - check: How the output is checked before it appears.
   ///   - sha256: Whether `SHA256SUMS` is written, which takes another pass over the output.
   ///   - watcher: Called for each step.
   /// - Returns: What was made, and what was found on the way.
   /// - Throws: ``ConversionError``, or ``Stop`` when a signal asked for a stop.
   public func run(
-    to output: FilePath, crc: CRCMode = .auto, overwrite: Bool = false, sha256: Bool = false,
+    to output: FilePath, crc: CRCMode = .auto, overwrite: Bool = false, check: OutputCheck = .fast,
+    sha256: Bool = false,
     watcher: @escaping (Event) -> Void = { _ in }
   ) throws -> Result {
     let fingerprint = fingerprint(crc: crc, sha256: sha256)
@@ -133,6 +135,7 @@ public struct Converter {
       }
       try executor.finish()
       var warnings = plan.warnings + plan.warnings(about: executor.report)
+      if check != .none { warnings += try recheck(folder, in: check, crc) }
       if let hashes, let trained {
         warnings += try MasterComparison(
           plan, masters: hashes.sums, weights: Converter.hashes(of: trained, crc)

@@ -139,6 +139,9 @@ public final class OutputFolder {
     try finish(temporary, as: name)
   }
 
+  /// Where a finished file is.
+  func finishedPath(_ name: String) -> FilePath { staging.appending(name) }
+
   /// The SHA-256 of a finished file.
   func sha256(of name: String) throws(ConversionError) -> String {
     try FileDigest.sha256(staging.appending(name))
