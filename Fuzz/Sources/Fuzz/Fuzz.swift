@@ -55,15 +55,10 @@ enum Target: String, CaseIterable {
     defer { if let original { _ = write(original, "global_step7/\(name)") } }
     _ = write(Array(bytes.dropFirst()), "global_step7/\(name)")
     let index = try CheckpointIndex(reading: CheckpointDirectory(scanning: scratch))
-    let plan = try Planner.plan(index)
-    guard plan.sourceBytes < 1 << 20 else { return }
-    try PlanExecutor(plan, windowSize: 1 << 16, stageSize: 1 << 14).run(into: Nothing())
+    let converter = try Converter(index)
+    guard converter.plan.sourceBytes < 1 << 20, converter.plan.tensorBytes < 1 << 20 else { return }
+    _ = try converter.run(to: scratch.appending("out"), overwrite: true)
   }
-}
-
-/// A sink that looks at nothing.
-private final class Nothing: TensorSink {
-  func accept(_ range: Range<Int>, of buffer: ByteBuffer, tensor: Int, at offset: Int) throws {}
 }
 
 /// A folder in memory, with a copy of the checkpoint that `FUZZ_CHECKPOINT` names.
