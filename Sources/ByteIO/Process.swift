@@ -105,9 +105,18 @@ public enum Process {
 
   /// The largest amount of memory, in bytes, that was resident so far.
   public static var peakResidentBytes: Int {
-    var usage = rusage()
-    guard unsafe getrusage(Int32(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
-    return Int(usage.ru_maxrss) * 1024
+    // `ru_maxrss` is inherited through fork and exec, so a large parent would be counted.
+    guard let stream = unsafe fopen("/proc/self/status", "r") else { return 0 }
+    defer { unsafe fclose(stream) }
+    var line = [CChar](repeating: 0, count: 256)
+    while unsafe fgets(&line, Int32(line.count), stream) != nil {
+      let text = String(
+        decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      if text.hasPrefix("VmHWM:") {
+        return (Int(text.filter(\.isNumber)) ?? 0) * 1024
+      }
+    }
+    return 0
   }
 
   /// The path that was given as the argument `text`.

@@ -120,7 +120,7 @@ struct Messages {
     String(
       String.UnicodeScalarView(
         text.unicodeScalars.map { scalar in
-          scalar.properties.generalCategory == .control ? "\u{FFFD}" : scalar
+          scalar == "\n" ? " " : scalar.properties.generalCategory == .control ? "\u{FFFD}" : scalar
         }))
   }
 }

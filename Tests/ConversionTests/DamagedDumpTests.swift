@@ -120,6 +120,47 @@ import Testing
       }) == "65 checkpoint/unknown-tensor")
   }
 
+  @Test func withoutArgumentsMissingBlocksAtEitherEndAreSeenByTheNumbers() throws {
+    for missing in ["03", "05"] {
+      let folder = try TemporaryFolder()
+      var writer = DumpWriter(TestModel(layers: 3))
+      writer.hasStates = false
+      try writer.write(to: folder)
+      try remove(file("layer_\(missing)-model_00-model_states.pt")(folder))
+      #expect(
+        failure { _ = try index(folder.path, ["num_attention_heads=4"]) }
+          == "65 checkpoint/missing-layer")
+    }
+  }
+
+  @Test func aBiasThatIsMissingOnOneBlockIsNoModelWithoutBiases() throws {
+    let folder = try TemporaryFolder()
+    var writer = DumpWriter()
+    writer.arguments["add_bias_linear"] = { $0.bool(false) }
+    try writer.write(to: folder)
+    var index = try index(folder.path)
+    index.tensors.removeAll { $0.name == "layers.1.mlp.dense_h_to_4h.bias" }
+    #expect(failure { _ = try Planner.plan(index) } == "65 checkpoint/missing-tensor")
+  }
+
+  @Test func aHeadThatTheArgumentsDenyIsAContradiction() throws {
+    #expect(
+      try dump({ writer in
+        writer.model = TestModel(untied: true)
+        writer.arguments["untie_embeddings_and_output_weights"] = { $0.bool(false) }
+      }) == "78 arguments/contradiction")
+  }
+
+  @Test func aMissingLastRankIsNoQuestionOfHeads() throws {
+    #expect(
+      try dump(
+        { $0.ranks = 4 },
+        then: { folder in
+          for name in try contents(folder.path.appending("global_step10"))
+          where name.contains("model_03-") { try remove(file(name)(folder)) }
+        }) == "65 checkpoint/missing-files")
+  }
+
   @Test func oneTensorUnderTwoNamesOnOneRankIsNotTakenForTwoRanks() throws {
     // Rank 0 holds both names, rank 1 none: as many shards as ranks, and half of the weight missing.
     let result = try dump(then: { folder in
@@ -237,7 +278,7 @@ import Testing
     try folder.write("latest", Array("global_step7\n".utf8))
     #expect(failure { _ = try index(folder.path) } == "66 checkpoint/no-step")
     try folder.write("latest", Array("../elsewhere".utf8))
-    #expect(failure { _ = try index(folder.path) } == "78 checkpoint/bad-tag")
+    #expect(failure { _ = try index(folder.path) } == "65 checkpoint/bad-tag")
     try remove(folder.path.appending("latest"))
     for step in [1, 2] { try folder.write("global_step\(step)/x", [1]) }
     #expect(failure { _ = try index(folder.path) } == "78 checkpoint/several-steps")

@@ -1,3 +1,4 @@
+import Safetensors
 import TestSupport
 import Testing
 
@@ -37,11 +38,13 @@ import Testing
     for era in EvidenceTests.eras {
       let found = try? QKVEvidence(
         chosen: nil, version: era.version, arguments: EvidenceTests.arguments(era.arguments),
-        firstBlock: era.firstBlock)
+        firstBlock: era.firstBlock,
+        layout: era.firstBlock == nil ? .classic : .deepspeedPipeline)
       #expect(found?.layout == era.layout, "\(era.era)")
       let chosen = try? QKVEvidence(
         chosen: .headsHN3, version: era.version, arguments: EvidenceTests.arguments(era.arguments),
-        firstBlock: era.firstBlock)
+        firstBlock: era.firstBlock,
+        layout: era.firstBlock == nil ? .classic : .deepspeedPipeline)
       #expect(chosen?.layout == .headsHN3, "\(era.era)")
     }
   }
@@ -112,6 +115,9 @@ import Testing
     ("normalization", .string("LayerNorm")), ("num_experts", .list([.int(1)])),
     ("num_key_value_heads", .int(4)), ("kv_channels", .int(2)), ("glu_activation", .none),
     ("num_query_groups", .int(1)), ("add_position_embedding", .bool(true)),
+    ("num_experts", .list([])), ("num_experts", .int(0)),
+    ("num_experts", .list([.int(1), .int(1)])),
+    ("glu_activation", .string("")),
   ]
 
   @Test func whatGPT2CannotExpressIsRefusedByName() throws {
@@ -128,6 +134,31 @@ import Testing
       index.arguments.override([key: value])
       #expect(failure { _ = try Planner.plan(index) } == "none", "\(key)")
     }
+  }
+
+  @Test func whatTheUserSetsSaysNothingAboutTheAgeOfTheFile() throws {
+    // Said for the activation of a file of early 2020, whose order of rows stays thirds.
+    var arguments = EvidenceTests.arguments(["openai_gelu": .bool(false)])
+    arguments.override(["bias_gelu_fusion": .bool(true), "old_checkpoint_format": .bool(true)])
+    let evidence = try QKVEvidence(
+      chosen: nil, version: nil, arguments: arguments, firstBlock: nil, layout: .classic)
+    #expect(evidence.layout == .thirds)
+    #expect(try GPT2Activation(arguments).name == "gelu_fast")
+  }
+
+  @Test func aFileOfAllArgumentsOfARunIsTakenForThoseThatMatter() throws {
+    var overrides = ArgumentOverrides()
+    try overrides.add(setting: "num_attention_heads=8")
+    try overrides.add(
+      config: JSONObject([
+        .init(key: "lr", value: 0.1), .init(key: "num_attention_heads", value: 4),
+        .init(key: "hidden_dropout", value: 0.0), .init(key: "data_path", value: ["x"]),
+      ]), file: "args.json")
+    #expect(overrides.values == ["num_attention_heads": .int(8), "hidden_dropout": .double(0)])
+    #expect(
+      failure {
+        try overrides.add(config: JSONObject([.init(key: "lr", value: 0.1)]), file: "args.json")
+      } == "64 arguments/unknown")
   }
 
   @Test func aSettingThatNothingReadsIsRefused() {

@@ -26,13 +26,15 @@ import Testing
     Layout(name: "pipeline_undivided_tp2pp2",        layout: .deepspeedPipeline, qkv: .heads3HN),
     Layout(name: "pipeline_zero1_tp2pp2dp2",         layout: .deepspeedPipeline, qkv: .heads3HN),
     Layout(name: "pipeline_zero1_walked_tp1pp2dp3",  layout: .deepspeedPipeline, qkv: .heads3HN),
+    Layout(name: "pipeline_zero1_dict_tp2pp1dp2",    layout: .deepspeedPipeline, qkv: .heads3HN),
+    Layout(name: "universal_zero3_tp1",              layout: .universal,         qkv: .heads3HN),
     Layout(name: "deepspeed_nested_tp2",             layout: .deepspeed,         qkv: .heads3HN, hasMasters: false),
     Layout(name: "deepspeed_flat_tp4",               layout: .deepspeed,         qkv: .heads3HN, hasMasters: false),
     Layout(name: "zero3_tp2dp3",                     layout: .deepspeedZero3,    qkv: .heads3HN),
     Layout(name: "universal_tp2",                    layout: .universal,         qkv: .heads3HN),
     Layout(name: "universal_thirds_tp4",             layout: .universal,         qkv: .thirds),
     Layout(name: "classic_tp2pp2",                   layout: .classic,           qkv: .heads3HN),
-    Layout(name: "classic_virtual_tp1pp2",           layout: .classic,           qkv: .heads3HN, hasMasters: false),
+    Layout(name: "classic_virtual_tp1pp2",           layout: .classic,           qkv: .heads3HN),
     Layout(name: "classic_version1_tp2",             layout: .classic,           qkv: .headsHN3),
     Layout(name: "classic_window_tp2",               layout: .classic,           qkv: .heads3HN),
     Layout(name: "classic_2020_tp2",                 layout: .classic,           qkv: .thirds),
@@ -77,6 +79,40 @@ import Testing
     for layout in LayoutTests.layouts where !layout.hasMasters {
       #expect(
         failure { _ = try convert(layout, .fp32Master, .f32, to: folder) } == "66 masters/none")
+    }
+  }
+
+  @Test func mastersInAnotherOrderThanIsRecordedAreRefused() throws {
+    // DeepSpeed 0.4.0 to 0.4.3: the same number of elements in all, so nothing else shows it.
+    let source = fixture("layouts/pipeline_zero1_swapped_tp1pp1dp2")
+    let converter = try Converter(index(source, weights: .fp32Master))
+    let folder = try TemporaryFolder()
+    #expect(failure { _ = try converter.compareMasters() } == "65 masters/mismatch")
+    #expect(
+      failure { _ = try converter.run(to: folder.path.appending("out")) } == "65 masters/mismatch")
+    #expect(!FileSystem.exists(folder.path.appending("out")))
+    #expect(failure { _ = try Converter(index(source)) } == "none")
+  }
+
+  @Test func layernorm1PIsNoDifferenceOfTheMasters() throws {
+    let source = fixture("layouts/pipeline_zero1_tp2pp2dp2")
+    let converter = try Converter(
+      index(source, ["apply_layernorm_1p=true"], weights: .fp32Master))
+    let comparison = try #require(try converter.compareMasters())
+    #expect(comparison.differing.isEmpty)
+    // The weights of nine layernorms are left out.
+    #expect(comparison.compared == 43)
+  }
+
+  @Test func withoutAnyArgumentsOnlyClassicFilesMeanThirds() throws {
+    for (layout, missing) in [
+      ("deepspeed_nested_tp2", ["args", "checkpoint_version"])
+    ] {
+      var index = try index(fixture("layouts/\(layout)"))
+      index.arguments = .absent
+      index.checkpointVersion = nil
+      index.arguments.override(["num_attention_heads": .int(4)])
+      #expect(failure { _ = try Planner.plan(index) } == "78 qkv/ambiguous", "\(missing)")
     }
   }
 

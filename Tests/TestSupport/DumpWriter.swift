@@ -171,9 +171,11 @@ public struct DumpWriter {
       for block in 0..<model.layers {
         try folder.write(name(firstBlock + block), layer("layers.\(block).", rank))
       }
-      try folder.write(name(firstBlock + model.layers + 1), layer("final_layernorm.", rank))
+      // Blocks that begin at 3 leave one number free before the final layernorm.
+      let norm = firstBlock + model.layers + (firstBlock == 2 ? 0 : 1)
+      try folder.write(name(norm), layer("final_layernorm.", rank))
       if model.tensors["output_layer.weight"] != nil {
-        try folder.write(name(firstBlock + model.layers + 2), layer("output_layer.", rank))
+        try folder.write(name(norm + 1), layer("output_layer.", rank))
       }
     }
     guard hasStates else { return }

@@ -137,9 +137,10 @@ public struct Converter {
       var warnings = plan.warnings + plan.warnings(about: executor.report)
       if check != .none { warnings += try recheck(folder, in: check, crc) }
       if let hashes, let trained {
-        warnings += try MasterComparison(
-          plan, masters: hashes.sums, weights: Converter.hashes(of: trained, crc)
-        ).warnings
+        let comparison = MasterComparison(
+          plan, masters: hashes.sums, weights: try Converter.hashes(of: trained, crc))
+        try comparison.check(index)
+        warnings += comparison.warnings
       }
       for (name, bytes) in smallFiles() {
         try folder.write(bytes, as: name)
@@ -186,8 +187,10 @@ public struct Converter {
     let executor = PlanExecutor(plan, crc: crc, progress: progress)
     try executor.run(into: hashes)
     try executor.finish()
-    return MasterComparison(
+    let comparison = MasterComparison(
       plan, masters: hashes.sums, weights: try Converter.hashes(of: trained, crc))
+    try comparison.check(index)
+    return comparison
   }
 
   private static func hashes(of plan: ConversionPlan, _ crc: CRCMode) throws -> [Int: UInt64] {

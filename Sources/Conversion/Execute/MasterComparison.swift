@@ -25,9 +25,21 @@ public struct MasterComparison: Sendable {
   ///   - masters: The sums over the masters.
   ///   - weights: The sums over the weights.
   init(_ plan: ConversionPlan, masters: [Int: UInt64], weights: [Int: UInt64]) {
-    compared = plan.tensors.count
-    differing = plan.tensors.indices.filter { masters[$0] != weights[$0] }
-      .map { plan.tensors[$0].name }
+    // Where 1 is added, the sum of the rounded and the rounded sum are two things.
+    let comparable = plan.tensors.indices.filter { !plan.tensors[$0].isIncreased }
+    compared = comparable.count
+    differing = comparable.filter { masters[$0] != weights[$0] }.map { plan.tensors[$0].name }
+  }
+
+  /// Masters without names are told by their order alone; when most of them are not the weights, the
+  /// order is another one, or the file of another run.
+  func check(_ index: CheckpointIndex) throws(ConversionError) {
+    guard index.areMastersUnnamed, differing.count * 2 > compared else { return }
+    throw ConversionError(
+      .malformed, "masters/mismatch",
+      "\(differing.count) of \(compared) masters, rounded, are not the weights; the shards do not say "
+        + "which parameters they hold, and the order seems to be another one than is recorded",
+      tensor: differing[0], hint: "--weights model takes the weights as trained")
   }
 }
 

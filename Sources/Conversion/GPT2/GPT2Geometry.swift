@@ -61,6 +61,16 @@ public struct GPT2Geometry: Hashable, Sendable {
     feedForward = try times(upward[0], "layers.0.mlp.dense_h_to_4h.weight")
     isUntied = index.tensor(GPT2Rules.head.source) != nil
 
+    // A missing rank would make everything else look wrong.
+    for key in ["tensor_model_parallel_size", "model_parallel_size"] {
+      guard let said = try arguments.int(key), said > index.tensorParallel * index.mergedRanks,
+        arguments.source(of: key) == .checkpoint
+      else { continue }
+      throw ConversionError(
+        .malformed, "checkpoint/missing-files",
+        "the argument \(key) is \(said), but there are \(index.tensorParallel) tensor-parallel ranks",
+        file: index.directory.folder.string, hint: "the dump is not whole: copy the missing files")
+    }
     guard let heads = try arguments.int("num_attention_heads") else {
       throw ConversionError(
         .undecided, "arguments/heads",
@@ -120,12 +130,18 @@ public struct GPT2Geometry: Hashable, Sendable {
     try check("hidden_size", hidden, "the embedding has a hidden size of")
     try check("max_position_embeddings", positions, "the position embedding has this many rows:")
     // Universal checkpoints are cut to the rows before padding.
-    if index.directory.layout != .universal || paddedVocabulary != index.originalVocabularySize {
+    let padded = try arguments.int("padded_vocab_size") ?? 0
+    if index.directory.layout != .universal || paddedVocabulary > padded {
       try check("padded_vocab_size", paddedVocabulary, "the embedding has this many rows:")
     }
     try check("ffn_hidden_size", feedForward, "the feed-forward layer has a size of")
-    if let untied = try arguments.bool("untie_embeddings_and_output_weights"), untied, !isUntied {
-      throw GPT2Geometry.missing(GPT2Rules.head.source, in: index)
+    if let untied = try arguments.bool("untie_embeddings_and_output_weights"), untied != isUntied {
+      if untied { throw GPT2Geometry.missing(GPT2Rules.head.source, in: index) }
+      throw ConversionError(
+        .undecided, "arguments/contradiction",
+        "untie_embeddings_and_output_weights is False, but there is a head of its own",
+        tensor: GPT2Rules.head.source,
+        hint: "if the head is right: --set untie_embeddings_and_output_weights=true")
     }
   }
 

@@ -35,7 +35,7 @@ enum GPT2Refusals {
     if try arguments.bool("add_position_embedding") == false {
       refuse("positions", "add_position_embedding is False: GPT-2 has learned absolute positions")
     }
-    if let activation = arguments["glu_activation"] {
+    if let activation = arguments["glu_activation"], activation != .string("") {
       refuse("glu", "glu_activation is \(activation.text): GPT-2 has no gated feed-forward layer")
     }
     if let normalization = arguments["normalization"],
@@ -43,7 +43,7 @@ enum GPT2Refusals {
     {
       refuse("norm", "normalization is \(normalization.text): GPT-2 has LayerNorm")
     }
-    if let experts = arguments["num_experts"], experts != .int(1), experts != .list([.int(1)]) {
+    if let experts = arguments["num_experts"], !isDense(experts) {
       refuse("experts", "num_experts is \(experts.text): GPT-2 has no mixture of experts")
     }
     if let heads = try arguments.int("num_attention_heads") {
@@ -113,6 +113,15 @@ enum GPT2Refusals {
     }
   }
 
+  /// No experts, or one in every layer.
+  private static func isDense(_ experts: ArgumentValue) -> Bool {
+    switch experts {
+    case .int(let count): count <= 1
+    case .list(let counts): counts.allSatisfy { $0 == .int(1) || $0 == .int(0) }
+    default: false
+    }
+  }
+
   // swift-format-ignore
   private static let forbidden: [(key: String, code: String, reason: String)] = [
     ("embed_layernorm",                          "embedding-layernorm", "GPT-2 has no layernorm behind the embedding (BLOOM has)"),
@@ -134,6 +143,12 @@ enum GPT2Refusals {
     ("self_attention.key_value.",   "grouped-query",       "GPT-2 has one fused projection of as many keys as queries"),
     ("qkv_linear_",                 "fpdt",                "the tensors of FPDT runs have other names and another order"),
     ("qkv_dense_",                  "fpdt",                "the tensors of FPDT runs have other names and another order"),
+    ("linear_qkv",                  "megatron-core",       "the tensors are those of Megatron-core; its tools/checkpoint/convert.py writes the classic ones"),
+    ("linear_fc1",                  "megatron-core",       "the tensors are those of Megatron-core; its tools/checkpoint/convert.py writes the classic ones"),
+    ("final_linear.weight",         "gpt-neox",            "the layers are those of GPT-NeoX, whose blocks compute something else"),
+    (".norm.weight",                "gpt-neox",            "the layers are those of GPT-NeoX, whose blocks compute something else"),
+    ("q_layernorm",                 "query-norm",          "GPT-2 has no layernorm of queries and keys"),
+    ("k_layernorm",                 "query-norm",          "GPT-2 has no layernorm of queries and keys"),
     ("tokentype_embeddings",        "bert",                "GPT-2 has no token types"),
     ("pooler",                      "bert",                "GPT-2 has no pooler"),
     ("inter_attention",             "encoder-decoder",     "GPT-2 has no cross attention"),

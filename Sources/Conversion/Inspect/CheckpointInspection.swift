@@ -47,7 +47,7 @@ public struct CheckpointInspection: Sendable {
     qkv = attempt { () throws(ConversionError) in
       try QKVEvidence(
         chosen: options.qkvLayout, version: index.checkpointVersion, arguments: index.arguments,
-        firstBlock: index.firstBlockLayer)
+        firstBlock: index.firstBlockLayer, layout: index.directory.layout)
     }
     plan =
       isRefused

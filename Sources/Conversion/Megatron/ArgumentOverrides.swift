@@ -7,16 +7,21 @@ public struct ArgumentOverrides: Hashable, Sendable {
   public init() {}
 
   /// Adds what a JSON object holds, by Megatron's argument names. Single settings that were added
-  /// before win.
+  /// before win. A file may hold all arguments of a run; those that play no part are passed over.
   ///
-  /// - Throws: ``ConversionError`` 64 for a name that plays no part in a conversion.
+  /// - Throws: ``ConversionError`` 64 when none plays a part.
   public mutating func add(config: JSONObject, file: String) throws(ConversionError) {
-    for member in config.members {
+    let decisive = config.members.filter { ArgumentOverrides.known.contains($0.key) }
+    guard !decisive.isEmpty else {
+      throw ConversionError(
+        .usage, "arguments/unknown", "it holds no argument that a conversion depends on",
+        file: file)
+    }
+    for member in decisive {
       guard let value = ArgumentValue(member.value) else {
         throw ConversionError(
           .usage, "arguments/config", "the value of \(member.key) is an object", file: file)
       }
-      try check(member.key, file: file)
       if values[member.key] == nil { values[member.key] = value }
     }
   }
@@ -58,6 +63,7 @@ public struct ArgumentOverrides: Hashable, Sendable {
     "original_vocab_size", "orig_vocab_size", "ds_sequence_parallel_fpdt",
     "old_checkpoint_format", "virtual_pipeline_model_parallel_size",
     "num_layers_per_virtual_pipeline_stage", "num_unique_layers", "param_sharing_style",
-    "iteration", "tokenizer_type", "make_vocab_size_divisible_by",
+    "iteration", "tokenizer_type", "vocab_size", "group_query_attention",
+    "make_vocab_size_divisible_by",
   ]
 }

@@ -52,11 +52,12 @@ public struct CheckpointDirectory: Sendable {
     var tag: String?
     var files = try CheckpointDirectory.list(root)
     if choice != .latest || CheckpointDirectory.layouts(of: files).isEmpty {
-      let found = try CheckpointDirectory.step(in: root, files, choice)
+      let found = try CheckpointDirectory.step(in: root, files, choice, layout)
       guard let component = FilePath.Component(found), component.kind == .regular else {
         throw ConversionError(
-          .undecided, "checkpoint/bad-tag", "\"\(found)\" is no name of a folder",
-          file: root.string)
+          .malformed, "checkpoint/bad-tag", "\"\(found)\" is no name of a folder",
+          file: root.string,
+          hint: CheckpointDirectory.available(files) ?? "name a folder with --tag")
       }
       folder = root.appending(component)
       tag = found
@@ -154,7 +155,9 @@ public struct CheckpointDirectory: Sendable {
       guard let file = files.first(where: { $0.kind == kind }),
         !found.contains(where: { $0.layout == layout })
       else { continue }
-      let isCompanion = layout == .deepspeed && found.contains { $0.layout != .classic }
+      let isCompanion =
+        layout == .deepspeed && found.contains { $0.layout != .classic }
+        || layout == .deepspeedZero3 && found.contains { $0.layout == .universal }
       found.append((layout, file.name, !isCompanion))
     }
     return found
@@ -164,14 +167,19 @@ public struct CheckpointDirectory: Sendable {
 
   /// The name of the step folder that is meant.
   private static func step(
-    in root: FilePath, _ files: [CheckpointFile], _ choice: Choice
+    in root: FilePath, _ files: [CheckpointFile], _ choice: Choice, _ layout: CheckpointLayout?
   ) throws(ConversionError) -> String {
     switch choice {
     case .tag(let tag): return tag
     case .iteration(let number):
-      let fitting = files.filter {
+      let numbered = files.filter {
         $0.numbers["step"] == number || $0.numbers["iteration"] == number
       }
+      // A universal checkpoint lies beside the one that it was made of.
+      let wanted = numbered.filter {
+        layout == nil || $0.name.hasSuffix("_universal") == (layout == .universal)
+      }
+      let fitting = wanted.isEmpty ? numbered : wanted
       guard let found = fitting.first else {
         throw ConversionError(
           .noInput, "checkpoint/no-step", "there is no folder of iteration \(number)",
@@ -186,11 +194,15 @@ public struct CheckpointDirectory: Sendable {
       return found.name
     case .latest: break
     }
-    if let tag = try text("latest", in: root) { return tag }
+    let trackers =
+      layout == .universal ? ["latest_universal", "latest"] : ["latest", "latest_universal"]
+    for tracker in trackers {
+      if let tag = try text(tracker, in: root) { return tag }
+    }
     if let word = try text("latest_checkpointed_iteration.txt", in: root) {
       if word == "release" { return word }
       if let number = Int(word) {
-        return try step(in: root, files, .iteration(number))
+        return try step(in: root, files, .iteration(number), layout)
       }
       throw ConversionError(
         .malformed, "checkpoint/bad-tracker", "\"\(word)\" is neither a number nor `release`",

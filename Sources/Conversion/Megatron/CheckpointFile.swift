@@ -41,7 +41,7 @@ enum CheckpointFileKind: String, Hashable, Sendable {
     // Megatron-LM checkpointing.py, get_checkpoint_name
     (FilePattern("mp_rank_{tp}"),                                           .rankFolder),
     (FilePattern("mp_rank_{tp}_{pp}"),                                      .rankFolder),
-    (FilePattern("mp_rank_{tp}_{pp}_{dp}"),                                 .rankFolder),
+    (FilePattern("mp_rank_{tp}_{pp}_{ep}"),                                 .rankFolder),
     (FilePattern("model_optim_rng.pt"),                                     .rankFile),
     (FilePattern("model_rng.pt"),                                           .rankFile),
     // DeepSpeed checkpoint/ds_to_universal.py

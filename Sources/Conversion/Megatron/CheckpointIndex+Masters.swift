@@ -23,7 +23,7 @@ extension CheckpointIndex {
     // stage's positions were never trained.
     var all: [String] = []
     for rank in ranks { all += rank.parameters.map(\.name) }
-    let names = PipelineNames(all)
+    let names = try PipelineNames(all)
     var merged: [String: [TensorShard]] = [:]
     for rank in ranks {
       for parameter in rank.parameters {
@@ -92,6 +92,7 @@ extension CheckpointIndex {
         RankMasters(
           tensorRank: mp % tensorParallel, stage: mp / tensorParallel,
           parameters: try assembly.parameters()))
+      if !assembly.isMapped { areMastersUnnamed = true }
     }
     guard count.isMultiple(of: tensorParallel) else {
       throw ConversionError(
@@ -109,9 +110,11 @@ extension CheckpointIndex {
   ) throws(ConversionError) -> ParameterShapes? {
     let candidates = directory.files.filter {
       ($0.kind == .modelStates || $0.kind == .zeroModelStates) && $0.numbers["mp"] == mp
-        && ($0.numbers["dp"] ?? 0) == 0
     }
-    guard let file = candidates.first else { return nil }
+    // All data-parallel ranks say the same.
+    guard let file = candidates.min(by: { $0.numbers["dp"] ?? 0 < $1.numbers["dp"] ?? 0 }) else {
+      return nil
+    }
     let path = directory.folder.appending(file.name)
     do {
       let torchFile = try TorchFile(opening: path, limits: limits)
@@ -139,6 +142,7 @@ extension CheckpointIndex {
     _ limits: TorchLimits
   ) throws(ConversionError) -> [RankMasters]? {
     var result: [RankMasters] = []
+    areMastersUnnamed = true
     var nextBlock = [Int](repeating: 0, count: tensorParallel)
     let states = directory.files.filter { $0.kind == .modelStates }
       .sorted { ($0.numbers["mp"] ?? 0) < ($1.numbers["mp"] ?? 0) }
@@ -252,6 +256,7 @@ extension CheckpointIndex {
   /// `optimizer.fp32_from_fp16_params`: the masters as lists of tensors with shapes and without
   /// names, in the order of the model, first those with weight decay.
   private mutating func readClassicMasters(_ limits: TorchLimits) throws(ConversionError) {
+    areMastersUnnamed = true
     var masters: [Int: [String: TorchTensor]] = [:]
     for (position, source) in files.enumerated() {
       do {
@@ -284,8 +289,10 @@ extension CheckpointIndex {
   private func weightNames(in file: Int) -> [String] {
     var decayed: [String] = []
     var others: [String] = []
+    var seen: Set<String> = []
     for tensor in tensors {
-      for shard in tensor.shards where shard.file == file {
+      // Layers that share their weights share their masters.
+      for shard in tensor.shards where shard.file == file && seen.insert(shard.key).inserted {
         let isOther = tensor.name.hasSuffix(".bias") || tensor.name.contains("layernorm")
         if isOther { others.append(shard.key) } else { decayed.append(shard.key) }
       }

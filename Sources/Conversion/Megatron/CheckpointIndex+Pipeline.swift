@@ -197,6 +197,10 @@ extension CheckpointIndex {
         "the \(order[places[wrong]].rawValue) stands behind the \(order[places[wrong - 1]].rawValue)",
         file: directory.folder.string)
     }
+    if !arguments.isPresent, let last = blocks.last, let norm = try one(.finalLayernorm) {
+      try checkNumbering(
+        first: kinds[blocks[0]].layer, last: kinds[last].layer, norm: kinds[norm].layer)
+    }
     blockCount = blocks.count
     firstBlockLayer = blocks.first.map { kinds[$0].layer }
 
@@ -217,6 +221,18 @@ extension CheckpointIndex {
     }
     for index in kinds.indices where kinds[index].kind == .unknown {
       take(index, "layer_\(kinds[index].layer).")
+    }
+  }
+
+  /// Without arguments only the numbers tell whether blocks are missing at either end: they begin at 3
+  /// with one number left free before the final layernorm, or at 2 with none.
+  private func checkNumbering(first: Int, last: Int, norm: Int) throws(ConversionError) {
+    guard (first, norm - last) == (3, 2) || (first, norm - last) == (2, 1) else {
+      throw ConversionError(
+        .malformed, "checkpoint/missing-layer",
+        "blocks \(first) to \(last) before the final layernorm at \(norm) are no numbering of any "
+          + "trainer, so blocks are missing", file: directory.folder.string,
+        hint: "the dump is not whole: copy the missing layers, or the mp_rank_XX_model_states.pt")
     }
   }
 

@@ -112,6 +112,11 @@ extension CheckpointIndex {
       }
       guard file.kind == .rankFolder else { continue }
       let folder = directory.folder.appending(file.name)
+      if file.numbers["ep"] != nil, FileSystem.exists(folder.appending("model_optim_rng.pt")) {
+        throw ConversionError(
+          .unsupported, "model/experts", "\(file.name) is the folder of an expert-parallel rank",
+          file: directory.folder.string)
+      }
       for name in ["model_optim_rng.pt", "model_rng.pt"]
       where FileSystem.exists(folder.appending(name)) {
         found.append(
@@ -151,7 +156,9 @@ extension CheckpointIndex {
         .malformed, "checkpoint/no-weights",
         "the file holds neither `model` nor `module` with weights", file: source.name)
     }
-    return try roots.map { root in
+    return try roots.enumerated().map { number, root in
+      // The chunks of a virtual pipeline have the same names within.
+      let prefix = roots.count > 1 ? "model\(number)." : ""
       let tensors = try file.namedTensors(below: root).map { named in
         guard let tensor = try file.tensor(named.node) else {
           throw ConversionError(
@@ -160,7 +167,7 @@ extension CheckpointIndex {
         return (
           MegatronName.local(named.name),
           TensorShard(
-            rank: source.tensorRank, file: position, key: named.name, tensor: tensor)
+            rank: source.tensorRank, file: position, key: prefix + named.name, tensor: tensor)
         )
       }
       return Chunk(tensors: tensors, file: source.name)

@@ -10,12 +10,17 @@ extension CheckpointIndex {
     let zero = directory.folder.appending("zero")
     var parameters: [(name: String, shard: TensorShard)] = []
     var states: [RankState] = []
-    for file in directory.files where file.kind == .modelStates {
+    var shapes: [String: [Int]] = [:]
+    for file in directory.files
+    where file.kind == .modelStates || file.kind == .zeroModelStates && file.numbers["dp"] == 0 {
       let path = directory.folder.appending(file.name)
       do {
         let torchFile = try TorchFile(opening: path, limits: limits)
         _ = add(torchFile, named: file.name)
         states.append(try RankState(torchFile, named: file.name))
+        for group in ParameterShapes(torchFile, torchFile.graph.root)?.groups ?? [] {
+          for parameter in group { shapes[parameter.name] = parameter.sizes }
+        }
       } catch {
         throw ConversionError(reading: error, file: path)
       }
@@ -26,7 +31,7 @@ extension CheckpointIndex {
         let path = zero.appending(component).appending("fp32.pt")
         guard FileSystem.exists(path) else { continue }
         parameters.append(
-          try readParameter(component.string, path, limits))
+          try readParameter(component.string, path, shapes[component.string], limits))
       }
     } catch {
       throw ConversionError(reading: error, file: zero)
@@ -36,7 +41,7 @@ extension CheckpointIndex {
     let oldRanks = try arguments.int("model_parallel_size")
     mergedRanks = min(max(1, ranks ?? oldRanks ?? 1), 1 << 20)
     pipelineParallel = try arguments.int("pipeline_model_parallel_size")
-    let names = PipelineNames(parameters.map(\.name))
+    let names = try PipelineNames(parameters.map(\.name))
     tensors = parameters.map { parameter in
       IndexedTensor(name: names.shared(parameter.name), shards: [parameter.shard])
     }.sorted { MegatronName.precedes($0.name, $1.name) }
@@ -44,9 +49,10 @@ extension CheckpointIndex {
     firstBlockLayer = names.firstBlock
   }
 
-  /// The parameter in a file: a dictionary with `param`, or the tensor itself.
+  /// The parameter in a file: a dictionary with `param`, or the tensor itself; that of a ZeRO-3 run is
+  /// flat, and `param_shapes` has its shape.
   private mutating func readParameter(
-    _ name: String, _ path: FilePath, _ limits: TorchLimits
+    _ name: String, _ path: FilePath, _ shape: [Int]?, _ limits: TorchLimits
   ) throws(ConversionError) -> (name: String, shard: TensorShard) {
     do {
       let file = try TorchFile(opening: path, limits: limits)
@@ -58,6 +64,15 @@ extension CheckpointIndex {
           file: path.string, tensor: name)
       }
       let position = add(file, named: "zero/\(name)/fp32.pt")
+      if node == graph.root, tensor.sizes.count == 1, tensor.strides == [1], let shape,
+        shape.count > 1, shape.reduce(1, { $0 &* $1 }) == tensor.sizes[0]
+      {
+        let run = TensorShard.Run(
+          elements: 0..<tensor.sizes[0], file: position, tensor: tensor, start: 0)
+        return (
+          name, TensorShard(rank: 0, key: name, dtype: tensor.dtype, sizes: shape, runs: [run])
+        )
+      }
       return (name, TensorShard(rank: 0, file: position, key: "param", tensor: tensor))
     } catch {
       throw ConversionError(reading: error, file: path)
@@ -74,15 +89,24 @@ struct PipelineNames {
   private(set) var blockCount = 0
   private(set) var firstBlock: Int?
 
-  init(_ names: [String]) {
+  /// - Throws: ``ConversionError`` 65 when a block is missing between others.
+  init(_ names: [String]) throws(ConversionError) {
     var keys: [Int: Set<String>] = [:]
     for name in names {
       if let (layer, key) = PipelineNames.split(name) { keys[layer, default: []].insert(key) }
     }
+    var previous: Int?
     for layer in keys.keys.sorted() {
       switch LayerKind(keys: keys[layer] ?? []) {
       case .embedding: prefixes[layer] = "embedding."
       case .block:
+        if let previous, layer != previous + 1 {
+          throw ConversionError(
+            .malformed, "checkpoint/missing-layer",
+            "the blocks are not contiguous: layer \(previous) is followed by layer \(layer)",
+            hint: "the dump is not whole: copy the missing parameters")
+        }
+        previous = layer
         prefixes[layer] = "layers.\(blockCount)."
         firstBlock = firstBlock ?? layer
         blockCount += 1

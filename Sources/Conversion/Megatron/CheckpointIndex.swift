@@ -104,6 +104,8 @@ public struct CheckpointIndex: Sendable {
   public private(set) var weights = WeightSource.model
   /// The weights as they were trained, when ``tensors`` are their float32 masters and both are there.
   public private(set) var trained: [IndexedTensor]?
+  /// Whether the masters had no names, and were told by their order.
+  var areMastersUnnamed = false
   /// The number of tensor-parallel ranks.
   public var tensorParallel = 1
   /// The number of pipeline stages, when it is known.

@@ -13,6 +13,11 @@ struct ParameterShapes: Hashable {
 
   let groups: [[Parameter]]
 
+  /// Shapes that are known already.
+  init(groups: [[Parameter]]) {
+    self.groups = groups
+  }
+
   /// Reads the entry of a dictionary: a list of dictionaries, or one dictionary in older releases.
   init?(_ file: TorchFile, _ root: NodeID) {
     let graph = file.graph

@@ -24,15 +24,21 @@ public struct QKVEvidence: Hashable, Sendable {
   ///   - version: `checkpoint_version`, when the checkpoint has one.
   ///   - arguments: What the model was trained with.
   ///   - firstBlock: The number of the first block's layer file, in pipeline layouts.
+  ///   - layout: How the checkpoint is laid out.
   /// - Throws: ``ConversionError`` 78 when nothing tells.
   init(
-    chosen: QKVLayout?, version: Double?, arguments: TrainingArguments, firstBlock: Int?
+    chosen: QKVLayout?, version: Double?, arguments: TrainingArguments, firstBlock: Int?,
+    layout: CheckpointLayout
   ) throws(ConversionError) {
     if let chosen {
       self.init(layout: chosen, reason: "given by --qkv-layout")
       return
     }
-    if arguments.has("ds_sequence_parallel_fpdt") {
+    // What the user sets corrects a value; the age of the file it does not tell.
+    func recorded(_ key: String) -> Bool {
+      arguments.has(key) && arguments.source(of: key) == .checkpoint
+    }
+    if recorded("ds_sequence_parallel_fpdt") {
       self.init(
         layout: .thirds,
         reason: "the arguments have ds_sequence_parallel_fpdt, so Megatron-DeepSpeed from "
@@ -40,17 +46,17 @@ public struct QKVEvidence: Hashable, Sendable {
       return
     }
     if let version {
-      let layout: QKVLayout? =
+      let order: QKVLayout? =
         switch version {
         case 0: .thirds
         case 1: .headsHN3
         case 2...3: .heads3HN
         default: nil
         }
-      guard let layout else {
+      guard let order else {
         throw QKVEvidence.open("checkpoint_version is \(version); 0 to 3 are known")
       }
-      self.init(layout: layout, reason: "checkpoint_version \(version)")
+      self.init(layout: order, reason: "checkpoint_version \(version)")
       return
     }
     guard arguments.isPresent else {
@@ -63,17 +69,19 @@ public struct QKVEvidence: Hashable, Sendable {
         throw QKVEvidence.open(
           "there are no arguments, and blocks that begin at layer \(first) were written in two "
             + "orders")
-      case nil:
+      case nil where layout == .classic:
         self.init(layout: .thirds, reason: "no arguments: older than March 2020")
+      case nil:
+        throw QKVEvidence.open("there are no arguments and no checkpoint_version")
       }
       return
     }
-    if arguments.has("old_checkpoint_format") {
+    if recorded("old_checkpoint_format") {
       throw QKVEvidence.open(
         "there is no checkpoint_version, and the arguments have old_checkpoint_format: in the last "
           + "days of September 2020 the order changed twice")
     }
-    if arguments.has("bias_gelu_fusion") {
+    if recorded("bias_gelu_fusion") {
       self.init(
         layout: .heads3HN,
         reason: "no checkpoint_version, but the arguments have bias_gelu_fusion: from September "

@@ -178,7 +178,12 @@ extension ArgumentValue {
       self = .other("an object")
       return
     }
-    if callable.name == "getattr", arguments.count == 2, let type = graph.global(arguments[0]),
+    if callable.name == "scalar", callable.module.hasPrefix("numpy."),
+      let value = ArgumentValue(numpyScalar: arguments, in: graph)
+    {
+      self = value
+    } else if callable.name == "getattr", arguments.count == 2,
+      let type = graph.global(arguments[0]),
       let name = graph.text(arguments[1])
     {
       self = .member(type: type.name, value: name)
@@ -188,6 +193,32 @@ extension ArgumentValue {
       self = .member(type: callable.name, value: value)
     } else {
       self = .other(callable.description)
+    }
+  }
+
+  /// A scalar of numpy: a dtype such as `<i8`, and its bytes.
+  private init?(numpyScalar arguments: [NodeID], in graph: PickleGraph) {
+    guard arguments.count == 2, let dtype = graph.object(arguments[0]),
+      let code = graph.tuple(dtype.arguments)?.first.flatMap({ graph.text($0) }),
+      case .bytes(let range) = graph[arguments[1]], range.count <= 8
+    else { return nil }
+    let order = dtype.state.flatMap { graph.tuple($0) }.flatMap { state in
+      state.count > 1 ? graph.text(state[1]) : nil
+    }
+    let bytes = order == ">" ? graph.bytes(range).reversed() : Array(graph.bytes(range))
+    let bits = bytes.enumerated().reduce(UInt64(0)) {
+      $0 | UInt64($1.element) << UInt64(8 * $1.offset)
+    }
+    switch (code, bytes.count) {
+    case ("b1", 1): self = .bool(bits != 0)
+    case ("i1", 1): self = .int(Int(Int8(truncatingIfNeeded: bits)))
+    case ("i2", 2): self = .int(Int(Int16(truncatingIfNeeded: bits)))
+    case ("i4", 4): self = .int(Int(Int32(truncatingIfNeeded: bits)))
+    case ("i8", 8): self = .int(Int(truncatingIfNeeded: bits))
+    case ("u1", 1), ("u2", 2), ("u4", 4): self = .int(Int(bits))
+    case ("f4", 4): self = .double(Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits))))
+    case ("f8", 8): self = .double(Double(bitPattern: bits))
+    default: return nil
     }
   }
 

@@ -124,16 +124,21 @@ struct ZeroAssembly {
 
   // MARK: - Assembling
 
+  /// Whether the files say which parameters they hold. ZeRO-3 has one order only.
+  var isMapped: Bool { stage == .divided || mappings.allSatisfy { $0 != nil } }
+
   /// All parameters with the runs that they consist of.
   func parameters() throws(ConversionError) -> [(
     name: String, sizes: [Int], runs: [TensorShard.Run]
   )] {
-    guard let shapes else {
+    guard let recorded = shapes else {
       throw ConversionError(
         .malformed, "masters/no-shapes", "the shapes of the parameters (param_shapes) are missing")
     }
-    if stage == .divided { return try divided(shapes) }
+    if stage == .divided { return try divided(recorded) }
     let groups = slices.first?.count ?? 0
+    let shapes =
+      recorded.groups.count == 1 && groups > 1 ? regrouped(recorded, groups) : recorded
     guard slices.allSatisfy({ $0.count == groups }), shapes.groups.count == groups else {
       throw ConversionError(
         .malformed, "masters/mismatch",
@@ -156,6 +161,27 @@ struct ZeroAssembly {
       }
     }
     return result
+  }
+
+  /// Releases around 0.5 wrote the parameters of all groups into one dictionary: cut where the
+  /// partitions of a group are full, but for their padding.
+  private func regrouped(_ shapes: ParameterShapes, _ groups: Int) -> ParameterShapes {
+    var rest = shapes.groups[0][...]
+    var result: [[ParameterShapes.Parameter]] = []
+    for group in 0..<groups {
+      let size = slices.reduce(0) {
+        $0 + ($1.indices.contains(group) ? $1[group].tensor.sizes[0] : 0)
+      }
+      var taken: [ParameterShapes.Parameter] = []
+      var sum = 0
+      while let next = rest.first, sum + next.count <= size {
+        taken.append(next)
+        sum += next.count
+        rest.removeFirst()
+      }
+      result.append(taken)
+    }
+    return rest.isEmpty ? ParameterShapes(groups: result) : shapes
   }
 
   /// By the mappings of the files: immune to padding, alignment and the order of the parameters.

@@ -80,6 +80,16 @@ public struct OutputTensor: Hashable, Sendable {
 
   /// The size in bytes.
   public var byteCount: Int { shape.reduce(1, *) * format.size }
+
+  /// Whether a number is added to its elements.
+  var isIncreased: Bool {
+    pieces.contains { piece in
+      switch piece {
+      case .copy(_, _, let addend), .merge(_, _, let addend, _): addend != 0
+      case .fill: false
+      }
+    }
+  }
 }
 
 /// A file of the output with its header.

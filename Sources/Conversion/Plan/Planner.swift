@@ -9,6 +9,7 @@ public struct Planner {
   private let options: ConversionOptions
   private let geometry: GPT2Geometry
   private let qkv: QKVEvidence
+  private let keepsFormats: Bool
   private var files: [PlanFile] = []
   private var filePositions: [Int: Int] = [:]
   private var storages: [PlanStorage] = []
@@ -22,13 +23,22 @@ public struct Planner {
   public static func plan(
     _ index: CheckpointIndex, options: ConversionOptions = ConversionOptions()
   ) throws(ConversionError) -> ConversionPlan {
+    try plan(index, options: options, keepsFormats: false)
+  }
+
+  /// - Parameter keepsFormats: Whether tensors of several types stay as they are instead of being
+  ///   widened to one.
+  private static func plan(
+    _ index: CheckpointIndex, options: ConversionOptions, keepsFormats: Bool
+  ) throws(ConversionError) -> ConversionPlan {
     if let refusal = try GPT2Refusals.all(of: index).first { throw refusal.error }
     let geometry = try GPT2Geometry(of: index)
     let qkv = try QKVEvidence(
       chosen: options.qkvLayout, version: index.checkpointVersion, arguments: index.arguments,
-      firstBlock: index.firstBlockLayer)
+      firstBlock: index.firstBlockLayer, layout: index.directory.layout)
     var planner = Planner(
-      index: index, options: options, geometry: geometry, qkv: qkv, warnings: index.warnings)
+      index: index, options: options, geometry: geometry, qkv: qkv, warnings: index.warnings,
+      keepsFormats: keepsFormats)
     return try planner.plan()
   }
 
@@ -40,7 +50,7 @@ public struct Planner {
     guard let trained = index.withTrainedWeights else { return nil }
     var options = options
     options.dtype = nil
-    return try plan(trained, options: options)
+    return try plan(trained, options: options, keepsFormats: true)
   }
 
   private mutating func plan() throws(ConversionError) -> ConversionPlan {
@@ -51,7 +61,8 @@ public struct Planner {
     let format = try outputFormat()
     let vocabulary = try vocabularyRows()
     let activation = try GPT2Activation(index.arguments)
-    if !index.arguments.isPresent {
+    let decisive = ["bias_gelu_fusion", "openai_gelu", "onnx_safe"]
+    if !index.arguments.isPresent, !decisive.contains(where: { index.arguments.has($0) }) {
       warnings.append(
         ConversionWarning(
           "arguments/activation", "the activation is taken to be \(activation.name)"))
@@ -62,7 +73,7 @@ public struct Planner {
     for rule in rules {
       tensors.append(
         try output(
-          rule, format: format, vocabulary: vocabulary,
+          rule, format: storedFormat(rule) ?? format, vocabulary: vocabulary,
           addend: rule.rule.isLayernormWeight ? addend : 0, mayLack: !hasBiases))
     }
     try Planner.validate(tensors)
@@ -75,8 +86,9 @@ public struct Planner {
 
   private init(
     index: CheckpointIndex, options: ConversionOptions, geometry: GPT2Geometry, qkv: QKVEvidence,
-    warnings: [ConversionWarning]
+    warnings: [ConversionWarning], keepsFormats: Bool
   ) {
+    self.keepsFormats = keepsFormats
     self.index = index
     self.options = options
     self.geometry = geometry
@@ -85,6 +97,12 @@ public struct Planner {
   }
 
   // MARK: - Choices
+
+  /// The type that a tensor is stored in, where that is to be kept.
+  private func storedFormat(_ rule: AppliedRule) -> FloatFormat? {
+    guard keepsFormats, let tensor = index.tensor(rule.source) else { return nil }
+    return FloatFormat(tensor.shards[0].dtype)
+  }
 
   /// Every tensor must be named by a rule: one that is passed over would be a part of the function
   /// that was trained.
@@ -174,11 +192,20 @@ public struct Planner {
     }) {
       return size
     }
-    guard index.arguments["tokenizer_type"] == .string("GPT2BPETokenizer"),
-      let divisor = try index.arguments.int("make_vocab_size_divisible_by"), divisor > 0
+    let stock: Int
+    switch index.arguments["tokenizer_type"] {
+    case .string("GPT2BPETokenizer"): stock = 50257
+    case .string("NullTokenizer"):
+      guard let size = try index.arguments.int("vocab_size"), (1...1 << 32).contains(size) else {
+        return nil
+      }
+      stock = size
+    default: return nil
+    }
+    guard let divisor = try index.arguments.int("make_vocab_size_divisible_by"), divisor > 0
     else { return nil }
-    let (multiple, overflow) = divisor.multipliedReportingOverflow(by: geometry.tensorParallel)
-    let stock = 50257
+    let (multiple, overflow) = divisor.multipliedReportingOverflow(
+      by: geometry.tensorParallel * geometry.mergedRanks)
     guard !overflow, multiple < 1 << 32,
       (stock + multiple - 1) / multiple * multiple
         == geometry.paddedVocabulary
@@ -201,7 +228,9 @@ public struct Planner {
         applied.source == GPT2Rules.embedding[0].source ? index.tensor(GPT2Rules.headCopy) : nil
       if let copies { try checkShapes(copies, rule) }
       pieces = try self.pieces(tensor, copies, arranger, addend: addend)
-    } else if rule.isBias, mayLack, !rule.source.contains("layernorm") {
+    } else if rule.isBias, mayLack, !rule.source.contains("layernorm"),
+      !index.tensors.contains(where: { $0.name.hasSuffix(".\(rule.source)") })
+    {
       let count = arranger.shape.reduce(1, *)
       pieces = [.fill(0, count: count, Piece.Destination(offset: 0, strides: [1]))]
     } else {
