@@ -108,7 +108,8 @@ enum GPT2Refusals {
   private static func isLearned(_ value: ArgumentValue) -> Bool {
     switch value {
     case .member(_, let value): ["2", "absolute", "learned_absolute"].contains(value)
-    case .string(let name): ["absolute", "learned_absolute"].contains(name)
+    case .string(let name):
+      ["absolute", "learned_absolute"].contains { name == $0 || name.hasSuffix(".\($0)") }
     default: false
     }
   }

@@ -1,0 +1,177 @@
+import Pickle
+import SystemPackage
+import TorchArchive
+
+/// Float32 masters that have no names, and are told by their order: those of DeepSpeed's fp16
+/// optimizer without ZeRO, and of classic Megatron-LM.
+extension CheckpointIndex {
+  // MARK: - Without ZeRO
+
+  /// The masters in the states of the ranks, as DeepSpeed's fp16 optimizer leaves them without ZeRO
+  /// (`runtime/fp16/fused_optimizer.py`, `unfused_optimizer.py`); `nil` when there are none.
+  ///
+  /// They have no names. Their order is that of the model on the stage, first the weights, then biases
+  /// and layernorms; how many blocks a stage has follows from how many elements it has.
+  mutating func readUndividedMasters(
+    _ limits: TorchLimits
+  ) throws(ConversionError) -> [RankMasters]? {
+    var result: [RankMasters] = []
+    areMastersUnnamed = true
+    var nextBlock = [Int](repeating: 0, count: tensorParallel)
+    let states = directory.files.filter { $0.kind == .modelStates }
+      .sorted { ($0.numbers["mp"] ?? 0) < ($1.numbers["mp"] ?? 0) }
+    for state in states {
+      let mp = state.numbers["mp"] ?? 0
+      let (stage, rank) = mp.quotientAndRemainder(dividingBy: tensorParallel)
+      let path = directory.folder.appending(state.name)
+      do {
+        let file = try TorchFile(opening: path, limits: limits)
+        guard let flat = try undivided(file) else { return nil }
+        let position = add(file, named: state.name)
+        var vector = FlatVector(flat.map { (position, $0) })
+        let names = try stageNames(
+          elements: vector.rest, stage: stage, rank: rank, from: &nextBlock[rank], state.name)
+        var parameters: [(name: String, sizes: [Int], runs: [TensorShard.Run])] = []
+        for (name, sizes) in names {
+          guard let runs = vector.take(sizes.reduce(1, *)) else {
+            throw ConversionError(
+              .malformed, "masters/mismatch", "the masters end before it", file: state.name,
+              tensor: name)
+          }
+          parameters.append((name, sizes, runs))
+        }
+        result.append(RankMasters(tensorRank: rank, stage: stage, parameters: parameters))
+      } catch {
+        throw ConversionError(reading: error, file: path)
+      }
+    }
+    return result.isEmpty ? nil : result
+  }
+
+  /// The flat masters in the state of a rank, one for each group, or one for each parameter.
+  private func undivided(_ file: TorchFile) throws -> [TorchTensor]? {
+    let graph = file.graph
+    guard let optimizer = graph.value("optimizer", in: graph.root),
+      let groups =
+        (graph.value("fp32_groups_flat", in: optimizer)
+        ?? graph.value("fp32_groups", in: optimizer)).flatMap({ graph.items($0) })
+    else { return nil }
+    var tensors: [TorchTensor] = []
+    for group in groups {
+      for node in file.isTensor(group) ? [group] : graph.items(group) ?? [] {
+        guard let tensor = try file.tensor(node), tensor.dtype == .float32, tensor.isPlain else {
+          return nil
+        }
+        tensors.append(tensor)
+      }
+    }
+    return tensors
+  }
+
+  /// The weights of a stage by the number of its elements, in the order of the optimizer.
+  private func stageNames(
+    elements: Int, stage: Int, rank: Int, from next: inout Int, _ file: String
+  ) throws(ConversionError) -> [(name: String, sizes: [Int])] {
+    func part(_ prefix: String) -> [(name: String, sizes: [Int])] {
+      tensors.filter { $0.name.hasPrefix(prefix) }.map { ($0.name, $0.shards[rank].sizes) }
+    }
+    func count(_ part: [(name: String, sizes: [Int])]) -> Int {
+      part.reduce(0) { $0 + $1.sizes.reduce(1, *) }
+    }
+    let embedding = part("embedding.")
+    let ending = part("final_layernorm.") + part("output_layer.")
+    let isTied = part("output_layer.").isEmpty
+    var blocks: [(name: String, sizes: [Int])] = []
+    for last in next...blockCount {
+      if last > next { blocks += part("layers.\(last - 1).") }
+      for isLast in [false, true] where !isLast || last == blockCount {
+        // Behind the first stage a tied embedding comes first as well, for the head; its names are
+        // those of no other weight, so that it is passed over.
+        let head = isLast && isTied && stage > 0
+        let tied = embedding.map { (name: "tied_modules.\($0.name)", sizes: $0.sizes) }
+        let all = (stage == 0 ? embedding : head ? tied : []) + blocks + (isLast ? ending : [])
+        guard count(all) == elements else { continue }
+        next = last
+        let isOther: ((name: String, sizes: [Int])) -> Bool = {
+          $0.name.hasSuffix(".bias") || $0.name.contains("layernorm")
+        }
+        return all.filter { !isOther($0) } + all.filter(isOther)
+      }
+    }
+    throw ConversionError(
+      .malformed, "masters/mismatch",
+      "\(elements) masters are no whole number of blocks of this model", file: file)
+  }
+
+  // MARK: - Classic Megatron-LM
+
+  /// `optimizer.fp32_from_fp16_params`: the masters as lists of tensors with shapes and without
+  /// names, in the order of the model, first those with weight decay.
+  mutating func readClassicMasters(_ limits: TorchLimits) throws(ConversionError) {
+    areMastersUnnamed = true
+    var masters: [Int: [String: TorchTensor]] = [:]
+    for (position, source) in files.enumerated() {
+      do {
+        let file = try TorchFile(opening: source.path, limits: limits)
+        let names = weightNames(in: position)
+        let tensors = try classicTensors(file, source.name)
+        guard tensors.count == names.count else {
+          throw ConversionError(
+            .malformed, "masters/mismatch",
+            "the optimizer has \(tensors.count) masters of \(names.count) weights",
+            file: source.name)
+        }
+        for (name, tensor) in zip(names, tensors) { masters[position, default: [:]][name] = tensor }
+      } catch {
+        throw ConversionError(reading: error, file: source.path)
+      }
+    }
+    for index in tensors.indices {
+      let shards = tensors[index].shards.map { shard in
+        masters[shard.file]?[shard.key].map {
+          TensorShard(rank: shard.rank, file: shard.file, key: shard.key, tensor: $0)
+        } ?? shard
+      }
+      tensors[index] = IndexedTensor(name: tensors[index].name, shards: shards)
+    }
+  }
+
+  /// The names of the weights of a rank's file in the order of the optimizer's groups: weights, then
+  /// biases and layernorms, each in the order of the model.
+  private func weightNames(in file: Int) -> [String] {
+    var decayed: [String] = []
+    var others: [String] = []
+    var seen: Set<String> = []
+    for tensor in tensors {
+      // Layers that share their weights share their masters.
+      for shard in tensor.shards where shard.file == file && seen.insert(shard.key).inserted {
+        let isOther = tensor.name.hasSuffix(".bias") || tensor.name.contains("layernorm")
+        if isOther { others.append(shard.key) } else { decayed.append(shard.key) }
+      }
+    }
+    return decayed + others
+  }
+
+  private func classicTensors(_ file: TorchFile, _ name: String) throws -> [TorchTensor] {
+    let graph = file.graph
+    let lists = graph.value("optimizer", in: graph.root).flatMap {
+      graph.value("fp32_from_fp16_params", in: $0) ?? graph.value("fp32_from_fp16", in: $0)
+    }
+    guard let groups = lists.flatMap({ graph.items($0) }) else {
+      throw ConversionError(
+        .noInput, "masters/none", "the optimizer has no fp32_from_fp16_params", file: name,
+        hint: "--weights model takes the weights as trained")
+    }
+    var result: [TorchTensor] = []
+    for group in groups {
+      for node in graph.items(group) ?? [] {
+        guard let tensor = try file.tensor(node) else {
+          throw ConversionError(
+            .malformed, "masters/mismatch", "a master that is no tensor", file: name)
+        }
+        result.append(tensor)
+      }
+    }
+    return result
+  }
+}
