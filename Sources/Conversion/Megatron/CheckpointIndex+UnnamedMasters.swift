@@ -73,10 +73,12 @@ extension CheckpointIndex {
     elements: Int, stage: Int, rank: Int, from next: inout Int, _ file: String
   ) throws(ConversionError) -> [(name: String, sizes: [Int])] {
     func part(_ prefix: String) -> [(name: String, sizes: [Int])] {
-      tensors.filter { $0.name.hasPrefix(prefix) }.map { ($0.name, $0.shards[rank].sizes) }
+      tensors.filter { $0.name.hasPrefix(prefix) && $0.shards.indices.contains(rank) }
+        .map { ($0.name, $0.shards[rank].sizes) }
     }
-    func count(_ part: [(name: String, sizes: [Int])]) -> Int {
-      part.reduce(0) { $0 + $1.sizes.reduce(1, *) }
+    // Shapes are those of views, which may claim anything; a Double cannot overflow.
+    func count(_ part: [(name: String, sizes: [Int])]) -> Double {
+      part.reduce(0) { $0 + $1.sizes.reduce(1) { $0 * Double($1) } }
     }
     let embedding = part("embedding.")
     let ending = part("final_layernorm.") + part("output_layer.")
@@ -90,7 +92,7 @@ extension CheckpointIndex {
         let head = isLast && isTied && stage > 0
         let tied = embedding.map { (name: "tied_modules.\($0.name)", sizes: $0.sizes) }
         let all = (stage == 0 ? embedding : head ? tied : []) + blocks + (isLast ? ending : [])
-        guard count(all) == elements else { continue }
+        guard count(all) == Double(elements) else { continue }
         next = last
         let isOther: ((name: String, sizes: [Int])) -> Bool = {
           $0.name.hasSuffix(".bias") || $0.name.contains("layernorm")

@@ -26,8 +26,7 @@ public struct Planner {
     try plan(index, options: options, keepsFormats: false)
   }
 
-  /// - Parameter keepsFormats: Whether tensors of several types stay as they are instead of being
-  ///   widened to one.
+  // With `keepsFormats`, tensors of several types stay as they are instead of being widened to one.
   private static func plan(
     _ index: CheckpointIndex, options: ConversionOptions, keepsFormats: Bool
   ) throws(ConversionError) -> ConversionPlan {
