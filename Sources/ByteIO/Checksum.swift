@@ -36,6 +36,9 @@ public struct ChecksumLedger: Sendable {
 
   public init() {}
 
+  /// How many bytes have a checksum.
+  public var coveredBytes: Int { segments.reduce(0) { $0 + $1.range.count } }
+
   /// The part of `range`, if any, that has no checksum yet. A range that is known in its middle
   /// only is given up to where the known part begins.
   public func missing(in range: Range<Int>) -> Range<Int>? {

@@ -29,7 +29,11 @@ struct PlanDescription {
         "\(geometry.layers) layers, hidden \(geometry.hidden), \(geometry.heads) heads, "
           + "\(geometry.positions) positions, \(plan.vocabulary)\(padding) tokens"
       ),
-      ("parameters", "\(grouped(plan.parameterCount)) in \(plan.format.torchName)"),
+      (
+        "parameters",
+        "\(grouped(plan.parameterCount)) in \(plan.format.torchName)"
+          + (index.weights == .fp32Master ? ", from the float32 masters" : "")
+      ),
       ("qkv", "\(plan.qkv.layout.rawValue) (\(plan.qkv.reason))"),
       ("activation", "\(plan.activation.name) (\(plan.activation.reason))"),
     ]
@@ -53,6 +57,7 @@ struct PlanDescription {
       "padded_vocabulary": .int(geometry.paddedVocabulary),
       "parameters": .int(plan.parameterCount),
       "dtype": .string(plan.format.torchName),
+      "weights": .string(index.weights.rawValue),
       "qkv": ["layout": .string(plan.qkv.layout.rawValue), "evidence": .string(plan.qkv.reason)],
       "activation": [
         "name": .string(plan.activation.name), "evidence": .string(plan.activation.reason),
