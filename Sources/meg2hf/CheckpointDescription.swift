@@ -46,7 +46,7 @@ struct CheckpointDescription {
     result["layout_evidence"] = .string(index.directory.reason)
     result["tag"] = index.directory.tag.map { .string($0) } ?? nil
     result["iteration"] = index.iteration.map { .int($0) } ?? nil
-    result["tensor_parallel"] = .int(index.tensorParallel)
+    result["tensor_parallel"] = .int(index.trainedTensorParallel)
     result["pipeline_parallel"] = index.pipelineParallel.map { .int($0) } ?? nil
     result["dtype"] = .string(dtype)
     result["checkpoint_version"] = index.checkpointVersion.map { .double($0) } ?? nil
@@ -114,7 +114,8 @@ struct CheckpointDescription {
     table.add("iteration", index.iteration.map { "\($0)" } ?? "not recorded")
     table.add(
       "parallel",
-      "tp \(index.tensorParallel), pp \(index.pipelineParallel.map { "\($0)" } ?? "not recorded")")
+      "tp \(index.trainedTensorParallel), pp \(index.pipelineParallel.map { "\($0)" } ?? "not recorded")"
+    )
     table.add("dtype", dtype)
     table.add(
       "qkv",

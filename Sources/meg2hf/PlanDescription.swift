@@ -20,7 +20,7 @@ struct PlanDescription {
     return [
       (
         "source",
-        "\(index.directory.layout.title), tp \(index.tensorParallel), pp "
+        "\(index.directory.layout.title), tp \(index.trainedTensorParallel), pp "
           + (index.pipelineParallel.map { "\($0)" } ?? "unknown")
           + (index.iteration.map { ", iteration \($0)" } ?? "")
       ),
@@ -46,7 +46,7 @@ struct PlanDescription {
       "layout": .string(index.directory.layout.rawValue),
       "tag": index.directory.tag.map { .string($0) } ?? nil,
       "iteration": index.iteration.map { .int($0) } ?? nil,
-      "tensor_parallel": .int(index.tensorParallel),
+      "tensor_parallel": .int(index.trainedTensorParallel),
       "pipeline_parallel": index.pipelineParallel.map { .int($0) } ?? nil,
       "layers": .int(geometry.layers),
       "hidden": .int(geometry.hidden),

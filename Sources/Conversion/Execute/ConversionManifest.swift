@@ -102,7 +102,7 @@ public struct ConversionManifest: Sendable {
       "tag": index.directory.tag.map { .string($0) } ?? .null,
       "iteration": index.iteration.map { .int($0) } ?? .null,
       "checkpoint_version": index.checkpointVersion.map { .double($0) } ?? .null,
-      "tensor_parallel": .int(index.tensorParallel),
+      "tensor_parallel": .int(index.trainedTensorParallel),
       "pipeline_parallel": index.pipelineParallel.map { .int($0) } ?? .null,
       "files": .array(
         index.files.sorted { $0.name < $1.name }.map {

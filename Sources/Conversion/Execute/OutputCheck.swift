@@ -77,7 +77,7 @@ extension Converter {
     return [
       ConversionWarning(
         "values/layernorm",
-        "the weights of a layernorm are \(mean) on average, far from 1; if they are stored as their "
+        "the weights of a layernorm are \((mean * 1000).rounded() / 1000) on average, far from 1; if they are stored as their "
           + "distance from 1: --set apply_layernorm_1p=true", tensor: tensor.name)
     ]
   }

@@ -117,6 +117,8 @@ public struct CheckpointIndex: Sendable {
   /// How many tensor-parallel ranks were put together already in each tensor: 1 but for universal
   /// checkpoints. It matters where the order of the rows goes rank by rank.
   public var mergedRanks = 1
+  /// The number of tensor-parallel ranks that the model was trained on.
+  public var trainedTensorParallel: Int { tensorParallel * mergedRanks }
   public var arguments = TrainingArguments.absent
   public var checkpointVersion: Double?
   public var iteration: Int?
