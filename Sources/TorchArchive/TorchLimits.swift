@@ -11,7 +11,7 @@ public struct TorchLimits: Hashable, Sendable {
   /// How many times larger than its deflated form `data.pkl` may be, above 16 MiB.
   public var inflationRatio = 100
   /// Names of tensors; one tensor may have several.
-  public var tensorNames = 1_000_000
+  public var tensorNames = 200_000
   /// Containers inside each other on the way to a tensor.
   public var depth = 1_000
   /// How much larger a tensor may be than its storage, besides 1 GiB: expanded views take no room
