@@ -61,6 +61,9 @@ public enum Process {
     return number == 0 ? nil : number
   }
 
+  /// The signal by which batch systems announce that the time is running out.
+  public static let warningSignal = SIGUSR1
+
   /// Ends the process by the signal itself, so that its parent sees what happened.
   public static func raise(_ signal: Int32) {
     cglibc_default_and_raise(signal)

@@ -32,6 +32,12 @@ struct Report {
       try body(&report)
     } catch let stop as Stop {
       report.status = "stopped"
+      // A warning that time runs out asks for another try; other signals are passed on to the parent.
+      if stop.signal == Process.warningSignal {
+        report.errors.append(
+          ConversionError(.tryAgain, "stopped/warning", "stopped by a signal before the end"))
+        report.finish(display)
+      }
       report.exitCode = 128 + stop.signal
       report.print(display)
       Process.raise(stop.signal)

@@ -188,6 +188,17 @@ import Testing
     #expect(try folder.names() == ["out"])
   }
 
+  @Test func aWarningThatTimeRunsOutAsksForAnotherTry() throws {
+    let folder = try TemporaryFolder()
+    let outcome = try meg2hf(
+      ["convert", dump.string, "out", "-q", "--max-shard-size", "2KB"], in: folder.path,
+      shell: "\"$@\" & sleep 0.03; kill -USR1 $! 2>/dev/null; wait $!")
+    // It may have been done already, or not have listened yet.
+    #expect([0, 75, 138].contains(outcome.status), "\(outcome.status) \(outcome.errors)")
+    #expect(outcome.status != 75 || outcome.errors.contains("stopped/warning"))
+    #expect(try folder.names().contains("out") == (outcome.status == 0))
+  }
+
   @Test func limitsCanBeRaisedAndLowered() throws {
     let file = fixture("torch/small.pt").string
     for limit in ["opcodes=10", "nodes=10", "pickle-bytes=100", "entries=3", "names=1"] {
