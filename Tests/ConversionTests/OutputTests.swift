@@ -77,6 +77,25 @@ import Testing
     #expect(try world.folder.names() == ["global_step10", "latest", "out"])
   }
 
+  @Test func aSettingThatChangesOnlyTheValuesMakesAnotherOutput() throws {
+    // Neither shows in config.json or in a header.
+    let world = try World()
+    let increased = try Converter(
+      ConversionTests.index(world.folder.path, ["apply_layernorm_1p=true"]))
+    #expect(failure { _ = try increased.run(to: world.output) } == "73 output/exists")
+    let folder = try TemporaryFolder()
+    let output = folder.path.appending("out")
+    let shared = ["num_unique_layers=4", "num_layers=8"]
+    for (style, result) in [
+      ("grouped", "none"), ("grouped", "none"), ("spaced", "73 output/exists"),
+    ] {
+      let converter = try Converter(
+        ConversionTests.index(
+          fixture("layouts/classic_2020_tp2"), shared + ["param_sharing_style=\(style)"]))
+      #expect(failure { _ = try converter.run(to: output) } == result)
+    }
+  }
+
   @Test func theInputIsNeverOverwritten() throws {
     let world = try World()
     let step = world.folder.path.appending("global_step10")

@@ -74,6 +74,11 @@ public struct Converter {
       add(shard.fileName)
       hasher.update(shard.header.serialized)
     }
+    // Names and shapes do not show where elements come from and what is added to them, which an
+    // argument that the user sets can change.
+    for tensor in plan.tensors {
+      for piece in tensor.pieces { add(plan.identity(of: piece)) }
+    }
     for file in tokenizer?.files(positions: plan.geometry.positions) ?? [] {
       add(file.name)
       hasher.update(file.bytes)

@@ -118,6 +118,23 @@ public struct ConversionPlan: Hashable, Sendable {
   public let options: ConversionOptions
   public let warnings: [ConversionWarning]
 
+  /// A text that two pieces share only if they make the same elements of the same files.
+  func identity(of piece: Piece) -> String {
+    func source(_ box: StoredBox) -> String {
+      let storage = storages[box.storage]
+      return "\(files[storage.file].name):\(storage.entry.name) \(box.format) \(box.isBigEndian) "
+        + "\(box.offset) \(box.box.sizes) \(box.box.strides)"
+    }
+    return switch piece {
+    case .copy(let box, let target, let addend):
+      "copy \(source(box)) to \(target.offset) \(target.strides) + \(addend)"
+    case .fill(let value, let count, let target):
+      "fill \(value) \(count) to \(target.offset) \(target.strides)"
+    case .merge(let boxes, let target, let addend, let rule):
+      "merge \(boxes.map(source)) to \(target.offset) \(target.strides) + \(addend) \(rule)"
+    }
+  }
+
   /// The bytes of all tensors.
   public var tensorBytes: Int { tensors.reduce(0) { $0 + $1.byteCount } }
 
