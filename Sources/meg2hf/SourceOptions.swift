@@ -115,10 +115,12 @@ struct SourceOptions: ParsableArguments {
   /// - Parameters:
   ///   - path: Where it is.
   ///   - fallback: Which weights are read when the user did not say.
+  ///   - settings: Training arguments that were set before; those that the user gives now win.
   /// - Returns: What is known of it.
   /// - Throws: ``ConversionError``.
   func index(
-    _ path: FilePath, weights fallback: WeightSource = .model
+    _ path: FilePath, weights fallback: WeightSource = .model,
+    settings: JSONObject = JSONObject()
   ) throws(ConversionError) -> CheckpointIndex {
     var overrides = ArgumentOverrides()
     for setting in set { try overrides.add(setting: setting) }
@@ -129,6 +131,9 @@ struct SourceOptions: ParsableArguments {
           .usage, "arguments/config", "a JSON object was expected", file: config)
       }
       try overrides.add(config: object, file: config)
+    }
+    if !settings.members.isEmpty {
+      try overrides.add(config: settings, file: OutputFolder.manifestName)
     }
     let choice: CheckpointDirectory.Choice =
       tag.map { .tag($0) } ?? iteration.map { .iteration($0) } ?? .latest

@@ -53,7 +53,8 @@ struct VerifyCommand: ParsableCommand {
       ]
       if let against {
         let index = try source.index(
-          Process.path(argument: against), weights: verifier.manifest?.weights ?? .model)
+          Process.path(argument: against), weights: verifier.manifest?.weights ?? .model,
+          settings: verifier.manifest?.settings ?? JSONObject())
         var choices = VerificationChoices()
         choices.qkvLayout = source.qkvLayout.value
         choices.replicas = replicas

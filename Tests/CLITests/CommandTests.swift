@@ -199,6 +199,25 @@ import Testing
     #expect(try folder.names().contains("out") == (outcome.status == 0))
   }
 
+  @Test func whatWasSetForAConversionNeedNotBeSetAgainToVerifyIt() throws {
+    let folder = try TemporaryFolder()
+    let run = fixture("layouts/classic_2019_flat_tp1").string
+    let converted = try meg2hf(
+      [
+        "convert", run, "out", "-q", "--set", "num_attention_heads=4", "--set",
+        "apply_layernorm_1p=true",
+      ],
+      in: folder.path)
+    #expect(converted.status == 0, "\(converted.errors)")
+    let verified = try meg2hf(["verify", "out", "--against", run, "-q"], in: folder.path)
+    #expect(verified.status == 0, "\(verified.output) \(verified.errors)")
+    // What is said now counts more than what was said then.
+    let other = try meg2hf(
+      ["verify", "out", "--against", run, "-q", "--set", "apply_layernorm_1p=false"],
+      in: folder.path)
+    #expect(other.status == 1)
+  }
+
   @Test func limitsCanBeRaisedAndLowered() throws {
     let file = fixture("torch/small.pt").string
     for limit in ["opcodes=10", "nodes=10", "pickle-bytes=100", "entries=3", "names=1"] {

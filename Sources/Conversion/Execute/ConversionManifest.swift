@@ -18,6 +18,11 @@ public struct ConversionManifest: Sendable {
     json.object?["options"]?.object?["weights"]?.string.flatMap { WeightSource(rawValue: $0) }
   }
 
+  /// The training arguments that the user had set.
+  public var settings: JSONObject {
+    json.object?["options"]?.object?["set"]?.object ?? JSONObject()
+  }
+
   /// Reads a manifest.
   ///
   /// - Throws: ``ConversionError`` when it is none.
@@ -56,7 +61,7 @@ public struct ConversionManifest: Sendable {
       "tool": ["name": "meg2hf", "version": .string(toolVersion)],
       "fingerprint": .string(fingerprint),
       "source": ConversionManifest.source(plan, index),
-      "options": ConversionManifest.options(plan, index.weights),
+      "options": ConversionManifest.options(plan, index),
       "decisions": [
         "qkv_layout": .string(plan.qkv.layout.rawValue),
         "qkv_evidence": .string(plan.qkv.reason),
@@ -115,7 +120,7 @@ public struct ConversionManifest: Sendable {
   }
 
   /// The options in the spelling of the command line, so that a later `verify` can take them up.
-  static func options(_ plan: ConversionPlan, _ weights: WeightSource) -> JSONValue {
+  static func options(_ plan: ConversionPlan, _ index: CheckpointIndex) -> JSONValue {
     let options = plan.options
     let vocabulary: JSONValue =
       switch options.vocabulary {
@@ -124,7 +129,8 @@ public struct ConversionManifest: Sendable {
       case .rows(let rows): .int(rows)
       }
     return [
-      "weights": .string(weights.rawValue),
+      "weights": .string(index.weights.rawValue),
+      "set": .object(index.arguments.userSettings),
       "dtype": .string(options.dtype.flatMap { FloatFormat($0) }?.torchName ?? "auto"),
       "qkv_layout": .string(options.qkvLayout?.rawValue ?? "auto"),
       "replicas": .string(options.replicas.rawValue),

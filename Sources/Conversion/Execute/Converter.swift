@@ -64,7 +64,7 @@ public struct Converter {
     func add(_ text: String) { hasher.update(Array("\(text)\u{0}".utf8)) }
     add(ConversionManifest.schema)
     add(toolVersion)
-    add(JSONWriter.text(ConversionManifest.options(plan, index.weights), .compact))
+    add(JSONWriter.text(ConversionManifest.options(plan, index), .compact))
     add(JSONWriter.text(config.config, .compact))
     add(plan.qkv.layout.rawValue)
     for file in index.files.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {

@@ -88,6 +88,12 @@ public struct TrainingArguments: Hashable, Sendable {
     userKeys.formUnion(values.keys)
   }
 
+  /// What the user set, sorted by name.
+  var userSettings: JSONObject {
+    JSONObject(
+      userKeys.sorted().map { .init(key: $0, value: values[$0]?.json ?? .null) })
+  }
+
   /// Where the value of `key` comes from.
   public func source(of key: String) -> Source { userKeys.contains(key) ? .user : .checkpoint }
 
