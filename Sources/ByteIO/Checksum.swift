@@ -27,14 +27,33 @@ public enum CRC32 {
 /// CRCs of neighbouring ranges can be combined without their bytes, so an entry counts as checked
 /// as soon as the ranges that were read cover it, whoever read them and when.
 public struct ChecksumLedger: Sendable {
-  private struct Segment {
-    var range: Range<Int>
-    var crc: UInt32
+  /// A run of bytes with its checksum.
+  public struct Segment: Hashable, Sendable {
+    public internal(set) var range: Range<Int>
+    public internal(set) var crc: UInt32
+
+    public init(range: Range<Int>, crc: UInt32) {
+      self.range = range
+      self.crc = crc
+    }
   }
 
-  private var segments: [Segment] = []
+  /// What is known, in the order of the bytes; neighbours are joined.
+  public private(set) var segments: [Segment] = []
 
   public init() {}
+
+  /// Takes over what another ledger knows of the same bytes. A run that overlaps what is known here is
+  /// left out.
+  public mutating func absorb(_ other: ChecksumLedger) {
+    for segment in other.segments { absorb(segment) }
+  }
+
+  /// Takes over one run, unless it overlaps what is known.
+  public mutating func absorb(_ segment: Segment) {
+    guard !segments.contains(where: { $0.range.overlaps(segment.range) }) else { return }
+    note(segment.range, crc: segment.crc)
+  }
 
   /// How many bytes have a checksum.
   public var coveredBytes: Int { segments.reduce(0) { $0 + $1.range.count } }

@@ -44,7 +44,8 @@ public enum Process {
   }
 
   /// Has SIGINT, SIGTERM, SIGHUP and SIGUSR1 noted instead of ending the process. A second one
-  /// ends it at once. Writing to a closed pipe becomes an error of the write.
+  /// ends it at once. A SIGHUP that the parent ignores, as `nohup` does, stays ignored. Writing to a
+  /// closed pipe becomes an error of the write.
   public static func catchStopSignals() {
     for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] { cglibc_catch(number) }
     ignoreBrokenPipes()
@@ -88,8 +89,19 @@ public enum Process {
     return Int(time.tv_sec)
   }
 
+  /// Waits; a signal ends the wait early.
+  public static func sleep(milliseconds: Int) {
+    usleep(useconds_t(clamping: milliseconds * 1000))
+  }
+
   /// The number of this process, which makes names unique on this machine.
   public static var identifier: Int { Int(getpid()) }
+
+  /// Whether a process of that number runs on this machine.
+  public static func isRunning(_ identifier: Int) -> Bool {
+    guard let number = pid_t(exactly: identifier), number > 0 else { return false }
+    return kill(number, 0) == 0 || errno == EPERM
+  }
 
   /// The name of this machine.
   public static var hostName: String {

@@ -42,9 +42,17 @@ static void cglibc_note_stop(int number) {
 }
 static inline void cglibc_catch(int number) {
   struct sigaction action = {0};
+  // nohup ignores SIGHUP on behalf of what it starts.
+  if (number == SIGHUP && sigaction(number, 0, &action) == 0 && action.sa_handler == SIG_IGN) return;
   action.sa_handler = cglibc_note_stop;
+  action.sa_flags = 0;
   sigemptyset(&action.sa_mask);
   sigaction(number, &action, 0);
+  // A parent that blocks signals hands that down.
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  sigprocmask(SIG_UNBLOCK, &set, 0);
 }
 static inline int cglibc_stop_requested(void) { return (int)cglibc_stop_signal; }
 static inline void cglibc_default_and_raise(int number) { signal(number, SIG_DFL); raise(number); }

@@ -56,6 +56,19 @@ struct ConvertCommand: ParsableCommand {
   @Flag(name: .long, help: "Write SHA256SUMS, which reads the output once more.")
   var sha256 = false
 
+  @Flag(name: .customLong("no-resume"), help: "Make files anew that an earlier run has finished.")
+  var noResume = false
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Make only the files of part K of N; OUTPUT is made of all parts by --finish.",
+      valueName: "K/N"))
+  var part: Part?
+
+  @Flag(name: .long, help: "Check that all parts are there, and make OUTPUT of them.")
+  var finish = false
+
   @OptionGroup(title: "What is written") var plan: PlanOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
   @OptionGroup(title: "What is shown") var shown: OutputOptions
@@ -78,7 +91,16 @@ struct ConvertCommand: ParsableCommand {
     guard tokenizer == nil || vocabFile == nil else {
       throw ValidationError("--tokenizer stands for --vocab-file and --merge-file.")
     }
+    guard part == nil || !finish else {
+      throw ValidationError("--part makes files, and --finish takes them up: one or the other.")
+    }
     _ = try paths()
+  }
+
+  private var options: RunOptions {
+    RunOptions(
+      crc: source.crc, overwrite: overwrite, check: check, sha256: sha256, resume: !noResume,
+      work: finish ? .finish : part.map { .part($0) } ?? .all)
   }
 
   private func paths() throws -> (checkpoint: String, output: String) {
@@ -106,13 +128,12 @@ struct ConvertCommand: ParsableCommand {
       let progress = ProgressReporter(shown, verb: "converting")
       let path = Process.path(argument: output)
       defer { progress.finish() }
-      let result = try converter.run(
-        to: path, crc: source.crc, overwrite: overwrite, check: check, sha256: sha256
-      ) { event in
+      let result = try converter.run(to: path, options: options) { event in
         switch event {
         case .started(let bytes): progress.start(total: bytes)
         case .reading(let bytes): progress.update(bytes)
         case .finishedFile(let name, let bytes): progress.finishedFile(name, bytes)
+        case .resumedFile(let name, let bytes): progress.resumedFile(name, bytes)
         }
       }
       progress.finish()
@@ -160,6 +181,16 @@ struct ConvertCommand: ParsableCommand {
 
     guard result.outcome != .unchanged else {
       report.text = "\(path.string) is there already, made from this checkpoint with these options"
+      return
+    }
+    if let part, result.outcome == .part {
+      report.text = "part \(part) of \(path.string) is finished"
+      if result.outputs.isEmpty {
+        report.text +=
+          ": there is nothing to do for it, as there are only \(plan.shards.count) files"
+      }
+      report.text += "\n"
+      for output in result.outputs { report.text += "  \(output.name)  \(byteText(output.size))\n" }
       return
     }
     var table = TextTable()

@@ -49,6 +49,11 @@ final class ProgressReporter {
     if style == .plain { line("wrote \(name), \(byteText(bytes))") }
   }
 
+  /// Notes that a file was done already.
+  func resumedFile(_ name: String, _ bytes: Int) {
+    if style == .plain { line("\(name), \(byteText(bytes)), was finished before") }
+  }
+
   /// Takes the bar away.
   func finish() {
     if hasBar { Process.Stream.errors.write("\r\u{1B}[K") }

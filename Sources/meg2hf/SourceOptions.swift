@@ -34,6 +34,9 @@ where Value.RawValue == String {
 extension ConversionOptions.Replicas: ExpressibleByArgument {}
 extension CRCMode: ExpressibleByArgument {}
 extension KeyStyle: ExpressibleByArgument {}
+extension Part: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}
 extension OutputCheck: ExpressibleByArgument {}
 extension WeightSource: ExpressibleByArgument {}
 

@@ -165,29 +165,6 @@ import Testing
     #expect(try folder.names().isEmpty)
   }
 
-  @Test func anOutputIsWholeOrAbsentWhateverKillsTheProcess() throws {
-    let folder = try TemporaryFolder()
-    for (number, signal) in (0..<24).map({ ($0, $0 % 2 == 0 ? "KILL" : "TERM") }) {
-      // The process is ended at some moment of the first hundredths of a second.
-      let outcome = try meg2hf(
-        ["convert", dump.string, "out", "-q", "--max-shard-size", "20KB"], in: folder.path,
-        shell: "\"$@\" & sleep 0.0\(number + 10); kill -\(signal) $! 2>/dev/null; wait $!")
-      #expect([0, 137, 143].contains(outcome.status), "\(outcome.status) \(outcome.errors)")
-      if try folder.names().contains("out") {
-        #expect(
-          try meg2hf(["verify", "out", "--against", dump.string, "-q"], in: folder.path).status == 0
-        )
-        try remove(folder.path.appending("out"))
-      }
-    }
-    #expect(
-      try meg2hf(
-        ["convert", dump.string, "out", "-q", "--max-shard-size", "20KB"], in: folder.path
-      )
-      .status == 0)
-    #expect(try folder.names() == ["out"])
-  }
-
   @Test func aWarningThatTimeRunsOutAsksForAnotherTry() throws {
     let folder = try TemporaryFolder()
     let outcome = try meg2hf(

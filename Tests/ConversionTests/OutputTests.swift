@@ -72,7 +72,8 @@ import Testing
     options.dtype = .f16
     let other = try Converter(world.index, options: options)
     #expect(failure { _ = try other.run(to: world.output) } == "73 output/exists")
-    #expect(try other.run(to: world.output, overwrite: true).outcome == .overwritten)
+    #expect(
+      try other.run(to: world.output, options: RunOptions(overwrite: true)).outcome == .overwritten)
     #expect(try digests(world.output).values.allSatisfy { $0.hasPrefix("F16 ") })
     #expect(try world.folder.names() == ["global_step10", "latest", "out"])
   }
@@ -104,7 +105,9 @@ import Testing
       atPath: link.string, withDestinationPath: step.string)
     for path in [step, world.folder.path, link] {
       #expect(
-        failure { _ = try Converter(world.index).run(to: path, overwrite: true) }
+        failure {
+          _ = try Converter(world.index).run(to: path, options: RunOptions(overwrite: true))
+        }
           == "73 io/same-file")
     }
     #expect(try ConversionTests.index(world.folder.path).blockCount == 2)
@@ -115,7 +118,7 @@ import Testing
     let converter = try Converter(world.index)
     for check in OutputCheck.allCases {
       let path = world.folder.path.appending("out-\(check.rawValue)")
-      #expect(try converter.run(to: path, check: check).outcome == .created)
+      #expect(try converter.run(to: path, options: RunOptions(check: check)).outcome == .created)
     }
     // What a bad disk could leave behind: a file that is short, or has other bytes.
     let whole = try bytes(of: world.output.appending("model.safetensors"))

@@ -41,6 +41,12 @@ public func meg2hf(
   process.standardInput = FileHandle.nullDevice
   process.standardOutput = outputs[0]
   process.standardError = outputs[1]
+  // The threads of the tests block all signals, which a process would inherit.
+  var open = sigset_t()
+  var blocked = sigset_t()
+  sigemptyset(&open)
+  pthread_sigmask(SIG_SETMASK, &open, &blocked)
+  defer { pthread_sigmask(SIG_SETMASK, &blocked, nil) }
   try process.run()
   process.waitUntilExit()
   let isSignal = process.terminationReason == .uncaughtSignal

@@ -40,6 +40,12 @@ public func bytes(of path: FilePath) throws -> [UInt8] {
   Array(try Data(contentsOf: URL(fileURLWithPath: path.string)))
 }
 
+/// The bytes of all files of a folder, by their names.
+public func snapshot(_ path: FilePath) throws -> [String: [UInt8]] {
+  Dictionary(
+    uniqueKeysWithValues: try contents(path).map { ($0, try bytes(of: path.appending($0))) })
+}
+
 /// Copies a folder or file.
 public func copy(_ from: FilePath, to: FilePath) throws {
   try FileManager.default.copyItem(atPath: from.string, toPath: to.string)

@@ -21,12 +21,14 @@ public struct Converter {
     case started(totalBytes: Int)
     case reading(bytes: Int)
     case finishedFile(name: String, bytes: Int)
+    /// A file that an earlier run, or another part, had finished.
+    case resumedFile(name: String, bytes: Int)
   }
 
   public let index: CheckpointIndex
   public let plan: ConversionPlan
   /// The same output made of the weights as trained, to compare the masters with.
-  private let trained: ConversionPlan?
+  let trained: ConversionPlan?
   public let tokenizer: GPT2Tokenizer?
   public let config: GPT2Config
   /// A SHA-256 of all that decides about the output, but for the checks of a run.
@@ -86,95 +88,73 @@ public struct Converter {
     return hasher.hexDigest()
   }
 
-  /// Makes OUTPUT.
+  /// Makes OUTPUT, or a part of it.
   ///
   /// - Parameters:
   ///   - output: The folder to make.
-  ///   - crc: How much of the recorded CRCs is checked.
-  ///   - overwrite: Whether an OUTPUT that exists may be replaced.
-  ///   - check: How the output is checked before it appears.
-  ///   - sha256: Whether `SHA256SUMS` is written, which takes another pass over the output.
+  ///   - options: How it is done.
   ///   - watcher: Called for each step.
   /// - Returns: What was made, and what was found on the way.
   /// - Throws: ``ConversionError``, or ``Stop`` when a signal asked for a stop.
   public func run(
-    to output: FilePath, crc: CRCMode = .auto, overwrite: Bool = false, check: OutputCheck = .fast,
-    sha256: Bool = false,
+    to output: FilePath, options: RunOptions = RunOptions(),
     watcher: @escaping (Event) -> Void = { _ in }
   ) throws -> Result {
-    let fingerprint = fingerprint(crc: crc, sha256: sha256)
-    if OutputFolder.fingerprint(of: output) == fingerprint {
-      return Result(
-        outcome: .unchanged, fingerprint: fingerprint, report: ExecutionReport(),
-        warnings: plan.warnings, outputs: [], sha256: [])
+    let fingerprint = fingerprint(crc: options.crc, sha256: options.sha256)
+    // When two processes do the same, one can take away from under the other what it was working
+    // on. Either OUTPUT is there then, or the loser goes on with what is there.
+    for _ in 0..<16 {
+      if OutputFolder.fingerprint(of: output) == fingerprint {
+        OutputFolder.clean(beside: output, fingerprint)
+        return Result(
+          outcome: .unchanged, fingerprint: fingerprint, report: ExecutionReport(),
+          warnings: plan.warnings, outputs: [], sha256: [])
+      }
+      let folder = try OutputFolder(
+        output, fingerprint: fingerprint, overwrite: options.overwrite,
+        inputs: [index.directory.root, index.directory.folder])
+      do {
+        return try run(in: folder, options, watcher)
+      } catch is OutputFolder.Lost {
+        folder.abandon()
+      } catch {
+        let kept = folder.abandon()
+        // Another process may have been quicker with the same.
+        if OutputFolder.fingerprint(of: output) == fingerprint { continue }
+        guard let kept, var failure = error as? ConversionError else { throw error }
+        let note = "finished files are kept in \(kept.string)"
+        failure.hint = failure.hint.map { "\($0); \(note)" } ?? note
+        throw failure
+      }
     }
-    let folder = try OutputFolder(
-      output, fingerprint: fingerprint, overwrite: overwrite,
-      inputs: [index.directory.root, index.directory.folder])
-    watcher(.started(totalBytes: plan.sourceBytes))
-    let total = plan.shards.reduce(0) { $0 + $1.header.serialized.count + $1.header.dataSize }
-    try folder.begin(bytes: total)
-    do {
-      let executor = PlanExecutor(plan, crc: crc) { watcher(.reading(bytes: $0)) }
-      let hashes = trained.map { HashingSink(plan, rounded: $0.tensors.map(\.format)) }
-      var outputs: [(name: String, size: Int)] = []
-      for shard in plan.shards {
-        let temporary = folder.temporaryPath(shard.fileName)
-        let sink: FileSink
-        do {
-          sink = try FileSink(shard, at: temporary, created: { folder.begun(temporary) })
-        } catch {
-          throw ConversionError(writing: error, creating: false)
-        }
-        hashes?.next = sink
-        try executor.run(shard.tensors, into: hashes ?? sink)
-        do {
-          try sink.finish()
-        } catch {
-          throw ConversionError(writing: error, creating: false)
-        }
-        try folder.finish(temporary, as: shard.fileName)
-        let size = shard.header.serialized.count + shard.header.dataSize
-        outputs.append((shard.fileName, size))
-        watcher(.finishedFile(name: shard.fileName, bytes: size))
+    throw ConversionError(
+      .tryAgain, "output/contended",
+      "other processes keep taking the hidden folder beside it away", file: output.string)
+  }
+
+  private func run(
+    in folder: OutputFolder, _ options: RunOptions, _ watcher: @escaping (Event) -> Void
+  ) throws -> Result {
+    let shards =
+      switch options.work {
+      case .all: Array(plan.shards.indices)
+      case .part(let part): plan.parts(part.count)[part.number - 1]
+      case .finish: [Int]()
       }
-      try executor.finish()
-      var warnings = plan.warnings + plan.warnings(about: executor.report)
-      if check != .none { warnings += try recheck(folder, in: check, crc) }
-      if let hashes, let trained {
-        let comparison = MasterComparison(
-          plan, masters: hashes.sums, weights: try Converter.hashes(of: trained, crc))
-        try comparison.check(index)
-        warnings += comparison.warnings
-      }
-      for (name, bytes) in smallFiles() {
-        try folder.write(bytes, as: name)
-        outputs.append((name, bytes.count))
-      }
-      let manifest = ConversionManifest(
-        plan, index, fingerprint: fingerprint, report: executor.report, outputs: outputs,
-        warnings: warnings)
-      let text = Array(JSONWriter.text(manifest.json, .indented).utf8)
-      try folder.write(text, as: OutputFolder.manifestName)
-      outputs.append((OutputFolder.manifestName, text.count))
-      var digests: [(name: String, digest: String)] = []
-      if sha256 {
-        for (name, _) in outputs { digests.append((name, try folder.sha256(of: name))) }
-        let sums = digests.map { "\($0.digest)  \($0.name)\n" }.joined()
-        try folder.write(Array(sums.utf8), as: "SHA256SUMS")
-        outputs.append(("SHA256SUMS", sums.utf8.count))
-      }
-      let outcome = try folder.commit()
+    watcher(.started(totalBytes: plan.sourceBytes(of: shards)))
+    try folder.begin(bytes: shards.reduce(0) { $0 + plan.shards[$1].size })
+    let run = ConversionRun(self, in: folder, options: options, watcher: watcher)
+    switch options.work {
+    case .all: try run.make(shards)
+    case .finish: try run.collect()
+    case .part(let part):
+      try run.make(shards, part: part)
       return Result(
-        outcome: outcome, fingerprint: fingerprint, report: executor.report, warnings: warnings,
-        outputs: outputs, sha256: digests)
-    } catch {
-      guard let kept = folder.abandon() else { throw error }
-      guard var failure = error as? ConversionError else { throw error }
-      let note = "finished files are kept in \(kept.string)"
-      failure.hint = failure.hint.map { "\($0); \(note)" } ?? note
-      throw failure
+        outcome: .part, fingerprint: folder.fingerprint, report: ExecutionReport(),
+        warnings: plan.warnings,
+        outputs: shards.map { (plan.shards[$0].fileName, plan.shards[$0].size) }, sha256: [])
     }
+    return try run.finish()
   }
 
   /// Compares the masters with the weights without writing anything; `nil` when there are not both.
@@ -198,7 +178,7 @@ public struct Converter {
     return comparison
   }
 
-  private static func hashes(of plan: ConversionPlan, _ crc: CRCMode) throws -> [Int: UInt64] {
+  static func hashes(of plan: ConversionPlan, _ crc: CRCMode) throws -> [Int: UInt64] {
     let sink = HashingSink(plan, rounded: plan.tensors.map(\.format))
     // Nothing is written here, so small windows are as good as large ones.
     let executor = PlanExecutor(plan, crc: crc, windowSize: 4 << 20)
@@ -208,7 +188,7 @@ public struct Converter {
   }
 
   /// All files of OUTPUT but the weights and the manifest.
-  private func smallFiles() -> [(name: String, bytes: [UInt8])] {
+  func smallFiles() -> [(name: String, bytes: [UInt8])] {
     var files: [(name: String, bytes: [UInt8])] = []
     func add(_ name: String, _ text: String) { files.append((name, Array(text.utf8))) }
     if plan.shards.count > 1 {
@@ -230,9 +210,12 @@ public struct Converter {
 
 extension ConversionPlan {
   /// The bytes of the storages that are read, as far as they are needed.
-  public var sourceBytes: Int {
-    tensors.reduce(0) { total, tensor in
-      tensor.pieces.reduce(total) { total, piece in
+  public var sourceBytes: Int { sourceBytes(of: Array(shards.indices)) }
+
+  /// The same for some of the files.
+  func sourceBytes(of shards: [Int]) -> Int {
+    shards.flatMap { self.shards[$0].tensors }.reduce(0) { total, position in
+      tensors[position].pieces.reduce(total) { total, piece in
         switch piece {
         case .copy(let source, _, _): total + source.box.count * source.format.size
         case .merge(let replicas, _, _, _):

@@ -60,6 +60,12 @@ final class HashingSink: TensorSink {
     self.next = next
   }
 
+  /// Hands out the sums since the last time.
+  func takeSums() -> [Int: UInt64] {
+    defer { sums = [:] }
+    return sums
+  }
+
   func accept(_ range: Range<Int>, of source: ByteBuffer, tensor: Int, at offset: Int) throws {
     try next?.accept(range, of: source, tensor: tensor, at: offset)
     let format = plan.tensors[tensor].format

@@ -30,6 +30,8 @@ extension Converter {
       let file: SafetensorsFile
       do {
         file = try SafetensorsFile(opening: path)
+      } catch let error as FileError {
+        throw folder.failure(error)
       } catch {
         throw Converter.damaged(path, "\(error)")
       }
@@ -40,7 +42,11 @@ extension Converter {
         let start = file.dataStart + tensor.dataOffsets.lowerBound
         places[position] = ComparisonSink.Place(file: file.file, start: start)
         if plan.tensors[position].rule.isLayernormWeight {
-          warnings += try layernormWarning(position, file.file, start)
+          do {
+            warnings += try layernormWarning(position, file.file, start)
+          } catch let error as FileError {
+            throw folder.failure(error)
+          }
         }
       }
     }

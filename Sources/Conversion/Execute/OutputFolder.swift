@@ -3,8 +3,11 @@ public import SystemPackage
 
 /// The folder that a conversion makes. It comes into being by one rename, whole or not at all.
 ///
-/// Finished files gather in a hidden sibling, `.NAME.meg2hf-FINGERPRINT`. Each is written under a
-/// name of its own, made durable, and renamed within; the last step renames the folder.
+/// Finished files gather in a hidden sibling, `.NAME.meg2hf-FINGERPRINT`, which copies and parts of the
+/// same conversion share without a lock. Each file is written under a name of its own, made durable,
+/// and renamed within; whoever renames last, the bytes are the same. To commit, a process first takes
+/// the hidden folder away from the others by renaming it to a name that nobody else knows: only one
+/// can succeed, and no other can put anything into it afterwards.
 public final class OutputFolder {
   /// What became of OUTPUT.
   public enum Outcome: String, Hashable, Sendable {
@@ -12,39 +15,43 @@ public final class OutputFolder {
     case overwritten
     /// It was there already, made from the same input with the same options.
     case unchanged
+    /// Some of its files are made; `--finish` makes OUTPUT of them.
+    case part
   }
+
+  /// Another process has taken the hidden folder, or what this one wrote there: OUTPUT is there by
+  /// now, or this process begins again with what it finds.
+  struct Lost: Error {}
 
   public let path: FilePath
   /// What identifies plan, options and inputs.
   public let fingerprint: String
-  private let staging: FilePath
-  private let parent: FilePath
-  private let overwrite: Bool
+  let staging: FilePath
+  let parent: FilePath
+  let overwrite: Bool
   /// Files that this process has begun and not finished.
   private var unfinished: Set<FilePath> = []
-  private var finished: [String] = []
-  private var isCommitted = false
+  /// The names that belong to OUTPUT.
+  private(set) var finished: [String] = []
+  var isCommitted = false
 
   /// The name of the manifest in every output.
   public static let manifestName = "conversion_manifest.json"
+  /// What ends the names of files that are being written.
+  static let temporarySuffix = ".part"
 
-  /// Prepares to make `path`; nothing is created yet.
+  /// Prepares to make `path`; nothing is created yet, but what an interrupted exchange left is put
+  /// right.
   ///
   /// - Throws: ``ConversionError`` 73 when OUTPUT exists and must not be replaced, or when it is the
   ///   input or holds it.
   public init(
     _ path: FilePath, fingerprint: String, overwrite: Bool, inputs: [FilePath]
   ) throws(ConversionError) {
-    guard let name = path.lastComponent, name.kind == .regular else {
-      throw ConversionError(
-        .cannotCreate, "output/name", "the output needs a name of its own", file: path.string)
-    }
     self.path = path
     self.fingerprint = fingerprint
     self.overwrite = overwrite
-    let above = path.removingLastComponent()
-    parent = above.isEmpty ? "." : above
-    staging = parent.appending(".\(name.string).meg2hf-\(fingerprint.prefix(16))")
+    (parent, staging) = try OutputFolder.places(of: path, fingerprint)
     if let taken = FileSystem.identity(of: path) {
       for input in inputs {
         var folder = FileSystem.absolute(input)
@@ -61,10 +68,24 @@ public final class OutputFolder {
         }
       }
     }
+    repairExchange()
     guard FileSystem.exists(path), !overwrite else { return }
     throw ConversionError(
       .cannotCreate, "output/exists", "it exists already", file: path.string,
       hint: "--overwrite replaces it once the new one is complete")
+  }
+
+  /// The folder that OUTPUT appears in, and the hidden folder.
+  static func places(
+    of path: FilePath, _ fingerprint: String
+  ) throws(ConversionError) -> (parent: FilePath, staging: FilePath) {
+    guard let name = path.lastComponent, name.kind == .regular else {
+      throw ConversionError(
+        .cannotCreate, "output/name", "the output needs a name of its own", file: path.string)
+    }
+    let above = path.removingLastComponent()
+    let parent = above.isEmpty ? "." : above
+    return (parent, parent.appending(".\(name.string).meg2hf-\(fingerprint.prefix(16))"))
   }
 
   /// The fingerprint of an output that exists, if a conversion made it and all its files are there.
@@ -78,35 +99,44 @@ public final class OutputFolder {
     return manifest.fingerprint
   }
 
-  /// Creates the hidden folder, or takes the one that an earlier run left.
+  /// Creates the hidden folder, or takes up the one that an earlier run left.
   ///
-  /// - Throws: ``ConversionError`` 73, or 74 for a full disk.
-  public func begin(bytes: Int) throws(ConversionError) {
+  /// - Throws: ``Lost``, ``Stop``, ``ConversionError`` 73, or 74 for a full disk.
+  func begin(bytes: Int) throws {
     do {
       try FileSystem.makeFolder(staging)
-    } catch {
+      try adoptTakenFolder()
+    } catch let error as FileError {
       guard error.code == .exists else { throw ConversionError(writing: error, creating: true) }
-      // In a folder that others can write to, the name could be a link to somewhere else.
-      guard FileSystem.isOwnFolder(staging) else {
-        throw ConversionError(
-          .cannotCreate, "output/staging", "it is in the way, and no folder of this user",
-          file: staging.string, hint: "remove it")
-      }
     }
-    if let free = FileSystem.freeSpace(at: staging), free < bytes {
+    // In a folder that others can write to, the name could be a link to somewhere else.
+    guard FileSystem.isOwnFolder(staging) else {
+      if !FileSystem.exists(staging) { throw Lost() }
+      throw ConversionError(
+        .cannotCreate, "output/staging", "it is in the way, and no folder of this user",
+        file: staging.string, hint: "remove it")
+    }
+    removeStaleTemporaries()
+    let present = ((try? FileSystem.list(staging)) ?? []).reduce(0) {
+      $0 + (FileSystem.identity(of: staging.appending($1))?.size ?? 0)
+    }
+    if let free = FileSystem.freeSpace(at: staging), free < bytes - present {
       abandon()
       throw ConversionError(
-        .inputOutput, "io/no-space", "\(bytes) bytes are needed, and \(free) are free",
-        file: parent.string)
+        .inputOutput, "io/no-space",
+        "\(bytes - present) bytes are needed, and \(free) are free", file: parent.string)
     }
   }
+
+  // MARK: - Files
 
   /// A private name under which a file is written until it is finished.
   func temporaryPath(_ name: String) -> FilePath {
     // Loaders that look for *.safetensors must never meet a file that is not whole. The name is
     // unique among hosts and containers, whose processes may have the same number.
     let unique = String(UInt64.random(in: 0...UInt64.max), radix: 16)
-    return staging.appending(".\(name).\(Process.hostName)-\(Process.identifier)-\(unique).part")
+    return staging.appending(
+      ".\(name).\(Process.hostName)-\(Process.identifier)-\(unique)\(OutputFolder.temporarySuffix)")
   }
 
   /// Notes that a file was created under a private name, so that it is removed if all fails.
@@ -115,18 +145,27 @@ public final class OutputFolder {
   }
 
   /// Gives a file that is whole and durable its final name.
-  func finish(_ temporary: FilePath, as name: String) throws(ConversionError) {
+  ///
+  /// - Throws: ``Lost``, or ``ConversionError`` 74.
+  func finish(_ temporary: FilePath, as name: String, belongsToOutput: Bool = true) throws {
     do {
       try FileSystem.rename(temporary, to: staging.appending(name))
     } catch {
-      throw ConversionError(writing: error, creating: false)
+      throw failure(error)
     }
     unfinished.remove(temporary)
-    finished.append(name)
+    if belongsToOutput { keep(name) }
+  }
+
+  /// Notes that a file that is there already belongs to OUTPUT.
+  func keep(_ name: String) {
+    if !finished.contains(name) { finished.append(name) }
   }
 
   /// Writes a small file.
-  func write(_ bytes: [UInt8], as name: String) throws(ConversionError) {
+  ///
+  /// - Throws: ``Lost``, or ``ConversionError`` 74.
+  func write(_ bytes: [UInt8], as name: String, belongsToOutput: Bool = true) throws {
     let temporary = temporaryPath(name)
     do {
       let file = try OutputFile(creating: temporary)
@@ -134,57 +173,36 @@ public final class OutputFolder {
       try file.write(bytes, at: 0)
       try file.finish()
     } catch {
-      throw ConversionError(writing: error, creating: false)
+      throw failure(error)
     }
-    try finish(temporary, as: name)
+    try finish(temporary, as: name, belongsToOutput: belongsToOutput)
   }
 
   /// Where a finished file is.
   func finishedPath(_ name: String) -> FilePath { staging.appending(name) }
 
+  /// Removes a file that turned out to be wrong.
+  func discard(_ name: String) {
+    try? FileSystem.removeFile(staging.appending(name))
+    finished.removeAll { $0 == name }
+  }
+
   /// The SHA-256 of a finished file.
-  func sha256(of name: String) throws(ConversionError) -> String {
-    try FileDigest.sha256(staging.appending(name))
-  }
-
-  /// Turns the hidden folder into OUTPUT.
-  public func commit() throws(ConversionError) -> Outcome {
+  func sha256(of name: String) throws -> String {
     do {
-      // Nothing but what this conversion made may come along.
-      for name in try FileSystem.list(staging) where !finished.contains(name.string) {
-        try FileSystem.removeTree(staging.appending(name))
-      }
-      try FileSystem.syncFolder(staging)
-      var outcome = Outcome.created
-      if overwrite, FileSystem.exists(path) {
-        try replace()
-        outcome = .overwritten
-      } else {
-        try FileSystem.renameWithoutReplacing(staging, to: path)
-      }
-      isCommitted = true
-      try FileSystem.syncFolder(parent)
-      return outcome
+      return try FileDigest.sha256(staging.appending(name))
     } catch {
-      throw ConversionError(writing: error, creating: error.code == .exists)
+      throw FileSystem.exists(staging) ? error : Lost()
     }
   }
 
-  /// Exchanges the old and the new folder, then removes the old one.
-  private func replace() throws(FileError) {
-    if try FileSystem.exchange(staging, path) {
-      isCommitted = true
-      // The new folder is in place; what is left of the old one is no failure.
-      try? FileSystem.removeTree(staging)
-      return
-    }
-    let old = parent.appending(".\(path.lastComponent?.string ?? "").meg2hf-old")
-    try FileSystem.removeTree(old)
-    try FileSystem.rename(path, to: old)
-    try FileSystem.renameWithoutReplacing(staging, to: path)
-    isCommitted = true
-    try? FileSystem.removeTree(old)
+  /// What to throw for a failure in the hidden folder: when names in it vanished, another process
+  /// took it.
+  func failure(_ error: FileError) -> any Error {
+    error.code == .notFound ? Lost() : ConversionError(writing: error, creating: false)
   }
+
+  // MARK: - Leftovers
 
   /// Removes what this process left unfinished, and the hidden folder if nothing else is in it.
   ///
@@ -199,6 +217,30 @@ public final class OutputFolder {
       return nil
     } catch {
       return FileSystem.exists(staging) ? staging : nil
+    }
+  }
+
+  /// Removes the unfinished files of processes that are no more: they would fill the disk when a job
+  /// is killed again and again.
+  ///
+  /// Whether a process on another machine lives cannot be known; its files count as left behind when
+  /// they were not written to for an hour. If one lives nevertheless, it loses a file and begins that
+  /// again.
+  private func removeStaleTemporaries() {
+    let now = Process.secondsSince1970
+    for name in (try? FileSystem.list(staging)) ?? []
+    where name.string.hasSuffix(OutputFolder.temporarySuffix) {
+      let path = staging.appending(name)
+      guard !unfinished.contains(path), let identity = FileSystem.identity(of: path) else {
+        continue
+      }
+      let parts = name.string.split(separator: "-")
+      let owner = parts.dropLast().last.flatMap { Int($0) }
+      let isHere = name.string.contains(".\(Process.hostName)-")
+      let isIdle = Int64(now) - identity.modified / 1_000_000_000 > 3600
+      if isIdle || isHere && owner.map({ !Process.isRunning($0) }) ?? true {
+        try? FileSystem.removeFile(path)
+      }
     }
   }
 }

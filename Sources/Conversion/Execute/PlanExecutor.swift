@@ -8,26 +8,6 @@ public protocol TensorSink: AnyObject {
   func accept(_ range: Range<Int>, of buffer: ByteBuffer, tensor: Int, at offset: Int) throws
 }
 
-/// What a pass over the sources found out about a tensor.
-public struct TensorFindings: Hashable, Sendable {
-  public var floats = FloatCounts()
-  /// How many elements differed between replicas, and by how much at most.
-  public var differing = 0
-  public var largestDifference: Float = 0
-}
-
-/// What a pass over the sources found out.
-public struct ExecutionReport: Hashable, Sendable {
-  /// By the positions of the tensors in the plan.
-  public var findings: [Int: TensorFindings] = [:]
-  /// Bytes that were read from storages.
-  public var bytesRead = 0
-  /// Storages whose CRC was checked, that have none, and of which only a part was read.
-  public var crcVerified = 0
-  public var crcNotRecorded = 0
-  public var crcPartlyRead = 0
-}
-
 /// How much of the recorded CRCs is checked.
 public enum CRCMode: String, Hashable, Sendable, CaseIterable {
   /// Where all bytes of an entry are read anyway.
@@ -56,6 +36,7 @@ public final class PlanExecutor {
   /// Elements in the order of the output, as stored and as converted.
   let staged: ByteBuffer
   let converted: ByteBuffer
+  /// What is known of the CRCs of storages, by their positions in the plan.
   private var ledgers: [Int: ChecksumLedger] = [:]
 
   /// The size of the window. A whole projection of a model of hidden size 2048 fits, so that its
@@ -361,6 +342,22 @@ public final class PlanExecutor {
   }
 
   // MARK: - Checksums
+
+  /// Hands out what was found since the last time, so that it can be kept with the file that was made.
+  func takeFindings() -> PartialFindings {
+    let taken = PartialFindings(tensors: report.findings, checksums: ledgers)
+    report.findings = [:]
+    ledgers = [:]
+    return taken
+  }
+
+  /// Takes back what was found in another run, or by another process.
+  func absorb(_ part: PartialFindings) {
+    report.findings.merge(part.tensors) { _, new in new }
+    for (storage, ledger) in part.checksums {
+      ledgers[storage, default: ChecksumLedger()].absorb(ledger)
+    }
+  }
 
   /// Whether so little of a storage was passed over, such as the padding of a flat partition, that the
   /// checksum of all the rest is worth reading it.

@@ -98,6 +98,9 @@ public struct OutputShard: Hashable, Sendable {
   /// The positions of its tensors in ``ConversionPlan/tensors``, in the order of their bytes.
   public let tensors: [Int]
   public let header: SafetensorsHeader
+
+  /// The size of the file in bytes.
+  public var size: Int { header.serialized.count + header.dataSize }
 }
 
 /// What a conversion does, as plain data: every output tensor as pieces of stored bytes. It is made

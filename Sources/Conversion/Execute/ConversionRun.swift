@@ -1,0 +1,198 @@
+import ByteIO
+import Safetensors
+import SystemPackage
+
+/// One run of a conversion: files are made or taken up one by one, and OUTPUT of all of them.
+final class ConversionRun {
+  private let converter: Converter
+  private let folder: OutputFolder
+  private let options: RunOptions
+  private let watcher: (Converter.Event) -> Void
+  private let executor: PlanExecutor
+  private let hashes: HashingSink?
+  /// What is known of the files that are finished, by their positions in the plan.
+  private var records: [Int: ShardRecord] = [:]
+  /// Whether files are worth being recognised by another run. A single one is finished when all is.
+  private let keepsRecords: Bool
+  private lazy var buffer = ByteBuffer(count: 1 << 20)
+
+  private var plan: ConversionPlan { converter.plan }
+
+  init(
+    _ converter: Converter, in folder: OutputFolder, options: RunOptions,
+    watcher: @escaping (Converter.Event) -> Void
+  ) {
+    self.converter = converter
+    self.folder = folder
+    self.options = options
+    self.watcher = watcher
+    executor = PlanExecutor(converter.plan, crc: options.crc) { watcher(.reading(bytes: $0)) }
+    hashes = converter.trained.map {
+      HashingSink(converter.plan, rounded: $0.tensors.map(\.format))
+    }
+    keepsRecords = options.work != .all || options.resume && converter.plan.shards.count > 1
+  }
+
+  /// Makes files, or takes up those that an earlier run has finished.
+  ///
+  /// - Parameters:
+  ///   - shards: The positions of the files in the plan.
+  ///   - part: The part that this is, if it is one.
+  /// - Throws: ``ConversionError``, ``Stop``, or ``OutputFolder/Lost``.
+  func make(_ shards: [Int], part: Part? = nil) throws {
+    for shard in shards {
+      try Stop.check()
+      let name = plan.shards[shard].fileName
+      if keepsRecords, options.resume, try takeUp(shard) {
+        watcher(.resumedFile(name: name, bytes: plan.shards[shard].size))
+      } else {
+        try write(shard, part)
+        watcher(.finishedFile(name: name, bytes: plan.shards[shard].size))
+      }
+    }
+  }
+
+  /// Takes up the files that the parts have made.
+  ///
+  /// - Throws: ``ConversionError`` 75 when some are missing or damaged.
+  func collect() throws {
+    let missing = try plan.shards.indices.filter { shard in
+      guard try takeUp(shard) else { return true }
+      watcher(.resumedFile(name: plan.shards[shard].fileName, bytes: plan.shards[shard].size))
+      return false
+    }
+    guard let first = missing.first else { return }
+    // Each record says how many parts there are, and so which of them makes the missing files.
+    let counts = Set(records.values.compactMap { $0.part?.count })
+    var parts = ""
+    if counts.count == 1, let count = counts.first {
+      let numbers = plan.parts(count).enumerated()
+        .filter { !Set($0.element).isDisjoint(with: missing) }.map { "\($0.offset + 1)/\(count)" }
+      parts = "; run --part \(numbers.joined(separator: ", --part ")) again"
+    }
+    throw ConversionError(
+      .tryAgain, "parts/missing",
+      "\(missing.count) of \(plan.shards.count) files are not finished, the first is "
+        + plan.shards[first].fileName + parts, file: folder.staging.string)
+  }
+
+  // MARK: - One file
+
+  private func write(_ shard: Int, _ part: Part?) throws {
+    let output = plan.shards[shard]
+    let temporary = folder.temporaryPath(output.fileName)
+    let sink: FileSink
+    do {
+      sink = try FileSink(output, at: temporary, created: { folder.begun(temporary) })
+    } catch {
+      throw folder.failure(error)
+    }
+    hashes?.next = sink
+    try executor.run(output.tensors, into: hashes ?? sink)
+    do {
+      try sink.finish()
+    } catch {
+      throw folder.failure(error)
+    }
+    var record = ShardRecord(shard: shard, findings: executor.takeFindings())
+    record.masters = hashes?.takeSums() ?? [:]
+    record.part = part
+    if keepsRecords {
+      record.crc = try checksum(temporary)
+      let json = record.json(fingerprint: folder.fingerprint, fileName: output.fileName)
+      try folder.write(
+        Array(JSONWriter.text(json, .compact).utf8), as: ShardRecord.name(of: output.fileName),
+        belongsToOutput: false)
+    }
+    // The record comes first: a file that has none is not taken up.
+    try folder.finish(temporary, as: output.fileName)
+    records[shard] = record
+  }
+
+  /// Takes up a file that is finished, if its size and its contents are what its record says.
+  private func takeUp(_ shard: Int) throws -> Bool {
+    let output = plan.shards[shard]
+    let name = ShardRecord.name(of: output.fileName)
+    let path = folder.finishedPath(output.fileName)
+    guard FileSystem.exists(path) else { return false }
+    guard let json = try? JSONFile.read(folder.finishedPath(name)),
+      let record = ShardRecord(json, shard: shard, of: plan, fingerprint: folder.fingerprint),
+      FileSystem.identity(of: path)?.size == output.size, try checksum(path) == record.crc
+    else {
+      folder.discard(output.fileName)
+      folder.discard(name)
+      return false
+    }
+    folder.keep(output.fileName)
+    records[shard] = record
+    return true
+  }
+
+  private func checksum(_ path: FilePath) throws -> UInt32 {
+    do {
+      return try ShardRecord.checksum(path, through: buffer)
+    } catch let error as FileError {
+      throw folder.failure(error)
+    }
+  }
+
+  // MARK: - OUTPUT
+
+  /// Checks what was found, writes the small files, and makes OUTPUT.
+  ///
+  /// - Throws: ``ConversionError``, ``Stop``, or ``OutputFolder/Lost``.
+  func finish() throws -> Converter.Result {
+    let report = try checkSources()
+    var warnings = plan.warnings + plan.warnings(about: report)
+    if options.check != .none {
+      warnings += try converter.recheck(folder, in: options.check, options.crc)
+    }
+    if let trained = converter.trained {
+      let comparison = MasterComparison(
+        plan, masters: records.values.reduce(into: [:]) { $0.merge($1.masters) { $1 } },
+        weights: try Converter.hashes(of: trained, options.crc))
+      try comparison.check(converter.index)
+      warnings += comparison.warnings
+    }
+    var outputs = plan.shards.map { (name: $0.fileName, size: $0.size) }
+    for (name, bytes) in converter.smallFiles() {
+      try folder.write(bytes, as: name)
+      outputs.append((name, bytes.count))
+    }
+    let manifest = ConversionManifest(
+      plan, converter.index, fingerprint: folder.fingerprint, report: report, outputs: outputs,
+      warnings: warnings)
+    let text = Array(JSONWriter.text(manifest.json, .indented).utf8)
+    try folder.write(text, as: OutputFolder.manifestName)
+    outputs.append((OutputFolder.manifestName, text.count))
+    var digests: [(name: String, digest: String)] = []
+    if options.sha256 {
+      for (name, _) in outputs { digests.append((name, try folder.sha256(of: name))) }
+      let sums = digests.map { "\($0.digest)  \($0.name)\n" }.joined()
+      try folder.write(Array(sums.utf8), as: "SHA256SUMS")
+      outputs.append(("SHA256SUMS", sums.utf8.count))
+    }
+    try Stop.check()
+    let outcome = try folder.commit()
+    return Converter.Result(
+      outcome: outcome, fingerprint: folder.fingerprint, report: report, warnings: warnings,
+      outputs: outputs, sha256: digests)
+  }
+
+  /// Compares the CRCs of all storages, as far as they were read for any of the files.
+  private func checkSources() throws -> ExecutionReport {
+    for (_, record) in records.sorted(by: { $0.key < $1.key }) { executor.absorb(record.findings) }
+    do {
+      try executor.finish()
+    } catch let error as ConversionError where error.status == .malformed {
+      // A storage of which several files were made is damaged, which shows only now. Those files must
+      // not be taken up when the storage has been mended.
+      for record in records.values where record.isMadeOfParts(in: plan) {
+        folder.discard(plan.shards[record.shard].fileName)
+        folder.discard(ShardRecord.name(of: plan.shards[record.shard].fileName))
+      }
+      throw error
+    }
+    return executor.report
+  }
+}

@@ -1,0 +1,30 @@
+public import ByteIO
+
+/// What a pass over the sources found out about a tensor.
+public struct TensorFindings: Hashable, Sendable {
+  public var floats = FloatCounts()
+  /// How many elements differed between replicas, and by how much at most.
+  public var differing = 0
+  public var largestDifference: Float = 0
+}
+
+/// What a pass over the sources found out.
+public struct ExecutionReport: Hashable, Sendable {
+  /// By the positions of the tensors in the plan.
+  public var findings: [Int: TensorFindings] = [:]
+  /// Bytes that were read from storages.
+  public var bytesRead = 0
+  /// Storages whose CRC was checked, that have none, and of which only a part was read.
+  public var crcVerified = 0
+  public var crcNotRecorded = 0
+  public var crcPartlyRead = 0
+}
+
+/// What was found out while some of the tensors were made: all that the manifest and the last checks
+/// need to know of work that is not done again.
+struct PartialFindings: Sendable {
+  /// By the positions of the tensors in the plan.
+  var tensors: [Int: TensorFindings] = [:]
+  /// What was read of storages, by their positions in the plan.
+  var checksums: [Int: ChecksumLedger] = [:]
+}

@@ -1,0 +1,164 @@
+import Foundation
+import SystemPackage
+import TestSupport
+import Testing
+
+/// System calls that fail, one after the other: whatever fails, and when, OUTPUT is the old one or
+/// the new one or none, and the next run succeeds.
+@Suite struct FaultTests {
+  private let dump = fixture("layouts/classic_tp2pp2")
+  private let folder: TemporaryFolder
+  private let library: FilePath
+  private let expected: [String: [UInt8]]
+
+  init() throws {
+    folder = try TemporaryFolder()
+    library = folder.path.appending("faults.so")
+    let compiler = Foundation.Process()
+    compiler.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    compiler.arguments = [
+      "clang", "-shared", "-fPIC", "-O1", "-o", library.string, fixture("faults.c").string, "-ldl",
+    ]
+    try compiler.run()
+    compiler.waitUntilExit()
+    try #require(compiler.terminationStatus == 0, "clang of the Swift toolchain is needed")
+    try #require(try meg2hf(["convert", dump.string, "whole"] + more, in: folder.path).status == 0)
+    expected = try snapshot(folder.path.appending("whole"))
+  }
+
+  private let more = ["-q", "--max-shard-size", "4KB"]
+
+  /// Runs a conversion in which a system call fails; below the folder, or of the input.
+  private func run(
+    _ fault: String, under: FilePath? = nil, _ arguments: [String] = []
+  ) throws -> (outcome: CommandOutcome, wasHit: Bool) {
+    try folder.write("world/.keep", [])
+    let world = folder.path.appending("world")
+    let hit = folder.path.appending("hit")
+    try? remove(hit)
+    // The addresses of the sanitizer come first, if it is there.
+    let outcome = try meg2hf(
+      ["convert", dump.string, world.appending("out").string] + more + arguments, in: world,
+      shell: """
+        export FAULT='\(fault)' FAULT_UNDER='\((under ?? world).string)' FAULT_HIT='\(hit.string)'
+        export ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0
+        LD_PRELOAD='\(library.string)' exec "$@"
+        """)
+    return (outcome, FileManager.default.fileExists(atPath: hit.string))
+  }
+
+  /// What is in the folder besides what the test put there.
+  private func names() throws -> [String] {
+    try contents(folder.path.appending("world")).filter { $0 != ".keep" }
+  }
+
+  /// The functions, the errors that they can meet, and the exit statuses that may follow.
+  static let faults: [(function: String, errors: [Errno], statuses: Set<Int32>)] = [
+    ("create", [.permissionDenied, .noSpace, .ioError, .tooManyOpenFiles], [74]),
+    ("pwrite", [.noSpace, .diskQuotaExceeded, .ioError], [74]),
+    ("fsync", [.ioError, .noSpace, .diskQuotaExceeded], [74]),
+    ("close", [.ioError, .diskQuotaExceeded], [0, 74]),
+    ("fallocate", [.noSpace, .diskQuotaExceeded, .ioError], [74]),
+    ("mkdir", [.readOnlyFileSystem, .permissionDenied], [73]),
+    ("mkdir", [.noSpace, .diskQuotaExceeded], [74]),
+    ("rename", [.permissionDenied, .ioError, .noSpace], [74]),
+    ("renameat2", [.permissionDenied, .ioError], [74]),
+    ("open", [.permissionDenied, .ioError], [0, 74]), ("pread", [.ioError], [0, 74]),
+    ("fstat", [.ioError], [0, 74]), ("stat", [.ioError], [0, 74]),
+    ("opendir", [.ioError], [0, 74]), ("statvfs", [.ioError], [0]),
+    ("unlink", [.permissionDenied], [0, 74]), ("rmdir", [.permissionDenied], [0, 74]),
+  ]
+
+  @Test(arguments: FaultTests.faults.indices)
+  func everySystemCallThatFailsLeavesTheOldOutputOrNone(row: Int) throws {
+    let (function, errors, statuses) = FaultTests.faults[row]
+    var hits = 0
+    // Every one of the first calls, then fewer and fewer of the many that are alike; each without and
+    // with an old OUTPUT.
+    var turn = 0
+    while true {
+      defer { turn += 1 }
+      let number = (0..<turn / 2).reduce(1) { number, _ in number + 1 + number / 3 }
+      let error = errors[turn / 2 % errors.count]
+      let overwrite = turn % 2 == 1
+      let world = folder.path.appending("world")
+      try? remove(world)
+      try folder.write("world/.keep", [])
+      if overwrite { try folder.write("world/out/old", [1]) }
+      let flags = overwrite ? ["--overwrite"] : []
+      let (outcome, wasHit) = try run("\(function):\(number):\(error.rawValue)", flags)
+      if !wasHit, overwrite { break }
+      guard wasHit else { continue }
+      hits += 1
+      let place = "\(function) \(number) \(error) \(overwrite): \(outcome.errors)"
+      #expect(statuses.contains(outcome.status), "\(outcome.status) \(place)")
+      let isThere = try names().contains("out")
+      if outcome.status == 0 {
+        #expect(isThere, "\(place)")
+        if isThere {
+          #expect(try snapshot(folder.path.appending("world/out")) == expected, "\(place)")
+        }
+      } else {
+        #expect(isThere == overwrite, "\(place)")
+        if isThere {
+          #expect(try snapshot(folder.path.appending("world/out")) == ["old": [1]], "\(place)")
+        }
+      }
+      // Nothing that is not finished stays behind, and what is kept is taken up.
+      for name in try names() where name.hasPrefix(".out.meg2hf-") {
+        let left = try contents(world.appending(name))
+        #expect(!left.contains { $0.hasSuffix(".part") }, "\(place)")
+      }
+      let again = try meg2hf(
+        ["convert", dump.string, "out"] + more + flags, in: world)
+      #expect(again.status == 0, "\(place), then \(again.errors)")
+      #expect(try snapshot(folder.path.appending("world/out")) == expected, "\(place)")
+      #expect(try names() == ["out"], "\(place)")
+    }
+    #expect(hits > 0)
+  }
+
+  @Test func aReadErrorInTheMiddleIsNotTakenForData() throws {
+    var hits = 0
+    for error in [Errno.ioError, Errno.staleNFSFileHandle] {
+      for number in stride(from: 1, through: 2000, by: 11) {
+        try? remove(folder.path.appending("world"))
+        let (outcome, wasHit) = try run("pread:\(number):\(error.rawValue)", under: dump)
+        guard wasHit else { break }
+        hits += 1
+        #expect(outcome.status == 74, "\(number) \(outcome.errors)")
+        #expect(try !names().contains("out"))
+      }
+    }
+    #expect(hits > 10)
+  }
+
+  @Test(arguments: ["short", "interrupted"])
+  func shortAndInterruptedCallsGoOn(how: String) throws {
+    for (function, under) in [("pwrite", nil), ("pread", nil), ("pread", dump)] {
+      let (outcome, wasHit) = try run("\(function):0:\(how)", under: under)
+      #expect(wasHit)
+      #expect(outcome.status == 0, "\(function) \(outcome.errors)")
+      #expect(try snapshot(folder.path.appending("world/out")) == expected)
+      try remove(folder.path.appending("world"))
+    }
+  }
+
+  @Test func fileSystemsThatCannotExchangeOrReserveWillDo() throws {
+    for (function, error) in [
+      ("renameat2", Errno.invalidArgument), ("fallocate", .notSupported),
+      ("fsync", .invalidArgument),
+    ] {
+      for overwrite in [false, true] {
+        try? remove(folder.path.appending("world"))
+        if overwrite { try folder.write("world/out/old", [1]) }
+        let (outcome, wasHit) = try run(
+          "\(function):0:\(error.rawValue)", overwrite ? ["--overwrite"] : [])
+        #expect(wasHit)
+        #expect(outcome.status == 0, "\(function) \(outcome.errors)")
+        #expect(try snapshot(folder.path.appending("world/out")) == expected)
+        #expect(try names() == ["out"])
+      }
+    }
+  }
+}

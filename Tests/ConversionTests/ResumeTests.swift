@@ -1,0 +1,254 @@
+import ByteIO
+import Foundation
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import Conversion
+
+/// Conversions that go on where another stopped, and conversions in parts.
+@Suite struct ResumeTests {
+  /// A dump that is converted into many files, and what one run makes of it.
+  private struct World {
+    let folder: TemporaryFolder
+    let converter: Converter
+    let expected: [String: [UInt8]]
+    var output: FilePath { folder.path.appending("out") }
+    var staging: FilePath {
+      get throws {
+        let hidden = try folder.names().first { $0.hasPrefix(".out.meg2hf-") }
+        return folder.path.appending(try #require(hidden))
+      }
+    }
+
+    init(_ dump: String = "dumps/ds_tp2pp2dp1_fp16_z1_tpdiverged", isFlat: Bool = false) throws {
+      folder = try TemporaryFolder()
+      var options = ConversionOptions()
+      options.maximumShardSize = 20_000
+      if isFlat {
+        var writer = DumpWriter()
+        writer.isFlat = true
+        try writer.write(to: folder)
+        options.maximumShardSize = 300
+        converter = try Converter(index(folder.path), options: options)
+      } else {
+        converter = try Converter(index(fixture("\(dump)/ckpt")), options: options)
+      }
+      let whole = folder.path.appending("whole")
+      _ = try converter.run(to: whole)
+      expected = try snapshot(whole)
+      try remove(whole)
+    }
+
+    func part(_ text: String) throws {
+      let part = try #require(Part(text))
+      #expect(
+        try converter.run(to: output, options: RunOptions(work: .part(part))).outcome == .part)
+    }
+
+    /// Runs to the end, and tells which files were taken up.
+    func finish(_ options: RunOptions = RunOptions()) throws -> Set<String> {
+      var resumed: Set<String> = []
+      _ = try converter.run(to: output, options: options) { event in
+        if case .resumedFile(let name, _) = event { resumed.insert(name) }
+      }
+      return resumed
+    }
+
+    func isAsExpected() throws -> Bool {
+      let hidden = try folder.names().filter { $0.hasPrefix(".") }
+      return try snapshot(output) == expected && hidden.isEmpty
+    }
+  }
+
+  @Test func finishedFilesAreTakenUpAndTheBytesAreTheSame() throws {
+    let world = try World()
+    #expect(world.converter.plan.shards.count > 5)
+    try world.part("1/3")
+    let made = world.converter.plan.parts(3)[0].map { world.converter.plan.shards[$0].fileName }
+    #expect(try world.finish() == Set(made))
+    #expect(try world.isAsExpected())
+  }
+
+  @Test func noResumeMakesAllAnew() throws {
+    let world = try World()
+    try world.part("1/3")
+    #expect(try world.finish(RunOptions(resume: false)) == [])
+    #expect(try world.isAsExpected())
+  }
+
+  @Test(arguments: ["contents", "size", "record", "no record", "other record"])
+  func aFinishedFileThatIsNotWhatWasWrittenIsMadeAgain(damage: String) throws {
+    let world = try World()
+    try world.part("1/1")
+    let name = world.converter.plan.shards[2].fileName
+    let file = try world.staging.appending(name)
+    let record = try world.staging.appending(ShardRecord.name(of: name))
+    var whole = try bytes(of: file)
+    switch damage {
+    case "contents":
+      whole[whole.count - 3] ^= 4
+      try Data(whole).write(to: URL(fileURLWithPath: file.string))
+    case "size": try Data(whole.dropLast()).write(to: URL(fileURLWithPath: file.string))
+    case "record": try Data([0x7B]).write(to: URL(fileURLWithPath: record.string))
+    case "no record": try remove(record)
+    default:
+      let other = ShardRecord.name(of: world.converter.plan.shards[1].fileName)
+      try remove(record)
+      try copy(try world.staging.appending(other), to: record)
+    }
+    #expect(try world.finish().count == world.converter.plan.shards.count - 1)
+    #expect(try world.isAsExpected())
+  }
+
+  @Test func everyFlippedBitOfARecordStaysWithinThePlan() throws {
+    let world = try World(isFlat: true)
+    try world.part("1/1")
+    let name = ShardRecord.name(of: world.converter.plan.shards[1].fileName)
+    let whole = try bytes(of: try world.staging.appending(name))
+    let plan = world.converter.plan
+    let print = try fingerprint(whole)
+    withEveryDamage(whole) { damaged in
+      guard damaged != whole, let json = try? JSONFile.parse(damaged, "record") else { return }
+      // Positions and ranges are looked up in the plan, so they must be in it.
+      let record = ShardRecord(json, shard: 1, of: plan, fingerprint: print)
+      for storage in record?.findings.checksums.keys ?? [:].keys {
+        #expect(plan.storages.indices.contains(storage))
+      }
+    }
+  }
+
+  private func fingerprint(_ record: [UInt8]) throws -> String {
+    try #require(try JSONFile.parse(record, "record").object?["fingerprint"]?.string)
+  }
+
+  @Test func partsInAnyOrderMakeWhatOneRunMakes() throws {
+    let world = try World()
+    for part in ["3/4", "1/4", "4/4", "2/4"] { try world.part(part) }
+    #expect(
+      try world.finish(RunOptions(work: .finish)).count == world.converter.plan.shards.count)
+    #expect(try world.isAsExpected())
+  }
+
+  @Test func partsAreEven() throws {
+    let plan = try World().converter.plan
+    for count in 1...12 {
+      let parts = plan.parts(count)
+      #expect(parts.flatMap { $0 }.sorted() == Array(plan.shards.indices))
+      let loads = parts.map { $0.reduce(0) { $0 + plan.shards[$1].size } }
+      let largest = plan.shards.map(\.size).max() ?? 0
+      #expect((loads.max() ?? 0) - (loads.min() ?? 0) <= largest)
+    }
+    #expect(Part("0/3") == nil)
+    #expect(Part("4/3") == nil)
+    #expect(Part("1/3/") == nil)
+    #expect(Part("3/3")?.number == 3)
+  }
+
+  @Test func aMissingPartIsNamedAndAsksForAnotherTry() throws {
+    let world = try World()
+    for part in ["1/3", "3/3"] { try world.part(part) }
+    do {
+      _ = try world.finish(RunOptions(work: .finish))
+      Issue.record("it was finished without part 2")
+    } catch let error as ConversionError {
+      #expect(error.status == .tryAgain)
+      #expect(error.code == "parts/missing")
+      #expect(error.message.contains("--part 2/3"))
+    }
+    #expect(try !world.folder.names().contains("out"))
+    try world.part("2/3")
+    _ = try world.finish(RunOptions(work: .finish))
+    #expect(try world.isAsExpected())
+  }
+
+  @Test func finishingWithoutAnyPartLeavesNothingBehind() throws {
+    let world = try World()
+    #expect(failure { _ = try world.finish(RunOptions(work: .finish)) } == "75 parts/missing")
+    #expect(try world.folder.names() == [])
+  }
+
+  @Test func aStorageOfSeveralFilesIsCheckedAcrossParts() throws {
+    let world = try World(isFlat: true)
+    for part in ["1/2", "2/2"] { try world.part(part) }
+    _ = try world.finish(RunOptions(work: .finish))
+    #expect(try world.isAsExpected())
+    // A damaged storage shows only when all that was made of it is looked at. What was made of it
+    // must not be taken up once it is mended.
+    try remove(world.output)
+    let name = "global_step10/layer_03-model_00-model_states.pt"
+    let whole = try bytes(of: world.folder.path.appending(name))
+    var damaged = whole
+    let position = try #require(damaged.firstRange(of: little(Int(Float(300).bitPattern), 4)))
+    damaged[position.lowerBound] ^= 1
+    try world.folder.write(name, damaged)
+    var options = ConversionOptions()
+    options.maximumShardSize = 300
+    let wrong = try Converter(index(world.folder.path), options: options)
+    #expect(failure { _ = try wrong.run(to: world.output) } == "65 zip/crc-mismatch")
+    try world.folder.write(name, whole)
+    let right = try Converter(index(world.folder.path), options: options)
+    _ = try right.run(to: world.output)
+    #expect(try world.isAsExpected())
+  }
+
+  @Test func mastersAreComparedAcrossParts() throws {
+    let folder = try TemporaryFolder()
+    var options = ConversionOptions()
+    options.maximumShardSize = 20_000
+    let converter = try Converter(
+      index(fixture("dumps/ds_tp2pp2dp2_fp16_z1/ckpt"), weights: .fp32Master), options: options)
+    for number in 1...2 {
+      let part = try #require(Part("\(number)/2"))
+      _ = try converter.run(
+        to: folder.path.appending("out"), options: RunOptions(work: .part(part)))
+    }
+    _ = try converter.run(to: folder.path.appending("out"), options: RunOptions(work: .finish))
+    _ = try converter.run(to: folder.path.appending("whole"))
+    #expect(
+      try bytes(of: folder.path.appending("out/conversion_manifest.json"))
+        == bytes(of: folder.path.appending("whole/conversion_manifest.json")))
+  }
+
+  @Test func aFolderThatAProcessHadTakenWhenItEndedIsTakenUp() throws {
+    let world = try World()
+    try world.part("1/1")
+    let staging = try world.staging
+    // No process has this number.
+    let taken = world.folder.path.appending(
+      "\(staging.lastComponent?.string ?? "").\(ByteIO.Process.hostName)-99999999-1")
+    try move(staging, to: taken)
+    #expect(try world.finish().count == world.converter.plan.shards.count)
+    #expect(try world.isAsExpected())
+  }
+
+  @Test func aProcessThatEndedBetweenTwoRenamesHasNotLostTheOldOutput() throws {
+    let world = try World()
+    try world.folder.write(".out.meg2hf-replaced/old", [1])
+    #expect(failure { _ = try world.finish() } == "73 output/exists")
+    #expect(try world.folder.names() == ["out"])
+    #expect(try contents(world.output) == ["old"])
+    _ = try world.finish(RunOptions(overwrite: true))
+    #expect(try world.isAsExpected())
+  }
+
+  @Test func unfinishedFilesOfProcessesThatAreNoMoreAreCleared() throws {
+    let world = try World()
+    try world.part("1/2")
+    let staging = try world.staging
+    let host = ByteIO.Process.hostName
+    let dead = staging.appending(".model.safetensors.\(host)-99999999-ab.part")
+    let alive = staging.appending(".model.safetensors.\(host)-\(ByteIO.Process.identifier)-cd.part")
+    let elsewhere = staging.appending(".model.safetensors.other-5-ef.part")
+    for path in [dead, alive, elsewhere] {
+      try Data([1]).write(to: URL(fileURLWithPath: path.string))
+    }
+    try world.part("1/2")
+    let names = try contents(staging)
+    #expect(!names.contains(dead.lastComponent?.string ?? ""))
+    #expect(names.contains(alive.lastComponent?.string ?? ""))
+    #expect(names.contains(elsewhere.lastComponent?.string ?? ""))
+    _ = try world.finish()
+    #expect(try world.isAsExpected())
+  }
+}
