@@ -76,6 +76,13 @@ let package = Package(
     .testTarget(
       name: "ConversionTests",
       dependencies: ["Conversion", "TorchArchive", "Safetensors", "ByteIO", "TestSupport"]),
+    // Compiles the targets of Fuzz/ too, which is a package of its own.
+    .testTarget(
+      name: "FuzzTests",
+      dependencies: [
+        "Conversion", "Pickle", "Safetensors", "TorchArchive", "TestSupport",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
     .testTarget(
       name: "CLITests", dependencies: ["meg2hf", "ByteIO", "Safetensors", "TestSupport"]),
   ],
