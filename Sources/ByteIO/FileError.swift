@@ -48,7 +48,7 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
     let code: Code =
       switch errno {
       case .noSuchFileOrDirectory: .notFound
-      case .isDirectory: .notAFile
+      case .isDirectory, .noSuchAddressOrDevice: .notAFile
       case .notDirectory: .notAFolder
       case .permissionDenied, .notPermitted: .permission
       case .fileNameTooLong: .nameTooLong

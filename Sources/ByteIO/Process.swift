@@ -51,9 +51,10 @@ public enum Process {
     ignoreBrokenPipes()
   }
 
-  /// Makes writing to a closed pipe an error of the write.
+  /// Makes writing to a closed pipe, or beyond the limit on the size of files, an error of the write.
   public static func ignoreBrokenPipes() {
     _ = signal(SIGPIPE, SIG_IGN)
+    _ = signal(SIGXFSZ, SIG_IGN)
   }
 
   /// The signal that asked the process to stop; `nil` while none has.

@@ -22,6 +22,8 @@ public struct PickleError: Error, Hashable, Sendable, CustomStringConvertible {
     case unsupportedProtocol = "pickle/unsupported-protocol"
     case limitOpcodes = "limit/opcodes"
     case limitNodes = "limit/nodes"
+    case limitContainers = "limit/containers"
+    case limitItems = "limit/items"
     case limitStack = "limit/stack"
     case limitMemo = "limit/memo"
     case limitInteger = "limit/integer"

@@ -25,6 +25,17 @@ extension PickleGraph {
     return key(id, depth: 16, parts: &parts)
   }
 
+  /// Two's complement bytes without those that repeat the sign.
+  private func minimal(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
+    var rest = bytes
+    while let last = rest.last, let next = rest.dropLast().last,
+      last == (next & 0x80 == 0 ? 0 : 0xFF)
+    {
+      rest.removeLast()
+    }
+    return Array(rest)
+  }
+
   private func key(_ id: NodeID, depth: Int, parts: inout Int) -> PickleKey? {
     parts -= 1
     guard parts >= 0 else { return nil }
@@ -32,7 +43,9 @@ extension PickleGraph {
     case .none: return PickleKey.none
     case .bool(let value): return .int(value ? 1 : 0)
     case .int(let value): return .int(value)
-    case .bigInt(let range): return .bigInt(Array(bytes(range)))
+    case .bigInt(let range): return .bigInt(minimal(bytes(range)))
+    // NaN is not equal to itself, but Python looks at identity first.
+    case .float(let value) where value.isNaN: return .identity(id)
     case .float(let value): return Int(exactly: value).map { .int($0) } ?? .float(value.bitPattern)
     case .string(let range): return .string(Array(bytes(range)))
     case .bytes(let range): return .bytes(Array(bytes(range)))

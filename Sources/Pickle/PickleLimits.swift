@@ -7,6 +7,10 @@ public struct PickleLimits: Hashable, Sendable {
   public var opcodes = 50_000_000
   /// Values that are made; each takes some 30 bytes of memory.
   public var nodes = 2_000_000
+  /// Lists, tuples, sets, dictionaries and objects; each takes some 250 bytes.
+  public var containers = 800_000
+  /// Values that are put into containers, each time counted.
+  public var items = 8_000_000
   /// Values on the stack, and marks on the stack.
   public var stack = 1_000_000
   /// Slots of the memo.

@@ -100,6 +100,9 @@ extension PickleMachine {
     return try decimal(line)
   }
 
+  /// Enough for one number of 30,000 digits, in a fraction of a second.
+  private static let maximumDecimalSteps = 200_000_000
+
   private mutating func decimal(_ text: String) throws(PickleError) -> PickleNode {
     if let value = Int(text) { return .int(value) }
     let negative = text.hasPrefix("-")
@@ -107,9 +110,12 @@ extension PickleMachine {
     guard !digits.isEmpty, digits.allSatisfy({ (48...57).contains($0) }) else {
       throw error(.badArgument, "digits were expected")
     }
-    // Such numbers are the words of a random generator's state; none has more digits than these.
-    guard text.utf8.count <= 400 else {
-      throw error(.limitInteger, "an integer of \(text.utf8.count) digits")
+    guard digits.count <= limits.integerBytes else {
+      throw error(.limitInteger, "an integer of \(digits.count) digits")
+    }
+    decimalSteps += digits.count * digits.count / 5
+    guard decimalSteps <= PickleMachine.maximumDecimalSteps else {
+      throw error(.limitInteger, "integers of very many digits")
     }
     var bytes: [UInt8] = [0]
     for digit in digits {

@@ -18,6 +18,10 @@ public struct PickleMachine {
   /// can ask for many of both.
   private var copies = 0
   private var keyBytes = 0
+  private var nameBytes = 0
+  private var items = 0
+  /// The steps that decimal numbers took, which grow with the square of their digits.
+  var decimalSteps = 0
   /// The offset of the instruction that is carried out.
   var offset = 0
 
@@ -240,8 +244,10 @@ public struct PickleMachine {
   // MARK: - Names and objects
 
   private mutating func pushGlobal(_ module: String, _ name: String) throws(PickleError) {
-    guard module.utf8.count + name.utf8.count <= PickleMachine.maximumName else {
-      throw error(.limitString, "a name of more than \(PickleMachine.maximumName) bytes")
+    // The same long text can be made a part of many names.
+    nameBytes += module.utf8.count + name.utf8.count
+    guard nameBytes <= max(1 << 25, graph.source.count) else {
+      throw error(.limitString, "names of more than \(max(1 << 25, graph.source.count)) bytes")
     }
     let global = GlobalName(module, name)
     if let known = globalNodes[global] {
@@ -264,7 +270,8 @@ public struct PickleMachine {
     }
     switch graph[callable] {
     // Whole modules were saved with their class as a persistent id.
-    case .global, .object, .persistent: break
+    case .global, .object, .persistent:
+      guard !isTensor(callable) else { throw error(.type, "a tensor is called") }
     default: throw error(.type, "what is called is neither a class nor a function")
     }
     if let name = graph.global(callable), let known = PythonName(name),
@@ -273,6 +280,7 @@ public struct PickleMachine {
       stack.append(made)
       return
     }
+    try countContainer()
     graph.objects.append(PickleObject(callable: callable, arguments: arguments))
     stack.append(try add(.object(graph.objects.count - 1)))
   }
@@ -302,27 +310,54 @@ public struct PickleMachine {
   /// Counts values that are copied into a new container.
   mutating func countCopies(_ count: Int) throws(PickleError) {
     copies += count
-    guard copies <= limits.nodes else {
-      throw error(.limitNodes, "more than \(limits.nodes) values copied between containers")
+    guard copies <= limits.nodes / 4 else {
+      throw error(.limitNodes, "more than \(limits.nodes / 4) values copied between containers")
     }
   }
 
-  /// The longest name of a class or function with its module.
-  private static let maximumName = 4096
+  /// Counts values that are put into a container.
+  private mutating func countItems(_ count: Int) throws(PickleError) {
+    items += count
+    guard items <= limits.items else {
+      throw error(.limitItems, "more than \(limits.items) values in containers")
+    }
+  }
+
+  /// Counts a container that is about to be made.
+  private func countContainer() throws(PickleError) {
+    let count = graph.sequences.count + graph.dictionaries.count + graph.objects.count
+    guard count < limits.containers else {
+      throw error(.limitContainers, "more than \(limits.containers) containers")
+    }
+  }
 
   mutating func makeSequence(
     _ items: [NodeID], _ node: (Int) -> PickleNode
   ) throws(PickleError) -> NodeID {
+    try countContainer()
+    try countItems(items.count)
     graph.sequences.append(items)
     return try add(node(graph.sequences.count - 1))
   }
 
   mutating func makeDictionary() throws(PickleError) -> NodeID {
+    try countContainer()
     graph.dictionaries.append(PickleGraph.Dictionary())
     return try add(.dict(graph.dictionaries.count - 1))
   }
 
+  /// Whether a value was made by one of the functions of PyTorch that make tensors. Those hold
+  /// nothing: putting something into them once damaged the memory of PyTorch (CVE-2026-24747).
+  private func isTensor(_ id: NodeID) -> Bool {
+    guard let object = graph.object(id), let name = graph.global(object.callable) else {
+      return false
+    }
+    return name.module.hasPrefix("torch.") && name.name.hasPrefix("_rebuild_")
+  }
+
   private mutating func append(_ items: [NodeID], to target: NodeID) throws(PickleError) {
+    try countItems(items.count)
+    guard !isTensor(target) else { throw error(.type, "APPEND to a tensor") }
     switch graph[target] {
     case .list(let index): graph.sequences[index] += items
     case .object(let index): graph.objects[index].items += items
@@ -331,6 +366,8 @@ public struct PickleMachine {
   }
 
   private mutating func addItems(_ items: [NodeID], to target: NodeID) throws(PickleError) {
+    try countItems(items.count)
+    guard !isTensor(target) else { throw error(.type, "ADDITEMS to a tensor") }
     switch graph[target] {
     case .set(let index): graph.sequences[index] += items
     case .object(let index): graph.objects[index].items += items
@@ -353,6 +390,8 @@ public struct PickleMachine {
   mutating func setItem(
     _ target: NodeID, _ keyNode: NodeID, _ value: NodeID
   ) throws(PickleError) {
+    try countItems(1)
+    guard !isTensor(target) else { throw error(.type, "SETITEM on a tensor") }
     switch graph[target] {
     case .dict(let index):
       guard let key = graph.key(keyNode) else {

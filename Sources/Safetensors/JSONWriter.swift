@@ -64,6 +64,12 @@ public enum JSONWriter {
 
   private static func quote(_ value: String, ascii: Bool, into text: inout String) {
     text += "\""
+    // Nearly all texts need no escapes.
+    if value.utf8.allSatisfy({ (0x20..<0x7F).contains($0) && $0 != 0x22 && $0 != 0x5C }) {
+      text += value
+      text += "\""
+      return
+    }
     for scalar in value.unicodeScalars {
       switch scalar {
       case "\"": text += "\\\""

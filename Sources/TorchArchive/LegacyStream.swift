@@ -8,7 +8,7 @@ struct LegacyStream {
   /// The object of the file.
   let graph: PickleGraph
   /// Where the bytes of each storage are.
-  let storages: [String: ZipEntry]
+  let storages: [ExactName: ZipEntry]
 
   /// The integer 0x1950A86A20F9469CFC6C, as LONG1 has it.
   private static let magic: [UInt8] = [
@@ -19,8 +19,10 @@ struct LegacyStream {
   /// Whether a file begins with the pickle of the magic number, of whatever protocol.
   static func isLegacy(_ start: [UInt8]) -> Bool {
     guard let graph = try? PickleMachine.load(start) else { return false }
-    if case .bigInt(let range) = graph[graph.root] { return Array(graph.bytes(range)) == magic }
-    return false
+    guard case .bigInt(let range) = graph[graph.root] else { return false }
+    // Written as decimal digits or padded, the number has more bytes than it needs.
+    let bytes = graph.bytes(range)
+    return bytes.starts(with: magic) && bytes.dropFirst(magic.count).allSatisfy { $0 == 0 }
   }
 
   init(reading file: InputFile, limits: TorchLimits) throws {
@@ -45,7 +47,7 @@ struct LegacyStream {
 
   private static func parse(
     _ bytes: [UInt8], _ file: InputFile, _ limits: TorchLimits
-  ) throws -> (PickleGraph, [String: ZipEntry]) {
+  ) throws -> (PickleGraph, [ExactName: ZipEntry]) {
     func load(_ start: Int) throws(PickleError) -> PickleGraph {
       try PickleMachine.load(bytes, from: start, limits: limits.pickle)
     }
@@ -73,16 +75,16 @@ struct LegacyStream {
   /// Walks over the storages, whose sizes only the pickle tells.
   private static func place(
     _ keys: [String?], _ start: Int, _ graph: PickleGraph, _ file: InputFile
-  ) throws -> [String: ZipEntry] {
+  ) throws -> [ExactName: ZipEntry] {
     let declared = declarations(graph)
-    var storages: [String: ZipEntry] = [:]
+    var storages: [ExactName: ZipEntry] = [:]
     var offset = start
     for key in keys {
-      guard let key, storages[key] == nil else {
+      guard let key, storages[ExactName(key)] == nil else {
         throw TorchFileError(
           .legacyKeys, "the keys of the storages are no list of different texts", offset: offset)
       }
-      guard let (dtype, count) = declared[key] else {
+      guard let (dtype, count) = declared[ExactName(key)] else {
         throw TorchFileError(
           .legacyUnknownKey,
           "no tensor is on storage \(shortened(key)), so its size is unknown, and so is the place "
@@ -97,7 +99,7 @@ struct LegacyStream {
       }
       let (size, overflow) = count.multipliedReportingOverflow(by: dtype.size)
       guard !overflow, size <= file.size - offset - 8 else { throw truncated(key, file) }
-      storages[key] = ZipEntry(
+      storages[ExactName(key)] = ZipEntry(
         name: key, storedSize: size, size: size, dataOffset: offset + 8)
       offset += 8 + size
     }
@@ -105,12 +107,12 @@ struct LegacyStream {
   }
 
   /// Type and size of each storage by the first reference to it, which is what the count means.
-  private static func declarations(_ graph: PickleGraph) -> [String: (TorchDType, Int)] {
-    var declared: [String: (TorchDType, Int)] = [:]
+  private static func declarations(_ graph: PickleGraph) -> [ExactName: (TorchDType, Int)] {
+    var declared: [ExactName: (TorchDType, Int)] = [:]
     for reference in graph.persistentReferences {
       guard let fields = graph.tuple(reference), fields.count >= 5,
         graph.text(fields[0]) == "storage", let type = graph.global(fields[1]),
-        let dtype = TorchDType.ofStorage(type), let key = graph.text(fields[2]),
+        let dtype = TorchDType.ofStorage(type), let key = graph.text(fields[2]).map(ExactName.init),
         let count = graph.int(fields[4]), count >= 0, declared[key] == nil
       else { continue }
       declared[key] = (dtype, count)

@@ -15,8 +15,14 @@ enum RebuildFunction: Hashable {
   case refused(TorchFileError.Code)
 
   init?(_ name: GlobalName) {
-    guard let known = RebuildFunction.table[name] else { return nil }
-    self = known
+    if let known = RebuildFunction.table[name] {
+      self = known
+    } else if name.module.hasPrefix("torch."), name.name.hasPrefix("_rebuild_") {
+      // A tensor of some kind that came later: it must not vanish.
+      self = .refused(.unknownRebuild)
+    } else {
+      return nil
+    }
   }
 
   // swift-format-ignore

@@ -8,7 +8,11 @@ public final class TensorReader {
   private let window: ByteBuffer
   /// Elements in row-major order.
   private let dense: ByteBuffer
-  private var readers: [String: EntryReader] = [:]
+  private var readers: [ExactName: EntryReader] = [:]
+  /// A storage that is held as a whole, because it is read in another order than its own.
+  private var held: (key: ExactName, bytes: ByteBuffer)?
+  /// The size up to which a storage is held as a whole.
+  private static let holdSize = 128 << 20
   /// Bytes of views that are larger than their storages.
   private var expanded = 0
 
@@ -27,8 +31,9 @@ public final class TensorReader {
 
   /// Calls `body` with all elements of a tensor in order, a part at a time.
   ///
-  /// Memory does not depend on the size of the tensor. A view whose rows are spread over its
-  /// storage, such as a transposed one, is read in as many passes as it takes.
+  /// Memory does not depend on the size of the tensor. A storage that is deflated, or whose view is
+  /// spread over it, such as a transposed one, is held in memory up to 128 MiB; a larger one is read in
+  /// as many passes as it takes.
   ///
   /// - Throws: ``TorchFileError`` `limit/output` for a view that is far larger than its storage, or
   ///   what reading throws.
@@ -45,7 +50,26 @@ public final class TensorReader {
         entry: tensor.storage.entry.name)
     }
     let reader = reader(tensor.storage)
-    try visit(tensor.box.collapsed, at: tensor.storageOffset, tensor, reader, body)
+    let box = tensor.box.collapsed
+    let isSpread =
+      box.extent > window.count / tensor.dtype.size && box.strides != [1]
+      || tensor.storage.entry.compression == .deflated
+    try hold(isSpread ? tensor.storage : nil, reader)
+    try visit(box, at: tensor.storageOffset, tensor, reader, body)
+  }
+
+  /// Reads a whole storage into memory, unless it is too large or there already.
+  private func hold(_ storage: TorchStorage?, _ reader: EntryReader) throws {
+    guard let storage, storage.byteCount <= TensorReader.holdSize else {
+      held = nil
+      return
+    }
+    let key = ExactName(storage.key)
+    guard held?.key != key else { return }
+    held = nil
+    let bytes = ByteBuffer(count: storage.byteCount)
+    try reader.read(at: 0, into: bytes, 0..<storage.byteCount)
+    held = (key, bytes)
   }
 
   /// Compares the CRC of a storage with the recorded one, as far as it was read.
@@ -62,9 +86,10 @@ public final class TensorReader {
   }
 
   private func reader(_ storage: TorchStorage) -> EntryReader {
-    if let known = readers[storage.key] { return known }
+    let key = ExactName(storage.key)
+    if let known = readers[key] { return known }
     let reader = EntryReader(storage.entry, in: file.file, checksums: crc)
-    readers[storage.key] = reader
+    readers[key] = reader
     return reader
   }
 
@@ -75,9 +100,13 @@ public final class TensorReader {
   ) throws {
     let size = tensor.dtype.size
     let (most, span) = (dense.count / size, window.count / size)
-    if box.count <= most, box.extent <= span {
-      try reader.read(at: offset * size, into: window, 0..<box.extent * size)
-      dense.gather(box, from: window, at: 0, elementSize: size, to: 0)
+    if box.count <= most, held != nil || box.extent <= span {
+      if let held {
+        dense.gather(box, from: held.bytes, at: offset * size, elementSize: size, to: 0)
+      } else {
+        try reader.read(at: offset * size, into: window, 0..<box.extent * size)
+        dense.gather(box, from: window, at: 0, elementSize: size, to: 0)
+      }
       resolve(box.count, tensor)
       return try body(0..<box.count * size, dense)
     }
@@ -86,8 +115,11 @@ public final class TensorReader {
     let rows = inner.sizes.removeFirst()
     let stride = inner.strides.removeFirst()
     let fitting =
-      inner.count > most || inner.extent > span
-      ? 1 : min(most / inner.count, stride == 0 ? most : (span - inner.extent) / stride + 1)
+      inner.count > most || held == nil && inner.extent > span
+      ? 1
+      : min(
+        most / inner.count,
+        held != nil || stride == 0 ? most : (span - inner.extent) / stride + 1)
     var row = 0
     while row < rows {
       let step = min(fitting, rows - row)

@@ -133,7 +133,7 @@ extension TorchFile {
     let name: String =
       switch graph[entry.key] {
       case .string: graph.text(entry.key) ?? ""
-      case .int(let value): "\(value)"
+      case .int, .bigInt: graph.digits(entry.key) ?? "?"
       case .bool(let value): value ? "True" : "False"
       case .none: "None"
       case .float(let value): "\(value)"
@@ -141,7 +141,7 @@ extension TorchFile {
       case .tuple:
         "("
           + (graph.items(entry.key) ?? []).map {
-            graph.text($0) ?? graph.int($0).map { "\($0)" } ?? "?"
+            graph.text($0) ?? graph.digits($0) ?? "?"
           }
           .joined(separator: ", ") + ")"
       default: "?"

@@ -103,7 +103,7 @@ extension TorchFile {
       graph.text(fields[0]) == "storage", let type = graph.global(fields[1]),
       let key = graph.text(fields[2])
     else { throw bad("a storage id was expected") }
-    guard !conflictingStorages.contains(key) else {
+    guard !conflictingStorages.contains(ExactName(key)) else {
       throw TorchFileError(
         .storageConflict, "storage \(shortened(key)) is referred to as of two types")
     }
@@ -115,7 +115,7 @@ extension TorchFile {
     }
     let (byteCount, overflow) = count.multipliedReportingOverflow(by: dtype.size)
     guard !overflow else { throw bad("a storage of \(count) elements") }
-    guard let entry = storageEntries[key] else {
+    guard let entry = storageEntries[ExactName(key)] else {
       throw TorchFileError(.storageMissing, "the file has no storage \(shortened(key))")
     }
     guard entry.size == byteCount else {

@@ -25,11 +25,11 @@ public struct TorchFile: Sendable {
   public let isPickleVerified: Bool
   public let limits: TorchLimits
   /// The runs of bytes that hold storages, by the key of the storage.
-  let storageEntries: [String: ZipEntry]
+  let storageEntries: [ExactName: ZipEntry]
   /// Storages that the pickle refers to as of two types.
-  let conflictingStorages: Set<String>
+  let conflictingStorages: Set<ExactName>
   /// All entries, for the digest of the directory.
-  let entries: [ZipEntry]
+  public let entries: [ZipEntry]
 
   /// Opens `path`.
   ///
@@ -79,10 +79,10 @@ public struct TorchFile: Sendable {
     self.limits = limits
     container = .zip
     entries = archive.entries
-    var storages: [String: ZipEntry] = [:]
+    var storages: [ExactName: ZipEntry] = [:]
     for folder in ["\(root)/tensors/", "\(root)/data/"] {
-      for entry in archive.entries where entry.name.hasPrefix(folder) {
-        storages[String(entry.name.dropFirst(folder.count))] = entry
+      for entry in archive.entries where entry.name.utf8.starts(with: folder.utf8) {
+        storages[ExactName(String(entry.name.utf8.dropFirst(folder.utf8.count)) ?? "")] = entry
       }
     }
     storageEntries = storages
@@ -100,13 +100,13 @@ public struct TorchFile: Sendable {
   }
 
   /// The keys of storages with more than one class. PyTorch takes whichever came first.
-  private static func conflicts(_ graph: PickleGraph) -> Set<String> {
-    var types: [String: GlobalName] = [:]
-    var result: Set<String> = []
+  private static func conflicts(_ graph: PickleGraph) -> Set<ExactName> {
+    var types: [ExactName: GlobalName] = [:]
+    var result: Set<ExactName> = []
     for reference in graph.persistentReferences {
       guard let fields = graph.tuple(reference), fields.count >= 5,
         graph.text(fields[0]) == "storage", let type = graph.global(fields[1]),
-        let key = graph.text(fields[2])
+        let key = graph.text(fields[2]).map(ExactName.init)
       else { continue }
       if let other = types.updateValue(type, forKey: key), other != type { result.insert(key) }
     }

@@ -65,6 +65,7 @@ public struct TorchFileError: Error, Hashable, Sendable, CustomStringConvertible
     public static let nested = Code("unsupported/nested")
     public static let meta = Code("unsupported/meta")
     public static let wrapperSubclass = Code("unsupported/wrapper-subclass")
+    public static let unknownRebuild = Code("unsupported/rebuild-function")
     public static let fromNumpy = Code("unsupported/numpy")
 
     // Limits

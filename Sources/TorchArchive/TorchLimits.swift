@@ -11,7 +11,7 @@ public struct TorchLimits: Hashable, Sendable {
   /// How many times larger than its deflated form `data.pkl` may be, above 16 MiB.
   public var inflationRatio = 100
   /// Names of tensors; one tensor may have several.
-  public var tensorNames = 200_000
+  public var tensorNames = 120_000
   /// Containers inside each other on the way to a tensor.
   public var depth = 1_000
   /// How much larger a tensor may be than its storage, besides 1 GiB: expanded views take no room
@@ -23,7 +23,8 @@ public struct TorchLimits: Hashable, Sendable {
   /// The limits by the names under which a user can raise them.
   public static let names:
     [(name: String, limit: any WritableKeyPath<TorchLimits, Int> & Sendable)] = [
-      ("opcodes", \.pickle.opcodes), ("nodes", \.pickle.nodes), ("stack", \.pickle.stack),
+      ("opcodes", \.pickle.opcodes), ("nodes", \.pickle.nodes),
+      ("containers", \.pickle.containers), ("items", \.pickle.items), ("stack", \.pickle.stack),
       ("memo", \.pickle.memo), ("integer-bytes", \.pickle.integerBytes),
       ("string-bytes", \.pickle.stringBytes), ("entries", \.entries),
       ("pickle-bytes", \.pickleBytes), ("inflation-ratio", \.inflationRatio),

@@ -146,9 +146,7 @@ struct CentralRecord {
       let flags = reader.uint16(), let method = reader.uint16(), reader.range(count: 16) != nil,
       let nameLength = reader.uint16(), let extraLength = reader.uint16()
     else { throw bad(.badLocalHeader, "there is no local header where the entry should begin") }
-    // Re-zipping tools move bit 3 (sizes behind the data) and bit 11 (UTF-8) between the headers.
-    let meaningful = ~UInt16(1 << 3 | 1 << 11)
-    guard method == self.method, flags & meaningful == self.flags & meaningful,
+    guard method == self.method, flags == self.flags,
       Int(nameLength) == rawName.count,
       let nameRange = reader.range(count: rawName.count),
       reader.bytes[nameRange].elementsEqual(rawName)

@@ -9,7 +9,7 @@ public import ByteIO
 public struct ZipArchive: Sendable {
   /// All entries but folders, in the order of the central directory.
   public let entries: [ZipEntry]
-  private let positions: [String: Int]
+  private let positions: [ExactName: Int]
 
   /// Reads the directory of `file`: the end of the file, and the local header of every entry.
   ///
@@ -24,11 +24,11 @@ public struct ZipArchive: Sendable {
     let records = try CentralRecord.all(in: file, end)
     var entries: [ZipEntry] = []
     var spans: [Range<Int>] = []
-    var positions: [String: Int] = [:]
+    var positions: [ExactName: Int] = [:]
     for record in records {
       let dataOffset = try record.dataOffset(in: file, before: end.directory.lowerBound)
       spans.append(record.localOffset..<dataOffset + record.storedSize)
-      guard positions.updateValue(entries.count, forKey: record.name) == nil else {
+      guard positions.updateValue(entries.count, forKey: ExactName(record.name)) == nil else {
         throw TorchFileError(.duplicateName, "two entries of one name", entry: record.name)
       }
       if record.name.hasSuffix("/") { continue }
@@ -53,7 +53,7 @@ public struct ZipArchive: Sendable {
 
   /// The entry of exactly this name.
   public subscript(name: String) -> ZipEntry? {
-    positions[name].flatMap { entries.indices.contains($0) ? entries[$0] : nil }
-      .flatMap { $0.name == name ? $0 : nil }
+    positions[ExactName(name)].flatMap { entries.indices.contains($0) ? entries[$0] : nil }
+      .flatMap { $0.name.utf8.elementsEqual(name.utf8) ? $0 : nil }
   }
 }

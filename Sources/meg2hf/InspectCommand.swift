@@ -39,7 +39,14 @@ struct InspectCommand: ParsableCommand {
         throw ConversionError(reading: error, file: path)
       }
       if kind == .folder {
-        try inspectCheckpoint(path, &report)
+        do {
+          try inspectCheckpoint(path, &report)
+        } catch let error as ConversionError where error.code == "checkpoint/none" {
+          guard ["pt", "pth", "bin", "ckpt"].contains(path.extension) else { throw error }
+          throw ConversionError(
+            .noInput, "io/not-a-file", "this is a folder, and holds no checkpoint",
+            file: path.string)
+        }
       } else {
         report.payload["kind"] = "torch-file"
         try inspectFile(path, &report)
@@ -56,9 +63,12 @@ struct InspectCommand: ParsableCommand {
       path, sha256: sha256, crc: source.crc, limits: source.torchLimits())
     report.payload["tensors"] = .array(inspection.json)
     report.errors = inspection.errors
+    report.warnings = inspection.warnings
     if !inspection.errors.isEmpty {
       report.exitCode = ConversionError.Status.malformed.rawValue
     }
+    // Making a table of many rows takes longer than reading them.
+    guard !shown.json else { return }
     var table = TextTable(["TENSOR", "DTYPE", "SHAPE"] + (sha256 ? ["SHA-256"] : []))
     for entry in inspection.tensors {
       table.add(

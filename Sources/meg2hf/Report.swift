@@ -123,7 +123,8 @@ struct Messages {
 
   /// Names come from files: they must not steer the terminal.
   private func clean(_ text: String) -> String {
-    String(
+    if text.isPlain { return text }
+    return String(
       String.UnicodeScalarView(
         text.unicodeScalars.map { scalar in
           scalar == "\n" ? " " : scalar.properties.generalCategory == .control ? "\u{FFFD}" : scalar

@@ -30,9 +30,15 @@ struct TextTable {
   }
 }
 
+extension String {
+  /// Whether all of it is ASCII that can be shown as it is, as nearly all names are.
+  var isPlain: Bool { utf8.allSatisfy { (0x20..<0x7F).contains($0) } }
+}
+
 /// A text of a length that a line can bear, without characters that steer a terminal: names come
 /// from files.
 func printable(_ text: String) -> String {
+  if text.utf8.count <= 300, text.isPlain { return text }
   var scalars = String.UnicodeScalarView(text.unicodeScalars.prefix(300))
   if scalars.count < text.unicodeScalars.count { scalars.append("…") }
   return String(

@@ -212,6 +212,17 @@ import Testing
       failure { _ = try damaged.run(to: folder.path.appending("b")) } == "65 zip/crc-mismatch")
   }
 
+  @Test func nothingButAFolderIsEverReplaced() throws {
+    let world = try World()
+    try world.folder.write("file", [1])
+    let options = RunOptions(overwrite: true)
+    let path = world.folder.path.appending("file")
+    #expect(
+      failure { _ = try Converter(world.index).run(to: path, options: options) }
+        == "73 io/not-a-folder")
+    #expect(try bytes(of: path) == [1])
+  }
+
   @Test func anOutputThatCannotBeCreatedIsRefused() throws {
     let world = try World()
     try world.folder.write("file", [1])

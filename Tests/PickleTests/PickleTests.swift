@@ -189,6 +189,8 @@ import Testing
       (\.memo, Array("Np0\np1\n.".utf8), 2, .limitMemo),
       (\.integerBytes, [0x8A, 3, 1, 1, 1, 0x2E], 3, .limitInteger),
       (\.stringBytes, Array("U\u{03}abc.".utf8), 3, .limitString),
+      (\.containers, Array("]})0.".utf8), 3, .limitContainers),
+      (\.items, Array("(NNt0]N0N\u{85}.".unicodeScalars.map { UInt8($0.value) }), 3, .limitItems),
     ]
     for (limit, bytes, needed, code) in cases {
       var limits = PickleLimits()
@@ -196,6 +198,42 @@ import Testing
       #expect(throws: Never.self) { try load(bytes, limits) }
       limits[keyPath: limit] = needed - 1
       #expect { try load(bytes, limits) } throws: { ($0 as? PickleError)?.code == code }
+    }
+  }
+
+  @Test func nothingIsPutIntoATensorAndNoTensorIsCalled() throws {
+    // What follows a tensor on the stack.
+    for more in ["Na.", "(NNe.", "NNs.", "(NNu.", "(N\u{90}.", ")R."] {
+      var writer = PickleWriter()
+      writer.tensor("FloatStorage", key: "0", count: 1, offset: 0, sizes: [], strides: [])
+      writer.raw(more.unicodeScalars.map { UInt8($0.value) })
+      #expect { try load(writer.bytes) } throws: { ($0 as? PickleError)?.code == .type }
+    }
+  }
+
+  @Test func keysThatPythonFindsEqualAreOneAndOthersAreNot() throws {
+    // 2^70 as text and in 9 and in 11 bytes; two NaNs; two texts that Unicode finds equal.
+    let seventy = [0, 0, 0, 0, 0, 0, 0, 0, 0x40] as [UInt8]
+    let keys: [(one: [UInt8], other: [UInt8], count: Int)] = [
+      (Array("L1180591620717411303424L\n".utf8), [0x8A, 9] + seventy, 1),
+      ([0x8A, 11] + seventy + [0, 0], [0x8A, 9] + seventy, 1),
+      ([0x47, 0x7F, 0xF8, 0, 0, 0, 0, 0, 0], [0x47, 0x7F, 0xF8, 0, 0, 0, 0, 0, 0], 2),
+      ([0x8C, 2] + Array("\u{E9}".utf8), [0x8C, 3] + Array("e\u{301}".utf8), 2),
+      ([0x88], [0x4B, 1], 1), ([0x4B, 1], [0x47, 0x3F, 0xF0, 0, 0, 0, 0, 0, 0], 1),
+    ]
+    for (one, other, count) in keys {
+      let graph = try load([0x7D, 0x28] + one + [0x4E] + other + [0x4E, 0x75, 0x2E])
+      #expect(graph.entries(graph.root)?.count == count)
+    }
+  }
+
+  @Test func integersOfAnySizeHaveTheirDigits() throws {
+    for digits in [
+      "0", "-1", "18446744073709551616", "-18446744073709551617",
+      "340282366920938463463374607431768211456",
+    ] {
+      let graph = try load(Array("L\(digits)L\n.".utf8))
+      #expect(graph.digits(graph.root) == digits)
     }
   }
 

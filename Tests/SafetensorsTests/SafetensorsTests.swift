@@ -89,6 +89,28 @@ import Testing
     #expect(errors >= file.count)
   }
 
+  @Test func everyPrefixAndEveryFlippedBitOfAnIndexGivesAValueOrAnError() {
+    let index = ShardIndex(
+      weightMap: ["b": ShardIndex.shardName(2, of: 2), "a": ShardIndex.shardName(1, of: 2)],
+      totalSize: 12, totalParameters: 3)
+    var (values, errors) = (0, 0)
+    let whole = Array(index.serialized.utf8)
+    withEveryDamage(whole) { damaged in
+      do {
+        let read = try ShardIndex(parsing: damaged)
+        values += 1
+        // Whatever the names became, none is a path.
+        for name in read.weightMap.values { #expect(!name.contains("/") && name != "..") }
+      } catch is SafetensorsError {
+        errors += 1
+      } catch {
+        Issue.record("\(error)")
+      }
+    }
+    #expect(values + errors == whole.count * 9)
+    #expect(errors >= whole.count - 1)
+  }
+
   @Test(arguments: [
     ([3, 12, 3], 10, [[1], [0, 2]]), ([6, 6, 2, 6, 2, 2], 8, [[0], [1, 2], [3, 4], [5]]),
     ([10, 10], 10, [[0], [1]]), ([1, 2], 0, [[0], [1]]), ([5, 5], 10, [[0, 1]]), ([], 10, []),

@@ -293,6 +293,125 @@ func read(_ path: FilePath, windowSize: Int = 8 << 20) throws -> [ReadTensor] {
     }
   }
 
+  /// A file with one tensor under several names, with a storage of 64 bytes.
+  private func file(
+    names: Int = 2, depth: Int = 1, sizes: [Int] = [16], strides: [Int] = [1],
+    limits: TorchLimits = TorchLimits()
+  ) throws -> TorchFile {
+    var pickle = PickleWriter()
+    for _ in 1..<depth { pickle.code("](") }
+    pickle.dict { entries in
+      for name in 0..<names {
+        entries.string("\(name)")
+        entries.tensor(
+          "FloatStorage", key: "0", count: 16, offset: 0, sizes: sizes, strides: strides)
+      }
+    }
+    for _ in 1..<depth { pickle.code("e") }
+    let folder = try TemporaryFolder()
+    let archive = ZipWriter([
+      .init("a/data.pkl", pickle.finished), .init("a/data/0", [UInt8](repeating: 1, count: 64)),
+    ])
+    let path = try folder.write("f", archive.bytes)
+    return try TorchFile(opening: path, limits: limits)
+  }
+
+  /// Each limit lets a file pass that just reaches it.
+  @Test func limitsOfFilesHoldJustAboveAndNotJustBelow() throws {
+    func check(
+      _ limit: WritableKeyPath<TorchLimits, Int>, _ needed: Int, _ code: TorchFileError.Code,
+      _ body: (TorchLimits) throws -> Void
+    ) throws {
+      var limits = TorchLimits()
+      limits[keyPath: limit] = needed
+      #expect(throws: Never.self, "\(code)") { try body(limits) }
+      limits[keyPath: limit] = needed - 1
+      #expect { try body(limits) } throws: { ($0 as? TorchFileError)?.code == code }
+    }
+    try check(\.entries, 2, .limitEntries) { _ = try file(limits: $0) }
+    let size = try #require(try file().entries.first { $0.name == "a/data.pkl" }?.size)
+    try check(\.pickleBytes, size, .limitPickleSize) { _ = try file(limits: $0) }
+    try check(\.tensorNames, 5, .limitExpansion) {
+      _ = try file(names: 5, limits: $0).namedTensors()
+    }
+    try check(\.depth, 7, .limitDepth) { _ = try file(depth: 7, limits: $0).namedTensors() }
+    // A view of 1 GiB and a bit more, on 64 bytes, counts the bit.
+    try check(\.expansion, 32, .limitOutput) { limits in
+      let file = try file(
+        names: 1, sizes: [(1 << 30 + 33 * 64) / 4], strides: [0], limits: limits)
+      let named = try #require(try file.namedTensors().first)
+      let tensor = try #require(try file.tensor(named.node))
+      struct Enough: Error {}
+      do {
+        try TensorReader(file).forEachPart(of: tensor) { _, _ in throw Enough() }
+      } catch is Enough {}
+    }
+    #expect(TorchLimits.names.count == 14)
+  }
+
+  @Test func namesAreComparedByteByByte() throws {
+    // The storage that the pickle means is not there; one whose name looks the same is.
+    let (composed, split) = ("\u{E9}", "e\u{301}")
+    var pickle = PickleWriter()
+    pickle.tensor("FloatStorage", key: composed, count: 1, offset: 0, sizes: [], strides: [])
+    let folder = try TemporaryFolder()
+    func path(_ keys: [String]) throws -> FilePath {
+      try folder.write(
+        "f",
+        ZipWriter(
+          [.init("a/data.pkl", pickle.finished)]
+            + keys.enumerated().map { .init("a/data/\($1)", [UInt8($0), 0, 0, 0]) }
+        ).bytes)
+    }
+    let missing = try TorchFile(opening: path([split]))
+    do {
+      _ = try missing.tensor(missing.graph.root)
+      Issue.record("the storage of another name was taken")
+    } catch { #expect(error.code == .storageMissing) }
+    let both = try TorchFile(opening: path([split, composed]))
+    let tensor = try #require(try both.tensor(both.graph.root))
+    #expect(tensor.storage.entry.name == "a/data/\(composed)")
+    try TensorReader(both).forEachPart(of: tensor) { range, buffer in
+      #expect(buffer.bytes(range) == [1, 0, 0, 0])
+    }
+  }
+
+  @Test func aKindOfTensorThatCameLaterIsRefusedAndDoesNotVanish() throws {
+    var pickle = PickleWriter()
+    pickle.global("torch._utils", "_rebuild_tensor_v4")
+    pickle.code(")R")
+    let folder = try TemporaryFolder()
+    let path = try folder.write("f", ZipWriter([.init("a/data.pkl", pickle.finished)]).bytes)
+    let file = try TorchFile(opening: path)
+    #expect(try file.namedTensors().count == 1)
+    do { _ = try file.tensor(file.graph.root) } catch { #expect(error.code == .unknownRebuild) }
+  }
+
+  @Test func aTransposedStorageIsReadInOnePass() throws {
+    // 4 MiB behind a window of 16 KiB: by windows alone it would take hundreds of passes.
+    let side = 1024
+    var pickle = PickleWriter()
+    pickle.tensor(
+      "FloatStorage", key: "0", count: side * side, offset: 0, sizes: [side, side],
+      strides: [1, side])
+    let folder = try TemporaryFolder()
+    let values = (0..<side * side).flatMap { little($0, 4) }
+    let path = try folder.write(
+      "f", ZipWriter([.init("a/data.pkl", pickle.finished), .init("a/data/0", values)]).bytes)
+    let file = try TorchFile(opening: path)
+    let tensor = try #require(try file.tensor(file.graph.root))
+    var position = 0
+    try TensorReader(file, windowSize: 1 << 14).forEachPart(of: tensor) { range, buffer in
+      let bytes = buffer.bytes(range)
+      for start in stride(from: 0, to: bytes.count, by: 4 * 997) {
+        let index = position + start / 4
+        #expect(Array(bytes[start..<start + 4]) == little(index % side * side + index / side, 4))
+      }
+      position += bytes.count / 4
+    }
+    #expect(position == side * side)
+  }
+
   @Test func aContainerInsideOfItselfIsWalkedOnce() throws {
     let folder = try TemporaryFolder()
     let path = try folder.write(

@@ -5,7 +5,7 @@ import SystemPackage
 final class OpenFiles {
   private let plan: ConversionPlan
   private var open: [(position: Int, file: InputFile)] = []
-  private static let capacity = 8
+  private static let capacity = 4
 
   init(_ plan: ConversionPlan) {
     self.plan = plan

@@ -69,6 +69,11 @@ public final class OutputFolder {
       }
     }
     repairExchange()
+    if FileSystem.exists(path), (try? FileSystem.kind(of: path)) != .folder {
+      throw ConversionError(
+        .cannotCreate, "io/not-a-folder", "it exists and is no folder", file: path.string,
+        hint: "nothing but a folder is ever replaced")
+    }
     guard FileSystem.exists(path), !overwrite else { return }
     throw ConversionError(
       .cannotCreate, "output/exists", "it exists already", file: path.string,

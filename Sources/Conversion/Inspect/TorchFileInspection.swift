@@ -15,6 +15,8 @@ public struct TorchFileInspection: Sendable {
   }
 
   public private(set) var tensors: [Tensor] = []
+  /// What the user should know although it stops nothing.
+  public private(set) var warnings: [ConversionWarning] = []
   public let path: FilePath
 
   /// Lists the tensors of a file, and hashes them on request.
@@ -47,10 +49,11 @@ public struct TorchFileInspection: Sendable {
   /// Reads the values, in the order of the file. Damage to a storage is damage to every tensor on it.
   private mutating func hash(_ file: TorchFile, sha256: Bool, crc: CRCMode) {
     let reader = TensorReader(file, crc: crc != .none)
-    let order = tensors.indices.sorted { a, b in
-      tensors[a].tensor?.storage.entry.dataOffset ?? 0
-        < tensors[b].tensor?.storage.entry.dataOffset ?? 0
+    func place(_ position: Int) -> (Int, Int) {
+      let tensor = tensors[position].tensor
+      return (tensor?.storage.entry.dataOffset ?? 0, tensor?.storageOffset ?? 0)
     }
+    let order = tensors.indices.sorted { place($0) < place($1) }
     for position in order {
       guard let tensor = tensors[position].tensor, sha256 else { continue }
       do {
@@ -61,17 +64,31 @@ public struct TorchFileInspection: Sendable {
         fail(position, error)
       }
     }
-    var damaged: [String: any Error] = [:]
+    // By where the storage begins.
+    var damaged: [Int: any Error] = [:]
+    var partlyRead: Set<Int> = []
     for position in order {
       guard let tensor = tensors[position].tensor, tensors[position].error == nil else { continue }
       do {
-        if let error = damaged[tensor.storage.key] { throw error }
-        _ = try reader.verdict(tensor.storage, all: crc == .all)
+        if let error = damaged[tensor.storage.entry.dataOffset] { throw error }
+        if try reader.verdict(tensor.storage, all: crc == .all) == .partlyRead {
+          partlyRead.insert(tensor.storage.entry.dataOffset)
+        }
       } catch {
-        damaged[tensor.storage.key] = error
+        damaged[tensor.storage.entry.dataOffset] = error
         fail(position, error)
       }
     }
+    warnPartlyRead(sha256 ? partlyRead.count : 0)
+  }
+
+  private mutating func warnPartlyRead(_ count: Int) {
+    guard count > 0 else { return }
+    warnings.append(
+      ConversionWarning(
+        "crc/not-checked",
+        "\(count) storages were read in part, so their CRC was not checked; --crc all reads the rest "
+          + "of them"))
   }
 
   private mutating func fail(_ position: Int, _ error: any Error) {

@@ -1,0 +1,16 @@
+/// A name compared byte by byte, as archives and pickles mean it.
+///
+/// Swift finds two strings equal when Unicode does, but `é` as one code point and as two are the names of
+/// two entries.
+public struct ExactName: Hashable, Sendable {
+  private let utf8: [UInt8]
+
+  public init(_ name: String) {
+    utf8 = Array(name.utf8)
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    // Sound: the hasher reads the bytes during the call. One by one they take several times as long.
+    unsafe utf8.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
+  }
+}
