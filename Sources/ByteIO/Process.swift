@@ -90,6 +90,18 @@ public enum Process {
     return Int(time.tv_sec)
   }
 
+  /// The time of day in UTC, as "2026-11-23T04:05:06Z".
+  public static var timestamp: String {
+    var now = time(nil)
+    // Sound: the record is filled from the time and holds nothing that is pointed to.
+    var parts = unsafe tm()
+    unsafe gmtime_r(&now, &parts)
+    func digits(_ value: Int32) -> String { (value < 10 ? "0" : "") + "\(value)" }
+    let day = unsafe [parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday].map(digits)
+    let clock = unsafe [parts.tm_hour, parts.tm_min, parts.tm_sec].map(digits)
+    return "\(day.joined(separator: "-"))T\(clock.joined(separator: ":"))Z"
+  }
+
   /// Waits; a signal ends the wait early.
   public static func sleep(milliseconds: Int) {
     usleep(useconds_t(clamping: milliseconds * 1000))

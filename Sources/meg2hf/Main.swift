@@ -17,6 +17,8 @@ struct Meg2hf: ParsableCommand {
         meg2hf inspect runs/gpt2                what is there, and can it be converted?
         meg2hf plan runs/gpt2                   what would be written?
         meg2hf convert runs/gpt2 hf/gpt2        write it
+        meg2hf batch runs/gpt2 --output 'hf/{name}-{iteration}'
+                                                convert all steps of a run
         meg2hf verify hf/gpt2 --against runs/gpt2
                                                 recompute every tensor and compare all bytes
 
@@ -28,7 +30,7 @@ struct Meg2hf: ParsableCommand {
     version: toolVersion,
     subcommands: [
       ConvertCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self,
-      DiffCommand.self,
+      DiffCommand.self, BatchCommand.self,
     ])
 
   static func main() {

@@ -17,11 +17,16 @@ struct PlanCommand: ParsableCommand {
 
       EXAMPLES:
         meg2hf plan runs/gpt2
+        meg2hf plan runs/gpt2 /scratch/hf/gpt2      and is there room for it?
         meg2hf plan runs/gpt2 --max-shard-size 500MB --verbose
       """)
 
   @Argument(help: "The folder of a run, or of a step of it.", completion: .directory)
   var checkpoint: String
+
+  @Argument(
+    help: "The folder that would be made: is there room for it?", completion: .directory)
+  var output: String?
 
   @OptionGroup(title: "What is written") var plan: PlanOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
@@ -48,6 +53,9 @@ struct PlanCommand: ParsableCommand {
         }
       }
       report.payload["summary"] = PlanDescription(plan, index).json
+      let need = ResourceNeed(plan)
+      report.payload["disk_bytes"] = .int(need.disk)
+      report.payload["memory_bytes"] = .int(need.memory)
       report.payload["source_bytes"] = .int(plan.sourceBytes)
       report.payload["tensor_bytes"] = .int(plan.tensorBytes)
       report.payload["files"] = .array(
@@ -58,7 +66,11 @@ struct PlanCommand: ParsableCommand {
             "tensors": .array(tensors(of: shard, plan)),
           ]
         })
-      report.text = text(plan, index)
+      report.text = text(plan, index, need)
+      guard let output else { return }
+      let free = try need.requireRoom(for: Process.path(argument: output))
+      report.payload["free_bytes"] = free.map { .int($0) } ?? .null
+      if let free { report.text += "  room for it beside \(output): \(byteText(free))\n" }
     }
   }
 
@@ -108,10 +120,13 @@ struct PlanCommand: ParsableCommand {
     }
   }
 
-  private func text(_ plan: ConversionPlan, _ index: CheckpointIndex) -> String {
+  private func text(
+    _ plan: ConversionPlan, _ index: CheckpointIndex, _ need: ResourceNeed
+  ) -> String {
     var table = TextTable()
     for row in PlanDescription(plan, index).rows { table.add(row.0, row.1) }
     table.add("reads", "\(byteText(plan.sourceBytes)) from \(plan.files.count) files")
+    table.add("needs", "\(byteText(need.disk)) of disk, \(byteText(need.memory)) of memory")
     var text = index.directory.folder.string + "\n" + table.text()
     for shard in plan.shards {
       text +=

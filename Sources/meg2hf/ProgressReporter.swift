@@ -1,13 +1,16 @@
 import ByteIO
+import Conversion
 
 /// Shows how far a pass is: a bar on a terminal, lines elsewhere.
 final class ProgressReporter {
   private let style: ProgressStyle
   private let verb: String
   private var total = 0
+  private var read = 0
   private var started = Process.monotonicSeconds
   private var shown = 0.0
   private var hasBar = false
+  private var isStarted = false
 
   /// A reporter of what `verb` names, as "converting".
   init(_ options: OutputOptions, verb: String) {
@@ -27,11 +30,13 @@ final class ProgressReporter {
     self.total = total
     started = Process.monotonicSeconds
     shown = started
+    isStarted = true
     if style == .plain { line("\(verb), \(byteText(total)) to read") }
   }
 
   /// Notes that `bytes` of all were read.
   func update(_ bytes: Int) {
+    read = bytes
     let now = Process.monotonicSeconds
     // A bar that moves ten times a second is smooth; a line in a log is for every half minute.
     guard now - shown >= (style == .bar ? 0.1 : 30) else { return }
@@ -41,6 +46,16 @@ final class ProgressReporter {
     case .bar: drawBar(bytes, state)
     case .plain: line(state)
     case .none, .auto: break
+    }
+  }
+
+  /// Shows a step of a conversion.
+  func show(_ event: Converter.Event) {
+    switch event {
+    case .started(let bytes): start(total: bytes)
+    case .reading(let bytes): update(bytes)
+    case .finishedFile(let name, let bytes): finishedFile(name, bytes)
+    case .resumedFile(let name, let bytes): resumedFile(name, bytes)
     }
   }
 
@@ -58,6 +73,13 @@ final class ProgressReporter {
   func finish() {
     if hasBar { Process.Stream.errors.write("\r\u{1B}[K") }
     hasBar = false
+    guard isStarted, style == .plain else { return }
+    isStarted = false
+    let seconds = max(Process.monotonicSeconds - started, 1e-3)
+    line(
+      "\(byteText(read)) read in \(decimal(seconds, places: 1)) s, "
+        + "\(byteText(Int(Double(read) / seconds)))/s, \(byteText(Process.peakResidentBytes)) of memory"
+    )
   }
 
   private func state(_ bytes: Int, _ now: Double) -> String {
@@ -89,7 +111,9 @@ final class ProgressReporter {
     hasBar = true
   }
 
+  /// A line of a log says when and where it was written.
   private func line(_ text: String) {
-    Process.Stream.errors.write("meg2hf: \(text)\n")
+    let stamp = Process.Stream.errors.isTerminal ? "" : BatchSystem.stamp
+    Process.Stream.errors.write("\(stamp)meg2hf: \(printable(text))\n")
   }
 }

@@ -16,6 +16,8 @@ struct Report {
   var payload = JSONObject()
   /// The result for people.
   var text = ""
+  /// Whether the result was printed on the way, line by line.
+  var isStreamed = false
 
   init(schema: String, errors: [ConversionError] = []) {
     self.schema = schema
@@ -61,6 +63,7 @@ struct Report {
     let messages = Messages(display)
     if !display.quiet { for warning in warnings { messages.show(warning) } }
     for error in errors { messages.show(error) }
+    if isStreamed { return }
     if display.json {
       Process.Stream.output.write(JSONWriter.text(.object(document), .indented))
     } else if !text.isEmpty {
@@ -113,12 +116,17 @@ struct Messages {
   /// Shows a line that is neither.
   func note(_ text: String) {
     guard !display.quiet else { return }
-    Process.Stream.errors.write("meg2hf: \(clean(text))\n")
+    Process.Stream.errors.write("\(stamp)meg2hf: \(clean(text))\n")
+  }
+
+  /// In the log of a batch system each line says when, where, and in which task.
+  private var stamp: String {
+    BatchSystem.task == nil || Process.Stream.errors.isTerminal ? "" : BatchSystem.stamp
   }
 
   private func line(_ kind: String, _ color: String, _ text: String) {
     let word = display.isColored ? "\u{1B}[1;\(color)m\(kind):\u{1B}[0m" : "\(kind):"
-    Process.Stream.errors.write("meg2hf: \(word) \(clean(text))\n")
+    Process.Stream.errors.write("\(stamp)meg2hf: \(word) \(clean(text))\n")
   }
 
   /// Names come from files: they must not steer the terminal.

@@ -113,16 +113,31 @@ struct SourceOptions: ParsableArguments {
     return result
   }
 
+  /// Finds the checkpoint that is meant.
+  func directory(_ path: FilePath) throws(ConversionError) -> CheckpointDirectory {
+    try CheckpointDirectory(
+      scanning: path, choice: tag.map { .tag($0) } ?? iteration.map { .iteration($0) } ?? .latest,
+      layout: layout.value)
+  }
+
   /// Finds and reads the checkpoint.
+  func index(
+    _ path: FilePath, weights fallback: WeightSource = .model,
+    settings: JSONObject = JSONObject()
+  ) throws(ConversionError) -> CheckpointIndex {
+    try index(directory(path), weights: fallback, settings: settings)
+  }
+
+  /// Reads a checkpoint that was found.
   ///
   /// - Parameters:
-  ///   - path: Where it is.
+  ///   - directory: Where it is.
   ///   - fallback: Which weights are read when the user did not say.
   ///   - settings: Training arguments that were set before; those that the user gives now win.
   /// - Returns: What is known of it.
   /// - Throws: ``ConversionError``.
   func index(
-    _ path: FilePath, weights fallback: WeightSource = .model,
+    _ directory: CheckpointDirectory, weights fallback: WeightSource = .model,
     settings: JSONObject = JSONObject()
   ) throws(ConversionError) -> CheckpointIndex {
     var overrides = ArgumentOverrides()
@@ -138,10 +153,6 @@ struct SourceOptions: ParsableArguments {
     if !settings.members.isEmpty {
       try overrides.add(config: settings, file: OutputFolder.manifestName)
     }
-    let choice: CheckpointDirectory.Choice =
-      tag.map { .tag($0) } ?? iteration.map { .iteration($0) } ?? .latest
-    let directory = try CheckpointDirectory(
-      scanning: path, choice: choice, layout: layout.value)
     return try CheckpointIndex(
       reading: directory, overrides: overrides, weights: weights ?? fallback,
       limits: (try? torchLimits()) ?? TorchLimits())

@@ -88,6 +88,33 @@ public struct Converter {
     return hasher.hexDigest()
   }
 
+  /// How far an output is.
+  public enum State: Hashable, Sendable {
+    case done
+    /// Some of its files are finished.
+    case begun(finished: Int, of: Int)
+    case absent
+    /// OUTPUT is there, but made of something else or in another way.
+    case other
+  }
+
+  /// How far an output is, by what is there.
+  ///
+  /// - Parameters:
+  ///   - output: The folder to make.
+  ///   - options: How it is to be done.
+  /// - Returns: The state; reading no tensor.
+  public func state(of output: FilePath, options: RunOptions = RunOptions()) -> State {
+    let fingerprint = fingerprint(crc: options.crc, sha256: options.sha256)
+    if OutputFolder.fingerprint(of: output) == fingerprint { return .done }
+    if FileSystem.exists(output) { return .other }
+    guard let staging = try? OutputFolder.places(of: output, fingerprint).staging,
+      FileSystem.isOwnFolder(staging)
+    else { return .absent }
+    let finished = plan.shards.filter { FileSystem.exists(staging.appending($0.fileName)) }.count
+    return .begun(finished: finished, of: plan.shards.count)
+  }
+
   /// Makes OUTPUT, or a part of it.
   ///
   /// - Parameters:

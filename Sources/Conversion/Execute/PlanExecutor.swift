@@ -45,6 +45,9 @@ public final class PlanExecutor {
   /// The size of the two buffers in which strips of the output are put together.
   public static let stageSize = 2 << 20
 
+  /// The memory that the buffers of a conversion take.
+  public static let bufferSize = windowSize + 2 * stageSize + 1 << 20
+
   /// An executor of `plan`.
   ///
   /// - Parameters:

@@ -226,6 +226,20 @@ public struct CheckpointDirectory: Sendable {
     return only.name
   }
 
+  /// The names of the folders of all steps of a run, by their numbers.
+  static func steps(in root: FilePath) throws(ConversionError) -> [String] {
+    let folders = try list(root).filter { $0.kind == .stepFolder || $0.kind == .iterationFolder }
+    func number(_ file: CheckpointFile) -> Int {
+      file.numbers["step"] ?? file.numbers["iteration"] ?? -1
+    }
+    // A universal checkpoint lies beside the one that it was made of, and is the same model.
+    let names = Set(folders.map(\.name))
+    return folders.filter {
+      !$0.name.hasSuffix("_universal") || !names.contains(String($0.name.dropLast(10)))
+    }
+    .sorted { (number($0), $0.name) < (number($1), $1.name) }.map(\.name)
+  }
+
   private static func available(_ files: [CheckpointFile]) -> String? {
     let steps = files.filter { $0.kind == .stepFolder || $0.kind == .iterationFolder }
     guard !steps.isEmpty else { return nil }

@@ -1,0 +1,166 @@
+import ByteIO
+public import SystemPackage
+
+/// Several checkpoints, and the folder to make of each.
+///
+/// A list is a text file with a checkpoint on each line, and, behind a tab, its OUTPUT if it has one of
+/// its own; empty lines and lines that begin with `#` are passed over. A folder stands for all steps in it.
+public struct BatchList: Sendable {
+  /// A checkpoint of the list.
+  public struct Item: Sendable {
+    /// The checkpoint as it was found by names alone, or why it was not.
+    public let directory: Result<CheckpointDirectory, ConversionError>
+    public let checkpoint: FilePath
+    /// The folder to make; `nil` when its name depends on a checkpoint that was not found.
+    public let output: FilePath?
+  }
+
+  public let items: [Item]
+
+  /// Lists larger than that are none.
+  private static let maximumSize = 16 << 20
+
+  /// Reads a list, or the steps in a folder.
+  ///
+  /// - Parameters:
+  ///   - path: The list or the folder.
+  ///   - template: The path of each OUTPUT, in which `{tag}`, `{iteration}` and `{name}` (of the run)
+  ///     are filled in; `nil` if each line names its own.
+  ///   - layout: How the checkpoints are laid out; `nil` to tell by the names.
+  /// - Throws: ``ConversionError`` 66 when there is no list, 64 when it cannot be carried out.
+  public init(
+    reading path: FilePath, template: String?, layout: CheckpointLayout? = nil
+  ) throws(ConversionError) {
+    let kind: FileSystem.Kind?
+    do {
+      kind = try FileSystem.kind(of: path)
+    } catch {
+      throw ConversionError(reading: error, file: path)
+    }
+    var items: [Item] = []
+    if kind == .folder {
+      for tag in try CheckpointDirectory.steps(in: path) {
+        items.append(try BatchList.item(path, .tag(tag), nil, template, layout))
+      }
+    } else {
+      for line in try BatchList.lines(path) {
+        let parts = line.split(separator: UInt8(ascii: "\t"), omittingEmptySubsequences: true)
+          .map { String(decoding: $0, as: UTF8.self) }
+        guard let first = parts.first, parts.count <= 2 else {
+          throw ConversionError(
+            .usage, "batch/line",
+            "\"\(String(decoding: line, as: UTF8.self))\" is not a checkpoint, or a checkpoint, a tab "
+              + "and an output", file: path.string)
+        }
+        items.append(
+          try BatchList.item(
+            FilePath(first), .latest, parts.count == 2 ? parts[1] : nil, template, layout))
+      }
+    }
+    guard !items.isEmpty else {
+      throw ConversionError(
+        .noInput, "batch/empty", "there is no checkpoint in it", file: path.string)
+    }
+    var outputs: [String: FilePath] = [:]
+    for item in items {
+      guard let output = item.output else { continue }
+      let known = outputs.updateValue(
+        item.checkpoint, forKey: output.lexicallyNormalized().string)
+      if let known {
+        throw ConversionError(
+          .usage, "batch/same-output",
+          "\(output.string) would be made of \(known.string) and of \(item.checkpoint.string)",
+          file: path.string, hint: "--output with {name}, {tag} or {iteration}")
+      }
+    }
+    self.items = items
+  }
+
+  /// The positions of the items that task `index` of `count` carries out: every `count`th.
+  public func positions(task index: Int, of count: Int) -> [Int] {
+    Array(stride(from: index, to: items.count, by: max(1, count)))
+  }
+
+  private static func lines(_ path: FilePath) throws(ConversionError) -> [ArraySlice<UInt8>] {
+    let bytes: [UInt8]
+    do {
+      let file = try InputFile(opening: path)
+      guard file.size <= maximumSize else {
+        throw ConversionError(
+          .usage, "batch/size", "\(file.size) bytes are no list of checkpoints", file: path.string)
+      }
+      bytes = try file.read(at: 0, count: file.size)
+    } catch {
+      throw ConversionError(reading: error, file: path)
+    }
+    let space: [UInt8] = [0x20, 0x0D]
+    return bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
+      var line = line.drop { space.contains($0) }
+      while let last = line.last, space.contains(last) { line.removeLast() }
+      return line.isEmpty || line.first == UInt8(ascii: "#") ? nil : line
+    }
+  }
+
+  private static func item(
+    _ checkpoint: FilePath, _ choice: CheckpointDirectory.Choice, _ own: String?,
+    _ template: String?, _ layout: CheckpointLayout?
+  ) throws(ConversionError) -> Item {
+    guard let pattern = own ?? template else {
+      throw ConversionError(
+        .usage, "batch/output", "no output is given for \(checkpoint.string)",
+        hint: "--output TEMPLATE, such as --output 'hf/{name}-{iteration}'")
+    }
+    let directory: Result<CheckpointDirectory, ConversionError>
+    do {
+      directory = .success(
+        try CheckpointDirectory(scanning: checkpoint, choice: choice, layout: layout))
+    } catch {
+      directory = .failure(error)
+    }
+    let output = try fill(pattern, try? directory.get())
+    return Item(
+      directory: directory, checkpoint: checkpoint, output: output.map { FilePath($0) })
+  }
+
+  /// Fills in the names; `nil` when one is asked for that is not known.
+  private static func fill(
+    _ pattern: String, _ directory: CheckpointDirectory?
+  ) throws(ConversionError) -> String? {
+    var result = ""
+    var rest = pattern[...]
+    while let open = rest.firstIndex(of: "{") {
+      result += rest[..<open]
+      guard let close = rest[open...].firstIndex(of: "}") else { break }
+      let name = rest[rest.index(after: open)..<close]
+      let value: String? =
+        switch name {
+        case "tag": directory?.tag
+        case "iteration": directory?.iterationText
+        case "name": directory?.runName
+        default:
+          throw ConversionError(
+            .usage, "batch/placeholder", "{\(name)} is none of {name}, {tag} and {iteration}")
+        }
+      guard let value else { return nil }
+      result += value
+      rest = rest[rest.index(after: close)...]
+    }
+    return result + rest
+  }
+}
+
+extension CheckpointDirectory {
+  /// The number of the step by the name of its folder, or that name.
+  var iterationText: String? {
+    guard let tag else { return nil }
+    let numbers = CheckpointFileKind.of(tag)?.numbers ?? [:]
+    return (numbers["step"] ?? numbers["iteration"]).map { "\($0)" } ?? tag
+  }
+
+  /// The name of the folder of the run, in which the step is.
+  var runName: String? {
+    let folder = FileSystem.absolute(folder)
+    let isStep = tag != nil && folder.lastComponent?.string == tag
+    return (isStep ? folder.removingLastComponent() : folder).lastComponent?.string
+  }
+}

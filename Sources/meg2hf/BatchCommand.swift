@@ -1,0 +1,205 @@
+import ArgumentParser
+import ByteIO
+import Conversion
+import Safetensors
+import SystemPackage
+
+/// `meg2hf batch LIST`
+struct BatchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "batch",
+    abstract: "Convert many checkpoints, or a share of them as one task of an array.",
+    discussion: """
+      LIST is a text file with a checkpoint on each line, and behind a tab its output if it has one \
+      of its own; or a folder, whose steps are all converted. Each conversion prints one line of \
+      JSON. What is done already is passed over, so that a task can simply be run again.
+
+      EXAMPLES:
+        meg2hf batch runs/gpt2 --output 'hf/{name}-{iteration}'
+        meg2hf batch list.txt --output 'hf/{name}-{tag}' --index 3 --of 8
+        meg2hf batch list.txt --output 'hf/{name}-{tag}' --status
+      """)
+
+  @Argument(help: "A list of checkpoints, or a folder with many steps.", completion: .file())
+  var list: String
+
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp(
+      "The path of each output, in which {name}, {tag} and {iteration} are filled in.",
+      valueName: "template"))
+  var output: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Which task this is, from 0 on; by default what the batch system says. Without one, all are "
+        + "converted.", valueName: "n"))
+  var index: Int?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Into how many tasks the list is divided; by default one for each checkpoint.",
+      valueName: "m"))
+  var of: Int?
+
+  @Flag(name: .long, help: "Convert nothing; say which outputs are done, by what is there.")
+  var status = false
+
+  @OptionGroup(title: "How it is done") var manner: MannerOptions
+  @OptionGroup(title: "What is written") var plan: PlanOptions
+  @OptionGroup(title: "What is read") var source: SourceOptions
+  @OptionGroup(title: "What is shown") var shown: OutputOptions
+
+  func validate() throws {
+    guard source.tag == nil, source.iteration == nil else {
+      throw ValidationError("A batch takes each step by itself: name steps in the list instead.")
+    }
+    guard (of ?? 1) > 0, (index ?? 0) >= 0 else {
+      throw ValidationError("--index counts from 0, and --of from 1.")
+    }
+  }
+
+  func run() throws {
+    Process.catchStopSignals()
+    Report.run(status ? "meg2hf.batch-status/1" : "meg2hf.batch/1", shown) { report in
+      let batch = try BatchList(
+        reading: Process.path(argument: list), template: output, layout: source.layout.value)
+      if status { return try describeStatus(batch, &report) }
+      try convert(batch, positions(batch), &report)
+    }
+  }
+
+  /// The positions of what this task converts.
+  private func positions(_ batch: BatchList) throws(ConversionError) -> [Int] {
+    guard let index = index ?? BatchSystem.index else {
+      guard of == nil else {
+        throw ConversionError(.usage, "batch/index", "--of needs --index: which task is this?")
+      }
+      return Array(batch.items.indices)
+    }
+    let count = of ?? batch.items.count
+    guard index < count else {
+      throw ConversionError(
+        .usage, "batch/index", "task \(index) is not among the \(count) tasks, which count from 0",
+        hint: "sbatch --array=0-\(count - 1)")
+    }
+    return batch.positions(task: index, of: count)
+  }
+
+  // MARK: - Conversion
+
+  private func convert(
+    _ batch: BatchList, _ positions: [Int], _ report: inout Report
+  ) throws {
+    let tokenizer = try manner.readTokenizer()
+    report.isStreamed = true
+    var failures: [ConversionError.Status] = []
+    for position in positions {
+      let item = batch.items[position]
+      var line = JSONObject()
+      line["schema"] = .string(report.schema)
+      line["index"] = .int(position)
+      line["checkpoint"] = .string(item.checkpoint.string)
+      line["output"] = item.output.map { .string($0.string) } ?? .null
+      do {
+        try convert(item, tokenizer, &line)
+      } catch let error as ConversionError {
+        failures.append(error.status)
+        Messages(shown.display).show(error)
+        line["status"] = "error"
+        line["exit_code"] = .int(Int(error.status.rawValue))
+        line["errors"] = [error.json]
+      } catch let stop as Stop {
+        line["status"] = "stopped"
+        let code = stop.signal == Process.warningSignal ? 75 : 128 + stop.signal
+        line["exit_code"] = .int(Int(code))
+        write(line)
+        throw stop
+      }
+      write(line)
+    }
+    // Whatever can be mended by another try comes first: a wrapper then runs the task again, which
+    // passes over what is done.
+    let worst = failures.first { $0 == .tryAgain } ?? failures.first
+    report.exitCode = worst?.rawValue ?? 0
+  }
+
+  private func convert(
+    _ item: BatchList.Item, _ tokenizer: GPT2Tokenizer?, _ line: inout JSONObject
+  ) throws {
+    let started = Process.monotonicSeconds
+    let directory = try item.directory.get()
+    guard let path = item.output else {
+      throw ConversionError(.bug, "bug/unexpected", "an output without a name")
+    }
+    let converter = try Converter(
+      source.index(directory), options: plan.options(source), tokenizer: tokenizer)
+    let progress = ProgressReporter(shown, verb: "converting \(directory.folder.string)")
+    defer { progress.finish() }
+    let result = try converter.run(to: path, options: manner.run(source)) { progress.show($0) }
+    line["status"] = .string(result.outcome.rawValue)
+    line["exit_code"] = 0
+    line["errors"] = []
+    for member in result.payload(path, Process.monotonicSeconds - started).members {
+      line[member.key] = member.value
+    }
+    line["warnings"] = .array(result.warnings.map(\.json))
+  }
+
+  private func write(_ line: JSONObject) {
+    Process.Stream.output.write(JSONWriter.text(.object(line), .compact) + "\n")
+  }
+
+  // MARK: - Status
+
+  private func describeStatus(_ batch: BatchList, _ report: inout Report) throws {
+    let tokenizer = try manner.readTokenizer()
+    var table = TextTable()
+    var done = 0
+    var entries: [JSONValue] = []
+    var worst: ConversionError.Status?
+    for (position, item) in batch.items.enumerated() {
+      let (word, detail, status) = state(item, tokenizer)
+      if let status {
+        worst = worst == .tryAgain ? worst : status == .tryAgain ? status : worst ?? status
+        table.add("\(position)", item.checkpoint.string, item.output?.string ?? "-", detail)
+      } else {
+        done += 1
+      }
+      entries.append([
+        "index": .int(position), "checkpoint": .string(item.checkpoint.string),
+        "output": item.output.map { .string($0.string) } ?? .null, "state": .string(word),
+        "detail": .string(detail),
+      ])
+    }
+    report.payload["done"] = .int(done)
+    report.payload["total"] = .int(batch.items.count)
+    report.payload["items"] = .array(entries)
+    report.exitCode = worst?.rawValue ?? 0
+    report.status = worst == nil ? "done" : "incomplete"
+    report.text = "\(done) of \(batch.items.count) are done\n" + (worst == nil ? "" : table.text())
+  }
+
+  /// How far an item is: a word, the same for people, and the exit status that follows unless it is
+  /// done.
+  private func state(
+    _ item: BatchList.Item, _ tokenizer: GPT2Tokenizer?
+  ) -> (word: String, detail: String, status: ConversionError.Status?) {
+    do {
+      let converter = try Converter(
+        source.index(item.directory.get()), options: plan.options(source), tokenizer: tokenizer)
+      guard let output = item.output else { return ("error", "no output", .bug) }
+      switch converter.state(of: output, options: manner.run(source)) {
+      case .done: return ("done", "done", nil)
+      case .begun(let finished, let count):
+        return ("begun", "\(finished) of \(count) files are finished", .tryAgain)
+      case .absent: return ("absent", "not begun", .tryAgain)
+      case .other: return ("other", "made of something else, or with other options", .cannotCreate)
+      }
+    } catch {
+      return ("error", "\(error) [\(error.code)]", error.status)
+    }
+  }
+}

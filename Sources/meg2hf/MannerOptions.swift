@@ -1,0 +1,62 @@
+import ArgumentParser
+import ByteIO
+import Conversion
+
+/// How conversions are carried out, one or many.
+struct MannerOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Megatron's vocabulary file; needs --merge-file.", valueName: "file"),
+    completion: .file())
+  var vocabFile: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Megatron's merges file; needs --vocab-file.", valueName: "file"),
+    completion: .file())
+  var mergeFile: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("A folder with vocab.json and merges.txt.", valueName: "folder"),
+    completion: .directory)
+  var tokenizer: String?
+
+  @Flag(name: .long, help: "Replace OUTPUT, once the new one is complete.")
+  var overwrite = false
+
+  @Option(
+    name: .long,
+    help: "What is read again before OUTPUT appears: headers and sizes, every byte, or nothing.")
+  var check = OutputCheck.fast
+
+  @Flag(name: .long, help: "Write SHA256SUMS, which reads the output once more.")
+  var sha256 = false
+
+  @Flag(name: .customLong("no-resume"), help: "Make files anew that an earlier run has finished.")
+  var noResume = false
+
+  func validate() throws {
+    guard (vocabFile == nil) == (mergeFile == nil) else {
+      throw ValidationError("--vocab-file and --merge-file belong together.")
+    }
+    guard tokenizer == nil || vocabFile == nil else {
+      throw ValidationError("--tokenizer stands for --vocab-file and --merge-file.")
+    }
+  }
+
+  /// The options of the library.
+  func run(_ source: SourceOptions, _ work: RunOptions.Work = .all) -> RunOptions {
+    RunOptions(
+      crc: source.crc, overwrite: overwrite, check: check, sha256: sha256, resume: !noResume,
+      work: work)
+  }
+
+  /// Reads the tokenizer that was given, if one was.
+  func readTokenizer() throws(ConversionError) -> GPT2Tokenizer? {
+    if let tokenizer { return try GPT2Tokenizer(folder: Process.path(argument: tokenizer)) }
+    guard let vocabFile, let mergeFile else { return nil }
+    return try GPT2Tokenizer(
+      vocabulary: Process.path(argument: vocabFile), merges: Process.path(argument: mergeFile))
+  }
+}
