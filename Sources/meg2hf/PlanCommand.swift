@@ -28,6 +28,8 @@ struct PlanCommand: ParsableCommand {
     help: "The folder that would be made: is there room for it?", completion: .directory)
   var output: String?
 
+  // So that any line of `convert` can be made one of `plan`.
+  @OptionGroup(visibility: .hidden) var manner: MannerOptions
   @OptionGroup(title: "What is written") var plan: PlanOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
   @OptionGroup(title: "What is shown") var shown: OutputOptions
