@@ -40,12 +40,64 @@ public struct ElementBox: Hashable, Sendable {
   }
 }
 
+/// Elements that move from one box to another of the same sizes: in memory, strides on both sides.
+struct StridedCopy {
+  var sizes: [Int] = []
+  var sourceStrides: [Int] = []
+  var targetStrides: [Int] = []
+
+  /// The copy with fewer dimensions: those of size 1 are dropped, and neighbours that continue each other
+  /// on both sides are joined.
+  init(_ sizes: [Int], from sourceStrides: [Int], to targetStrides: [Int]) {
+    for (axis, size) in sizes.enumerated() where size != 1 {
+      let (source, target) = (sourceStrides[axis], targetStrides[axis])
+      let (sourceSpan, overflow) = source.multipliedReportingOverflow(by: size)
+      let (targetSpan, targetOverflow) = target.multipliedReportingOverflow(by: size)
+      if let last = self.sizes.indices.last, !overflow, !targetOverflow,
+        self.sourceStrides[last] == sourceSpan, self.targetStrides[last] == targetSpan
+      {
+        self.sizes[last] *= size
+        self.sourceStrides[last] = source
+        self.targetStrides[last] = target
+      } else {
+        self.sizes.append(size)
+        self.sourceStrides.append(source)
+        self.targetStrides.append(target)
+      }
+    }
+  }
+
+  /// Calls `body` with the source and target offset, in elements, of every position along the axes that
+  /// are not in `without`, in row-major order.
+  func forEachOffset(without: [Int], _ body: (_ read: Int, _ write: Int) -> Void) {
+    let axes = sizes.indices.filter { !without.contains($0) }
+    var index = [Int](repeating: 0, count: axes.count)
+    var read = 0
+    var write = 0
+    while true {
+      body(read, write)
+      var position = axes.count - 1
+      while position >= 0 {
+        let axis = axes[position]
+        index[position] += 1
+        read += sourceStrides[axis]
+        write += targetStrides[axis]
+        if index[position] < sizes[axis] { break }
+        read -= sourceStrides[axis] * sizes[axis]
+        write -= targetStrides[axis] * sizes[axis]
+        index[position] = 0
+        position -= 1
+      }
+      if position < 0 { return }
+    }
+  }
+}
+
 extension ByteBuffer {
-  /// Copies a box of elements out of `source` and lays it down densely in this buffer.
+  /// Copies a box of elements out of `source` and lays it down in this buffer.
   ///
-  /// The elements are written in row-major order of `box.sizes`, without gaps, from byte `start`.
-  /// Runs with stride 1 are copied; two dimensions that change places go through a blocked
-  /// transposition; anything else is moved element by element.
+  /// Runs that lie together on both sides are copied; two dimensions that change places go through a
+  /// blocked transposition; anything else is moved element by element.
   ///
   /// - Parameters:
   ///   - box: Which elements, with strides in elements of `source`.
@@ -53,74 +105,52 @@ extension ByteBuffer {
   ///   - offset: The byte offset of the first element in `source`; it may be unaligned.
   ///   - elementSize: The size of an element in bytes.
   ///   - start: The byte offset of the first element in this buffer.
+  ///   - strides: Where the others are laid down, in elements; `nil` for row-major order of `box.sizes`
+  ///     without gaps.
   public func gather(
-    _ box: ElementBox, from source: ByteBuffer, at offset: Int, elementSize: Int, to start: Int
+    _ box: ElementBox, from source: ByteBuffer, at offset: Int, elementSize: Int, to start: Int,
+    strides: [Int]? = nil
   ) {
-    let box = box.collapsed
     precondition(source !== self, "a gather cannot be done in place")
     precondition(box.strides.allSatisfy { $0 >= 0 }, "strides cannot be negative")
     guard box.count > 0 else { return }
+    var dense = [Int](repeating: 1, count: box.sizes.count)
+    for axis in box.sizes.indices.dropLast().reversed() {
+      dense[axis] = dense[axis + 1] * box.sizes[axis + 1]
+    }
+    let target = ElementBox(sizes: box.sizes, strides: strides ?? dense)
+    precondition(target.strides.allSatisfy { $0 >= 0 }, "strides cannot be negative")
     let from = unsafe source.slice(offset..<offset + box.extent * elementSize)
-    let to = unsafe slice(start..<start + box.count * elementSize)
+    let to = unsafe slice(start..<start + target.extent * elementSize)
     // Sound: both slices were checked to cover every element that the loops below reach.
     guard let from = UnsafeRawPointer(from.baseAddress), let to = to.baseAddress else { return }
-    let rank = box.sizes.count
-    guard rank > 0 else {
+    let copy = StridedCopy(box.sizes, from: box.strides, to: target.strides)
+    guard !copy.sizes.isEmpty else {
       unsafe to.copyMemory(from: from, byteCount: elementSize)
       return
     }
-    let inner = rank - 1
-    var dense = [Int](repeating: 1, count: rank)
-    for axis in stride(from: rank - 2, through: 0, by: -1) {
-      dense[axis] = dense[axis + 1] * box.sizes[axis + 1]
-    }
-    if box.strides[inner] == 1 {
-      let run = box.sizes[inner] * elementSize
-      forEachOffset(box, dense, without: [inner]) { read, write in
+    let written = copy.targetStrides.lastIndex(of: 1)
+    let read = copy.sourceStrides.lastIndex(of: 1)
+    if let written, copy.sourceStrides[written] == 1 {
+      let run = copy.sizes[written] * elementSize
+      copy.forEachOffset(without: [written]) { read, write in
         unsafe (to + write * elementSize).copyMemory(
           from: from + read * elementSize, byteCount: run)
       }
-    } else if let unit = (0..<inner).last(where: { box.strides[$0] == 1 }) {
+    } else if let written, let read {
       let shape = Transposition(
-        rows: box.sizes[unit], columns: box.sizes[inner],
-        sourceStride: box.strides[inner], targetStride: dense[unit])
-      forEachOffset(box, dense, without: [unit, inner]) { read, write in
+        rows: copy.sizes[read], columns: copy.sizes[written],
+        sourceStride: copy.sourceStrides[written], targetStride: copy.targetStrides[read])
+      copy.forEachOffset(without: [read, written]) { read, write in
         unsafe transpose(
           shape, from: from + read * elementSize, to: to + write * elementSize,
           elementSize: elementSize)
       }
     } else {
-      forEachOffset(box, dense, without: []) { read, write in
+      copy.forEachOffset(without: []) { read, write in
         unsafe (to + write * elementSize).copyMemory(
           from: from + read * elementSize, byteCount: elementSize)
       }
     }
-  }
-}
-
-/// Calls `body` with the source and target offset, in elements, of every position of `box` along
-/// the axes that are not in `without`, in row-major order.
-private func forEachOffset(
-  _ box: ElementBox, _ dense: [Int], without: [Int], _ body: (_ read: Int, _ write: Int) -> Void
-) {
-  let axes = box.sizes.indices.filter { !without.contains($0) }
-  var index = [Int](repeating: 0, count: axes.count)
-  var read = 0
-  var write = 0
-  while true {
-    body(read, write)
-    var position = axes.count - 1
-    while position >= 0 {
-      let axis = axes[position]
-      index[position] += 1
-      read += box.strides[axis]
-      write += dense[axis]
-      if index[position] < box.sizes[axis] { break }
-      read -= box.strides[axis] * box.sizes[axis]
-      write -= dense[axis] * box.sizes[axis]
-      index[position] = 0
-      position -= 1
-    }
-    if position < 0 { return }
   }
 }

@@ -5,12 +5,17 @@ import Glibc
 /// All access is by byte ranges that are checked against ``count``, so a wrong range is a trap and
 /// never a stray access. The kernels in the extensions of this type are the only code of the
 /// package that moves tensor bytes.
+///
+/// Threads may share a buffer as long as none writes what another reads or writes at the same time; who
+/// hands ranges out to threads sees to that.
 @safe
-public final class ByteBuffer {
+public final class ByteBuffer: @unchecked Sendable {
   /// The size in bytes.
   public let count: Int
   // Sound: allocated in `init`, freed in `deinit`, never handed out but through `slice`.
   private let base: UnsafeMutableRawPointer
+  /// The mapping that the buffer lies in, if it has one.
+  private let mapping: UnsafeMutableRawBufferPointer?
 
   /// Allocates `count` bytes of zeros.
   public init(count: Int) {
@@ -18,20 +23,31 @@ public final class ByteBuffer {
     self.count = count
     if count >= ByteBuffer.mappedFrom {
       // Pages of an anonymous mapping are zero, and take memory only once they are touched.
+      let room = count + (count >= ByteBuffer.hugePage ? ByteBuffer.hugePage : 0)
       let mapping = unsafe mmap(
-        nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        nil, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
       guard let mapping = unsafe mapping, unsafe mapping != MAP_FAILED else {
         preconditionFailure("no memory for a buffer of \(count) bytes")
       }
-      unsafe base = mapping
+      unsafe self.mapping = UnsafeMutableRawBufferPointer(start: mapping, count: room)
+      guard count >= ByteBuffer.hugePage else {
+        unsafe base = mapping
+        return
+      }
+      // A transposition jumps from page to page; large ones spare it most of the misses. A hint.
+      unsafe base = mapping.alignedUp(toMultipleOf: ByteBuffer.hugePage)
+      unsafe madvise(base, count, MADV_HUGEPAGE)
     } else {
       unsafe base = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 64)
       unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: max(count, 1))
+      unsafe mapping = nil
     }
   }
 
   /// Buffers of this size and above are mapped.
   private static let mappedFrom = 1 << 18
+  /// The size and alignment of a large page.
+  private static let hugePage = 2 << 20
 
   /// A buffer that holds `bytes`.
   public convenience init(_ bytes: [UInt8]) {
@@ -40,8 +56,8 @@ public final class ByteBuffer {
   }
 
   deinit {
-    if count >= ByteBuffer.mappedFrom {
-      unsafe munmap(base, count)
+    if let mapping = unsafe mapping {
+      unsafe munmap(mapping.baseAddress, mapping.count)
     } else {
       unsafe base.deallocate()
     }

@@ -3,7 +3,9 @@ import Glibc
 public import SystemPackage
 
 /// A new file that is written at absolute offsets and becomes durable before it is used.
-public final class OutputFile {
+///
+/// Several threads may write at the same time; ``finish()`` comes after all of them.
+public final class OutputFile: @unchecked Sendable {
   public let path: FilePath
   private var descriptor: Int32
 

@@ -79,6 +79,22 @@ import Testing
 @Suite struct ChecksumTests {
   @Test func theCheckValueOfTheSpecificationComesOut() {
     #expect(CRC32.checksum(Array("123456789".utf8)) == 0xCBF4_3926)
+    // Long runs go another way than short ones; both are compared bit by bit with the definition.
+    var random = SeededGenerator(3)
+    let bytes = (0..<5000).map { _ in UInt8.random(in: 0...255, using: &random) }
+    let buffer = ByteBuffer(bytes)
+    for count in Array(0...330) + [511, 512, 1000, 4096, 4999] {
+      let start = Int.random(in: 0...(5000 - count), using: &random)
+      var register: UInt32 = .max
+      for byte in bytes[start..<start + count] {
+        register ^= UInt32(byte)
+        for _ in 0..<8 { register = register >> 1 ^ (register & 1 == 0 ? 0 : 0xEDB8_8320) }
+      }
+      #expect(CRC32.checksum(start..<start + count, of: buffer) == ~register)
+      let middle = start + count / 3
+      let first = CRC32.checksum(start..<middle, of: buffer)
+      #expect(CRC32.checksum(middle..<start + count, of: buffer, continuing: first) == ~register)
+    }
   }
 
   @Test func piecesInAnyOrderGiveTheChecksumOfTheWhole() {

@@ -56,6 +56,35 @@ import Testing
       "sizes \(box.sizes), strides \(box.strides), element size \(size)")
   }
 
+  /// Elements that are laid down with gaps, as the parts of a row are.
+  @Test(arguments: [1, 2, 4, 8])
+  func whatIsLaidDownWithStridesIsEveryElementAtItsPlace(size: Int) {
+    var random = SeededGenerator(UInt64(100 + size))
+    for _ in 0..<150 {
+      let rows = Int.random(in: 1...70, using: &random)
+      let columns = Int.random(in: 1...70, using: &random)
+      let pitch = columns + Int.random(in: 0...40, using: &random)
+      let source = Bool.random(using: &random) ? [columns + 3, 1] : [1, rows + 2]
+      let box = ElementBox(sizes: [rows, columns], strides: source)
+      let bytes = (0..<box.extent * size).map { _ in UInt8.random(in: 0...255, using: &random) }
+      let target = ByteBuffer(count: rows * pitch * size + 5)
+      target.fill(0..<target.count, with: 0xEE)
+      target.gather(
+        box, from: ByteBuffer(bytes), at: 0, elementSize: size, to: 5, strides: [pitch, 1])
+      let expected = naive(box, bytes, 0, size)
+      for row in 0..<rows {
+        let start = 5 + row * pitch * size
+        let end = start + columns * size
+        #expect(
+          target.bytes(start..<end)
+            == Array(expected[row * columns * size..<(row + 1) * columns * size]))
+        // Nothing is written into the gaps.
+        let gap = end..<min(target.count, end + (pitch - columns) * size)
+        #expect(target.bytes(gap).allSatisfy { $0 == 0xEE })
+      }
+    }
+  }
+
   @Test func collapsingKeepsTheElements() {
     let box = ElementBox(sizes: [2, 1, 3, 4], strides: [12, 99, 4, 1])
     #expect(box.collapsed == ElementBox(sizes: [24], strides: [1]))

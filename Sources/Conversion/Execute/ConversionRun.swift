@@ -26,7 +26,9 @@ final class ConversionRun {
     self.folder = folder
     self.options = options
     self.watcher = watcher
-    executor = PlanExecutor(converter.plan, crc: options.crc) { watcher(.reading(bytes: $0)) }
+    executor = PlanExecutor(converter.plan, crc: options.crc, threads: options.threads) {
+      watcher(.reading(bytes: $0))
+    }
     hashes = converter.trained.map {
       HashingSink(converter.plan, rounded: $0.tensors.map(\.format))
     }

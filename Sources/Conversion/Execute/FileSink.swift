@@ -3,7 +3,7 @@ import Safetensors
 import SystemPackage
 
 /// Writes tensors into a file of the output at their final places.
-final class FileSink: TensorSink {
+final class FileSink: ConcurrentSink {
   private let file: OutputFile
   /// Where the bytes of each tensor begin in the file.
   private let starts: [Int: Int]

@@ -17,6 +17,9 @@ public enum CRCMode: String, Hashable, Sendable, CaseIterable {
   case none
 }
 
+/// A sink that takes bytes from several threads at the same time.
+public protocol ConcurrentSink: TensorSink, Sendable {}
+
 /// Carries out a plan, driven by the sources: each storage is read from front to back once, in
 /// windows, and its elements are scattered into a sink.
 ///
@@ -34,8 +37,10 @@ public final class PlanExecutor {
   /// A window of a storage.
   private let window: ByteBuffer
   /// Elements in the order of the output, as stored and as converted.
-  let staged: ByteBuffer
-  let converted: ByteBuffer
+  var staged: ByteBuffer { stages[0].staged }
+  var converted: ByteBuffer { stages[0].converted }
+  /// Two of them for each thread.
+  private let stages: [(staged: ByteBuffer, converted: ByteBuffer)]
   /// What is known of the CRCs of storages, by their positions in the plan.
   private var ledgers: [Int: ChecksumLedger] = [:]
 
@@ -43,10 +48,12 @@ public final class PlanExecutor {
   /// transposition is written in long runs.
   public static let windowSize = 32 << 20
   /// The size of the two buffers in which strips of the output are put together.
-  public static let stageSize = 2 << 20
+  public static let stageSize = 1 << 20
 
+  /// More threads than that only wait for memory and disk.
+  public static let maximumThreads = 4
   /// The memory that the buffers of a conversion take.
-  public static let bufferSize = windowSize + 2 * stageSize + 1 << 20
+  public static let bufferSize = windowSize + 2 * maximumThreads * stageSize + 1 << 20
 
   /// An executor of `plan`.
   ///
@@ -55,18 +62,21 @@ public final class PlanExecutor {
   ///   - crc: How much of the recorded CRCs is checked.
   ///   - windowSize: The size of the window in bytes; small ones serve tests.
   ///   - stageSize: The size of each of the two other buffers.
+  ///   - threads: How many threads share the work.
   ///   - progress: Called after each window.
   public init(
     _ plan: ConversionPlan, crc: CRCMode = .auto, windowSize: Int = PlanExecutor.windowSize,
-    stageSize: Int = PlanExecutor.stageSize, progress: @escaping Progress = { _ in }
+    stageSize: Int = PlanExecutor.stageSize, threads: Int = 1,
+    progress: @escaping Progress = { _ in }
   ) {
     self.plan = plan
     self.crc = crc
     self.progress = progress
     openFiles = OpenFiles(plan)
     window = ByteBuffer(count: windowSize)
-    staged = ByteBuffer(count: stageSize)
-    converted = ByteBuffer(count: stageSize)
+    stages = (0..<max(1, threads)).map { _ in
+      (ByteBuffer(count: stageSize), ByteBuffer(count: stageSize))
+    }
   }
 
   /// Makes the tensors at `positions`, all of them if it is `nil`.
@@ -77,8 +87,12 @@ public final class PlanExecutor {
     let positions = positions ?? Array(plan.tensors.indices)
     var streams: [Int: [ScheduledCopy]] = [:]
     var merges: [(tensor: Int, merge: ScheduledMerge)] = []
+    var assemblies: [TensorAssembly] = []
     for position in positions {
-      for piece in plan.tensors[position].pieces {
+      let (made, left) = TensorAssembly.assemblies(
+        of: position, in: plan, window: window.count, stage: staged.count)
+      assemblies += made
+      for piece in left {
         switch piece {
         case .copy(let source, let destination, let addend):
           streams[source.storage, default: []].append(
@@ -101,12 +115,51 @@ public final class PlanExecutor {
     func place(_ storage: Int) -> (Int, Int) {
       (plan.storages[storage].file, plan.storages[storage].entry.dataOffset)
     }
+    assemblies.sort { place($0.parts[0].source.storage) < place($1.parts[0].source.storage) }
+    for assembly in assemblies { try carryOut(assembly, sink) }
     for storage in streams.keys.sorted(by: { place($0) < place($1) }) {
       try stream(storage, streams[storage] ?? [], sink)
     }
     merges.sort { place($0.merge.replicas[0].storage) < place($1.merge.replicas[0].storage) }
     for (tensor, merge) in merges { try self.merge(tensor, merge, sink) }
     try openFiles.checkUnchanged()
+  }
+
+  // MARK: - One tensor
+
+  private func carryOut(_ assembly: TensorAssembly, _ sink: any TensorSink) throws {
+    try Stop.check()
+    let files = try assembly.parts.map { part throws(ConversionError) in
+      try openFiles.file(plan.storages[part.source.storage].file)
+    }
+    let bytes = assembly.parts.reduce(0) { $0 + $1.bytes.count }
+    // What is small is done before a thread has begun.
+    let threads = bytes < 1 << 19 ? 1 : stages.count
+    let segments = try assembly.read(
+      from: files, plan, into: window, checksums: crc != .none, threads: threads)
+    for (storage, segment) in segments {
+      ledgers[storage, default: ChecksumLedger()].absorb(segment)
+    }
+    for (part, file) in zip(assembly.parts, files) { try check(part.source.storage, file) }
+    report.bytesRead += bytes
+    progress(report.bytesRead)
+    let counts = try assembly.write(
+      plan, from: window, stages: Array(stages.prefix(threads)), to: sink)
+    report.findings[assembly.tensor, default: TensorFindings()].floats += counts
+  }
+
+  /// A CRC that is known by now to be wrong ends the conversion.
+  private func check(_ storage: Int, _ file: InputFile) throws {
+    // A storage that has no ledger is counted when all is done.
+    let ledger = ledgers[storage, default: ChecksumLedger()]
+    ledgers[storage] = ledger
+    do {
+      _ = try EntryReader(
+        plan.storages[storage].entry, in: file, checksums: crc != .none, ledger: ledger
+      ).verdict()
+    } catch {
+      throw ConversionError(reading: error, file: file.path)
+    }
   }
 
   // MARK: - One storage

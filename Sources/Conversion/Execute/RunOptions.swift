@@ -1,3 +1,5 @@
+import ByteIO
+
 /// How a conversion is carried out, beyond what it makes.
 public struct RunOptions: Hashable, Sendable {
   /// Which files of the output are made.
@@ -20,10 +22,16 @@ public struct RunOptions: Hashable, Sendable {
   /// Whether files that an earlier run finished are taken up.
   public var resume: Bool
   public var work: Work
+  /// How many threads share the work; `nil` for as many as the process may keep busy, up to
+  /// ``PlanExecutor/maximumThreads``.
+  public var jobs: Int?
+
+  /// How many threads there are.
+  var threads: Int { jobs ?? min(Workers.granted, PlanExecutor.maximumThreads) }
 
   public init(
     crc: CRCMode = .auto, overwrite: Bool = false, check: OutputCheck = .fast,
-    sha256: Bool = false, resume: Bool = true, work: Work = .all
+    sha256: Bool = false, resume: Bool = true, work: Work = .all, jobs: Int? = nil
   ) {
     self.crc = crc
     self.overwrite = overwrite
@@ -31,5 +39,6 @@ public struct RunOptions: Hashable, Sendable {
     self.sha256 = sha256
     self.resume = resume
     self.work = work
+    self.jobs = jobs
   }
 }
