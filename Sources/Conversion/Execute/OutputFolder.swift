@@ -69,7 +69,13 @@ public final class OutputFolder {
       }
     }
     repairExchange()
-    if FileSystem.exists(path), (try? FileSystem.kind(of: path)) != .folder {
+    let kind: FileSystem.Kind?
+    do {
+      kind = try FileSystem.kind(of: path)
+    } catch {
+      throw ConversionError(writing: error, creating: error.code != .failed)
+    }
+    if FileSystem.exists(path), kind != .folder {
       throw ConversionError(
         .cannotCreate, "io/not-a-folder", "it exists and is no folder", file: path.string,
         hint: "nothing but a folder is ever replaced")
