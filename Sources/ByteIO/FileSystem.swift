@@ -39,6 +39,24 @@ public enum FileSystem {
     return status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid()
   }
 
+  /// Whether the name is a regular file, and no link to one.
+  public static func isRegularFile(_ path: FilePath) -> Bool {
+    var status = stat()
+    guard unsafe path.withPlatformString({ unsafe lstat($0, &status) }) == 0 else { return false }
+    return status.st_mode & S_IFMT == S_IFREG
+  }
+
+  /// Creates a folder and those above it.
+  public static func makeFolders(_ path: FilePath) throws(FileError) {
+    guard !path.isEmpty, !exists(path) else { return }
+    try makeFolders(path.removingLastComponent())
+    do {
+      try makeFolder(path)
+    } catch {
+      guard error.code == .exists else { throw error }
+    }
+  }
+
   /// The device and inode that `path` leads to, to find out whether two paths are one thing.
   public static func identity(of path: FilePath) -> InputFile.Identity? {
     var status = stat()

@@ -70,6 +70,14 @@ public final class OutputFile: @unchecked Sendable {
     try write(0..<bytes.count, of: ByteBuffer(bytes), at: offset)
   }
 
+  /// Has the system begin to write `range` to the disk. A hint: where it is not understood, nothing is
+  /// lost.
+  ///
+  /// It makes nothing faster, but leaves less to ``finish()``, which no signal can interrupt.
+  public func startWriteback(_ range: Range<Int>) {
+    _ = cglibc_start_writeback(descriptor, range.lowerBound, range.count)
+  }
+
   /// Waits until the contents are on the disk, and closes the file.
   ///
   /// - Throws: ``FileError`` when an earlier write turns out to have failed.

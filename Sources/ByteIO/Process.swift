@@ -23,7 +23,8 @@ public enum Process {
 
     /// Writes `text`, waiting as long as the reader needs.
     ///
-    /// - Returns: `false` when the text could not be written, for instance to a closed pipe.
+    /// - Returns: `false` when the text could not be written, for instance to a full disk. A reader that has
+    ///   closed the pipe has all that it wanted.
     @discardableResult
     public func write(_ text: String) -> Bool {
       let bytes = Array(text.utf8)
@@ -35,6 +36,9 @@ public enum Process {
         }
         if put > 0 {
           done += put
+        } else if put < 0, errno == EPIPE {
+          // The reader has seen enough.
+          return true
         } else if put == 0 || errno != EINTR {
           return false
         }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 extern int fallocate(int, int, off_t, off_t);
+extern int sync_file_range(int, off_t, off_t, unsigned);
 
 static inline int cglibc_open(const char *path, int flags, mode_t mode) {
   return open(path, flags, mode);
@@ -28,6 +29,10 @@ static inline int cglibc_rename_exchange(const char *a, const char *b) {
 }
 static inline int cglibc_rename_noreplace(const char *from, const char *to) {
   return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1 /* RENAME_NOREPLACE */);
+}
+// Starts writing dirty pages to the disk without waiting until they are there.
+static inline int cglibc_start_writeback(int descriptor, off_t offset, off_t count) {
+  return sync_file_range(descriptor, offset, count, SYNC_FILE_RANGE_WRITE);
 }
 static inline int cglibc_affinity_count(void) {
   cpu_set_t set;

@@ -73,7 +73,16 @@ struct BatchCommand: ParsableCommand {
 
   /// The positions of what this task converts.
   private func positions(_ batch: BatchList) throws(ConversionError) -> [Int] {
-    guard let index = index ?? BatchSystem.index else {
+    var index = index
+    if index == nil, let text = BatchSystem.index {
+      guard let number = Int(text), number >= 0 else {
+        throw ConversionError(
+          .usage, "batch/index", "\"\(text)\" is no number of a task, which count from 0",
+          hint: "--index names it")
+      }
+      index = number
+    }
+    guard let index else {
       guard of == nil else {
         throw ConversionError(.usage, "batch/index", "--of needs --index: which task is this?")
       }
@@ -97,6 +106,7 @@ struct BatchCommand: ParsableCommand {
     report.isStreamed = true
     var failures: [ConversionError.Status] = []
     for position in positions {
+      try Stop.check()
       let item = batch.items[position]
       var line = JSONObject()
       line["schema"] = .string(report.schema)
@@ -136,6 +146,11 @@ struct BatchCommand: ParsableCommand {
     }
     let converter = try Converter(
       source.index(directory), options: plan.options(source), tokenizer: tokenizer)
+    do {
+      try FileSystem.makeFolders(path.removingLastComponent())
+    } catch {
+      throw ConversionError(writing: error, creating: true)
+    }
     let progress = ProgressReporter(shown, verb: "converting \(directory.folder.string)")
     defer { progress.finish() }
     let result = try converter.run(to: path, options: manner.run(source)) { progress.show($0) }
@@ -149,7 +164,9 @@ struct BatchCommand: ParsableCommand {
   }
 
   private func write(_ line: JSONObject) {
-    Process.Stream.output.write(JSONWriter.text(.object(line), .compact) + "\n")
+    guard Process.Stream.output.write(JSONWriter.text(.object(line), .compact) + "\n") else {
+      Process.exit(ConversionError.Status.inputOutput.rawValue)
+    }
   }
 
   // MARK: - Status
@@ -161,6 +178,7 @@ struct BatchCommand: ParsableCommand {
     var entries: [JSONValue] = []
     var worst: ConversionError.Status?
     for (position, item) in batch.items.enumerated() {
+      try Stop.check()
       let (word, detail, status) = state(item, tokenizer)
       if let status {
         worst = worst == .tryAgain ? worst : status == .tryAgain ? status : worst ?? status

@@ -19,12 +19,10 @@ enum BatchSystem {
     return nil
   }
 
-  /// The position of this task in its array.
-  static var index: Int? {
-    for name in ["SLURM_ARRAY_TASK_ID", "PBS_ARRAY_INDEX", "SGE_TASK_ID", "LSB_JOBINDEX"] {
-      if let index = value(name).flatMap({ Int($0) }) { return index }
-    }
-    return nil
+  /// The position of this task in its array, as text; `nil` outside of arrays. Of the systems that let the
+  /// user count from 0.
+  static var index: String? {
+    ["SLURM_ARRAY_TASK_ID", "PBS_ARRAY_INDEX"].lazy.compactMap { Process.environment($0) }.first
   }
 
   /// What each line of a log begins with: when, where, and in which task.

@@ -35,6 +35,9 @@ struct Meg2hf: ParsableCommand {
 
   static func main() {
     Process.ignoreBrokenPipes()
+    // Before anything else: a signal that comes while the words are read counts too.
+    let words = CommandLine.arguments.dropFirst()
+    if let first = words.first, ["convert", "batch"].contains(first) { Process.catchStopSignals() }
     do {
       var command = try parseAsRoot()
       try command.run()

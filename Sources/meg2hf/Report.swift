@@ -64,11 +64,15 @@ struct Report {
     if !display.quiet { for warning in warnings { messages.show(warning) } }
     for error in errors { messages.show(error) }
     if isStreamed { return }
-    if display.json {
-      Process.Stream.output.write(JSONWriter.text(.object(document), .indented))
-    } else if !text.isEmpty {
-      Process.Stream.output.write(text.hasSuffix("\n") ? text : text + "\n")
-    }
+    let result =
+      display.json
+      ? JSONWriter.text(.object(document), .indented)
+      : text.isEmpty || text.hasSuffix("\n") ? text : text + "\n"
+    // A result that nobody can read is none.
+    guard !Process.Stream.output.write(result), code == 0 else { return }
+    messages.show(
+      ConversionError(.inputOutput, "io/error", "the result cannot be written", file: "stdout"))
+    Process.exit(ConversionError.Status.inputOutput.rawValue)
   }
 
   private var document: JSONObject {

@@ -70,6 +70,11 @@ import Testing
     #expect(other.status == 73)
     #expect(try run(["list.txt", "--index", "3"]).status == 64)
     #expect(try run(["list.txt", "--of", "3"]).status == 64)
+    for index in ["-1", "-9223372036854775808", "abc", "1.5", ""] {
+      let odd = try run(["list.txt"], "export SLURM_ARRAY_TASK_ID='\(index)';")
+      #expect(odd.status == 64, "\(index)")
+      #expect(odd.errors.contains("batch/index"))
+    }
   }
 
   @Test func allStepsOfARunAreConverted() throws {
@@ -97,12 +102,31 @@ import Testing
     #expect(try folder.names().contains("c"))
     for (text, code) in [
       ("", "batch/empty"), ("a\tb\tc", "batch/line"), ("a", "batch/output"),
-      ("a\t{nonsense}", "batch/placeholder"),
+      ("a\t{nonsense}", "batch/placeholder"), ("a\t{name", "batch/placeholder"),
+      ("a\0b\tc", "batch/line"),
     ] {
       try list([text])
       let refused = try run(["list.txt"])
       #expect(refused.errors.contains(code), "\(text)")
       #expect([64, 66].contains(refused.status))
+    }
+  }
+
+  @Test func foldersOnTheWayToAnOutputAreMade() throws {
+    try list([fixture("dumps/\(dumps[0])/ckpt").string])
+    let outcome = try run(["list.txt", "--output", "hf/{name}/{iteration}"])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(try contents(folder.path.appending("hf/ckpt")) == ["10"])
+  }
+
+  @Test func aResultThatCannotBeWrittenIsAnError() throws {
+    let dump = fixture("dumps/\(dumps[0])/ckpt").string
+    for arguments in [["plan", dump, "-q"], ["batch", dump, "-q", "--output", "{name}"]] {
+      let outcome = try meg2hf(arguments, in: folder.path, shell: "exec \"$@\" >/dev/full")
+      #expect(outcome.status == 74, "\(arguments)")
+      // A reader that has seen enough is another matter.
+      let closed = try meg2hf(arguments, in: folder.path, shell: "\"$@\" | head -n 1; exit 0")
+      #expect(closed.status == 0)
     }
   }
 

@@ -77,7 +77,9 @@ import Testing
     #expect(try world.isAsExpected())
   }
 
-  @Test(arguments: ["contents", "size", "record", "no record", "other record"])
+  @Test(arguments: [
+    "contents", "size", "record", "no record", "other record", "link", "folder", "record folder",
+  ])
   func aFinishedFileThatIsNotWhatWasWrittenIsMadeAgain(damage: String) throws {
     let world = try World()
     try world.part("1/1")
@@ -92,6 +94,16 @@ import Testing
     case "size": try Data(whole.dropLast()).write(to: URL(fileURLWithPath: file.string))
     case "record": try Data([0x7B]).write(to: URL(fileURLWithPath: record.string))
     case "no record": try remove(record)
+    case "link":
+      // A link to the right bytes would leave OUTPUT with the file.
+      try move(file, to: world.folder.path.appending("moved"))
+      try FileManager.default.createSymbolicLink(
+        atPath: file.string, withDestinationPath: world.folder.path.appending("moved").string)
+    case "folder", "record folder":
+      let place = damage == "folder" ? file : record
+      try remove(place)
+      try FileManager.default.createDirectory(
+        atPath: place.appending("inside").string, withIntermediateDirectories: true)
     default:
       let other = ShardRecord.name(of: world.converter.plan.shards[1].fileName)
       try remove(record)
@@ -109,9 +121,10 @@ import Testing
     let plan = world.converter.plan
     let print = try fingerprint(whole)
     withEveryDamage(whole) { damaged in
-      guard damaged != whole, let json = try? JSONFile.parse(damaged, "record") else { return }
+      guard damaged != whole else { return }
       // Positions and ranges are looked up in the plan, so they must be in it.
-      let record = ShardRecord(json, shard: 1, of: plan, fingerprint: print)
+      let record = ShardRecord(damaged, shard: 1, of: plan, fingerprint: print)
+      #expect(record == nil, "its CRC does not fit")
       for storage in record?.findings.checksums.keys ?? [:].keys {
         #expect(plan.storages.indices.contains(storage))
       }
@@ -119,7 +132,9 @@ import Testing
   }
 
   private func fingerprint(_ record: [UInt8]) throws -> String {
-    try #require(try JSONFile.parse(record, "record").object?["fingerprint"]?.string)
+    try #require(
+      try JSONFile.parse(Array(record.drop { $0 != 0x0A }), "record").object?["fingerprint"]?.string
+    )
   }
 
   @Test func partsInAnyOrderMakeWhatOneRunMakes() throws {
@@ -216,10 +231,40 @@ import Testing
     let staging = try world.staging
     // No process has this number.
     let taken = world.folder.path.appending(
-      "\(staging.lastComponent?.string ?? "").\(ByteIO.Process.hostName)-99999999-1")
+      "\(staging.lastComponent?.string ?? "").1-99999999@\(ByteIO.Process.hostName)")
     try move(staging, to: taken)
     #expect(try world.finish().count == world.converter.plan.shards.count)
     #expect(try world.isAsExpected())
+  }
+
+  @Test func aProcessThatEndedWhileOutputWasPutTogetherHasLostNothing() throws {
+    let world = try World()
+    try world.part("1/1")
+    let staging = try world.staging
+    let taken = world.folder.path.appending(
+      "\(staging.lastComponent?.string ?? "").1-99999999@\(ByteIO.Process.hostName)")
+    try move(staging, to: taken)
+    // Some of the files had been gathered.
+    try world.folder.write("\(taken.lastComponent?.string ?? "")/.output/.keep", [])
+    for shard in world.converter.plan.shards.prefix(3) {
+      try move(
+        taken.appending(shard.fileName), to: taken.appending(".output").appending(shard.fileName))
+    }
+    #expect(try world.finish().count == world.converter.plan.shards.count)
+    #expect(try world.isAsExpected())
+  }
+
+  @Test func aNameThatLeavesNoRoomForHiddenOnesIsRefusedAtOnce() throws {
+    let world = try World()
+    let path = world.folder.path.appending(String(repeating: "n", count: 230))
+    #expect(failure { _ = try world.converter.run(to: path) } == "73 io/name-too-long")
+  }
+
+  @Test func sumsThatWereAskedForAndAreGoneMakeAnOutputUnfinished() throws {
+    let world = try World()
+    _ = try world.finish(RunOptions(sha256: true))
+    try remove(world.output.appending("SHA256SUMS"))
+    #expect(failure { _ = try world.finish(RunOptions(sha256: true)) } == "73 output/exists")
   }
 
   @Test func aProcessThatEndedBetweenTwoRenamesHasNotLostTheOldOutput() throws {
@@ -237,9 +282,9 @@ import Testing
     try world.part("1/2")
     let staging = try world.staging
     let host = ByteIO.Process.hostName
-    let dead = staging.appending(".model.safetensors.\(host)-99999999-ab.part")
-    let alive = staging.appending(".model.safetensors.\(host)-\(ByteIO.Process.identifier)-cd.part")
-    let elsewhere = staging.appending(".model.safetensors.other-5-ef.part")
+    let dead = staging.appending(".model.safetensors.ab-99999999@\(host).part")
+    let alive = staging.appending(".model.safetensors.cd-\(ByteIO.Process.identifier)@\(host).part")
+    let elsewhere = staging.appending(".model.safetensors.ef-99999999@other.\(host).part")
     for path in [dead, alive, elsewhere] {
       try Data([1]).write(to: URL(fileURLWithPath: path.string))
     }

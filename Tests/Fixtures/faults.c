@@ -1,11 +1,13 @@
 // Preloaded into the command by FaultTests: makes the Nth call of a system function fail, for paths
 // below a folder. FAULT is "FUNCTION:N:ERRNO"; N = 0 means every call. ERRNO can also be "short" (half of
-// what was asked for is read or written) or "interrupted" (EINTR, every other call).
+// what was asked for is read or written), "interrupted" (EINTR, every other call) or "kill" (the process
+// ends before the call). The function that FAULT_ALSO names gives EINVAL every time.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,11 @@ static int is_descriptor_below(int descriptor) {
 // Whether this call is the one. Says so in the file that FAULT_HIT names.
 static int hit(const char *name) {
   if (number < 0) setup();
+  const char *also = getenv("FAULT_ALSO");
+  if (also && strcmp(name, also) == 0) {
+    fault = EINVAL;
+    return 1;
+  }
   if (number == 0 || strcmp(name, function) != 0) return 0;
   calls++;
   if (wanted != 0 && calls != (unsigned)wanted) return 0;
@@ -54,6 +61,7 @@ static int hit(const char *name) {
     int descriptor = (int)syscall(SYS_openat, AT_FDCWD, note, O_CREAT | O_WRONLY, 0600);
     if (descriptor >= 0) syscall(SYS_close, descriptor);
   }
+  if (strcmp(mode, "kill") == 0) kill(getpid(), SIGKILL);
   return 1;
 }
 

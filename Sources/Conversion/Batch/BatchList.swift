@@ -45,7 +45,7 @@ public struct BatchList: Sendable {
     } else {
       for line in try BatchList.lines(path) {
         let parts = line.split(separator: UInt8(ascii: "\t"), omittingEmptySubsequences: true)
-          .map { String(decoding: $0, as: UTF8.self) }
+          .map { BatchList.trimmed($0) }.map { String(decoding: $0, as: UTF8.self) }
         guard let first = parts.first, parts.count <= 2 else {
           throw ConversionError(
             .usage, "batch/line",
@@ -65,7 +65,9 @@ public struct BatchList: Sendable {
     for item in items {
       guard let output = item.output else { continue }
       let known = outputs.updateValue(
-        item.checkpoint, forKey: output.lexicallyNormalized().string)
+        item.checkpoint,
+        forKey: FileSystem.absolute(output.removingLastComponent())
+          .appending(output.lastComponent?.string ?? "").lexicallyNormalized().string)
       if let known {
         throw ConversionError(
           .usage, "batch/same-output",
@@ -93,12 +95,23 @@ public struct BatchList: Sendable {
     } catch {
       throw ConversionError(reading: error, file: path)
     }
-    let space: [UInt8] = [0x20, 0x0D]
-    return bytes.split(separator: UInt8(ascii: "\n")).compactMap { line in
-      var line = line.drop { space.contains($0) }
-      while let last = line.last, space.contains(last) { line.removeLast() }
-      return line.isEmpty || line.first == UInt8(ascii: "#") ? nil : line
+    // Editors of other systems write a mark in front.
+    let text = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
+    guard String(validating: text, as: UTF8.self) != nil, !text.contains(0) else {
+      throw ConversionError(
+        .usage, "batch/line", "the list is no text in UTF-8", file: path.string)
     }
+    return text.split(separator: UInt8(ascii: "\n")).map(trimmed).filter {
+      !$0.isEmpty && $0.first != UInt8(ascii: "#")
+    }
+  }
+
+  /// A line without the white space around it.
+  private static func trimmed(_ line: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    let space: [UInt8] = [0x20, 0x09, 0x0D]
+    var line = line.drop { space.contains($0) }
+    while let last = line.last, space.contains(last) { line.removeLast() }
+    return line
   }
 
   private static func item(
@@ -130,7 +143,10 @@ public struct BatchList: Sendable {
     var rest = pattern[...]
     while let open = rest.firstIndex(of: "{") {
       result += rest[..<open]
-      guard let close = rest[open...].firstIndex(of: "}") else { break }
+      guard let close = rest[open...].firstIndex(of: "}") else {
+        throw ConversionError(
+          .usage, "batch/placeholder", "a brace is not closed in \"\(pattern)\"")
+      }
       let name = rest[rest.index(after: open)..<close]
       let value: String? =
         switch name {

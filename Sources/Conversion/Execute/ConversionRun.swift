@@ -100,11 +100,15 @@ final class ConversionRun {
     record.masters = hashes?.takeSums() ?? [:]
     record.part = part
     if keepsRecords {
-      record.crc = try checksum(temporary)
-      let json = record.json(fingerprint: folder.fingerprint, fileName: output.fileName)
+      guard let crc = try checksum(temporary) else {
+        throw ConversionError(
+          .inputOutput, "output/damaged", "what was written cannot be read back",
+          file: temporary.string)
+      }
+      record.crc = crc
       try folder.write(
-        Array(JSONWriter.text(json, .compact).utf8), as: ShardRecord.name(of: output.fileName),
-        belongsToOutput: false)
+        record.serialized(fingerprint: folder.fingerprint, fileName: output.fileName),
+        as: ShardRecord.name(of: output.fileName), belongsToOutput: false)
     }
     // The record comes first: a file that has none is not taken up.
     try folder.finish(temporary, as: output.fileName)
@@ -117,8 +121,9 @@ final class ConversionRun {
     let name = ShardRecord.name(of: output.fileName)
     let path = folder.finishedPath(output.fileName)
     guard FileSystem.exists(path) else { return false }
-    guard let json = try? JSONFile.read(folder.finishedPath(name)),
-      let record = ShardRecord(json, shard: shard, of: plan, fingerprint: folder.fingerprint),
+    guard FileSystem.isRegularFile(path), FileSystem.isRegularFile(folder.finishedPath(name)),
+      let bytes = try? JSONFile.bytes(folder.finishedPath(name)),
+      let record = ShardRecord(bytes, shard: shard, of: plan, fingerprint: folder.fingerprint),
       FileSystem.identity(of: path)?.size == output.size, try checksum(path) == record.crc
     else {
       folder.discard(output.fileName)
@@ -130,11 +135,13 @@ final class ConversionRun {
     return true
   }
 
-  private func checksum(_ path: FilePath) throws -> UInt32 {
+  /// The CRC of a file; `nil` when it cannot be read, so that it is made anew.
+  private func checksum(_ path: FilePath) throws -> UInt32? {
     do {
       return try ShardRecord.checksum(path, through: buffer)
     } catch let error as FileError {
-      throw folder.failure(error)
+      if error.code == .notFound { throw OutputFolder.Lost() }
+      return nil
     }
   }
 

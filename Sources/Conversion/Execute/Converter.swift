@@ -51,10 +51,18 @@ public struct Converter {
   }
 
   /// What identifies the output of a run: the checks that were asked for are options like others.
-  private func fingerprint(crc: CRCMode, sha256: Bool) -> String {
+  private func fingerprint(_ options: RunOptions) -> String {
     var hasher = SHA256Hasher()
-    hasher.update(Array("\(identity) \(crc.rawValue) \(sha256)".utf8))
+    hasher.update(
+      Array(
+        "\(identity) \(options.crc.rawValue) \(options.sha256) \(options.check.rawValue)".utf8))
     return hasher.hexDigest()
+  }
+
+  /// Whether OUTPUT is there, made of this checkpoint in this way.
+  private func isDone(_ output: FilePath, _ options: RunOptions) -> Bool {
+    OutputFolder.fingerprint(of: output) == fingerprint(options)
+      && (!options.sha256 || FileSystem.exists(output.appending("SHA256SUMS")))
   }
 
   /// A SHA-256 over plan, options, configuration, and the inputs' names, sizes and directories.
@@ -105,8 +113,8 @@ public struct Converter {
   ///   - options: How it is to be done.
   /// - Returns: The state; reading no tensor.
   public func state(of output: FilePath, options: RunOptions = RunOptions()) -> State {
-    let fingerprint = fingerprint(crc: options.crc, sha256: options.sha256)
-    if OutputFolder.fingerprint(of: output) == fingerprint { return .done }
+    let fingerprint = fingerprint(options)
+    if isDone(output, options) { return .done }
     if FileSystem.exists(output) { return .other }
     guard let staging = try? OutputFolder.places(of: output, fingerprint).staging,
       FileSystem.isOwnFolder(staging)
@@ -127,27 +135,29 @@ public struct Converter {
     to output: FilePath, options: RunOptions = RunOptions(),
     watcher: @escaping (Event) -> Void = { _ in }
   ) throws -> Result {
-    let fingerprint = fingerprint(crc: options.crc, sha256: options.sha256)
+    let fingerprint = fingerprint(options)
     // When two processes do the same, one can take away from under the other what it was working
     // on. Either OUTPUT is there then, or the loser goes on with what is there.
     for _ in 0..<16 {
-      if OutputFolder.fingerprint(of: output) == fingerprint {
+      if isDone(output, options) {
         OutputFolder.clean(beside: output, fingerprint)
         return Result(
           outcome: .unchanged, fingerprint: fingerprint, report: ExecutionReport(),
           warnings: plan.warnings, outputs: [], sha256: [])
       }
-      let folder = try OutputFolder(
-        output, fingerprint: fingerprint, overwrite: options.overwrite,
-        inputs: [index.directory.root, index.directory.folder])
+      var folder: OutputFolder?
       do {
-        return try run(in: folder, options, watcher)
+        let made = try OutputFolder(
+          output, fingerprint: fingerprint, overwrite: options.overwrite,
+          inputs: [index.directory.root, index.directory.folder])
+        folder = made
+        return try run(in: made, options, watcher)
       } catch is OutputFolder.Lost {
-        folder.abandon()
+        folder?.abandon()
       } catch {
-        let kept = folder.abandon()
+        let kept = folder?.abandon()
         // Another process may have been quicker with the same.
-        if OutputFolder.fingerprint(of: output) == fingerprint { continue }
+        if isDone(output, options) { continue }
         guard let kept, var failure = error as? ConversionError else { throw error }
         let note = "finished files are kept in \(kept.string)"
         failure.hint = failure.hint.map { "\($0); \(note)" } ?? note

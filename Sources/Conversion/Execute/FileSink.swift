@@ -41,6 +41,11 @@ final class FileSink: ConcurrentSink {
     }
   }
 
+  func finished(_ range: Range<Int>, tensor: Int) {
+    guard let start = starts[tensor] else { return }
+    file.startWriteback(start + range.lowerBound..<start + range.upperBound)
+  }
+
   /// Waits until the file is on the disk.
   func finish() throws(FileError) {
     try file.finish()

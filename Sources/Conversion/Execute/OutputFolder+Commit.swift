@@ -2,42 +2,54 @@ import ByteIO
 import SystemPackage
 
 extension OutputFolder {
-  /// Turns the hidden folder into OUTPUT.
+  /// Where the files of OUTPUT come together inside of the folder that was taken. What another process
+  /// was about to put into the hidden folder lands beside it.
+  private static let gathered = ".output"
+
+  /// Turns the finished files into OUTPUT.
   ///
   /// - Returns: `created`, or `overwritten`.
   /// - Throws: ``Lost`` when another process has taken the hidden folder; ``ConversionError`` 73 when
   ///   OUTPUT exists by now, and 74.
   func commit() throws -> Outcome {
     let taken = try take()
+    OutputFolder.scatter(taken)
     do {
-      // Nothing but what this conversion made may come along.
-      let present = Set(try FileSystem.list(taken).map(\.string))
-      guard present.isSuperset(of: finished) else { throw Lost() }
-      for name in present.subtracting(finished) {
-        try FileSystem.removeTree(taken.appending(name))
+      let gathered = taken.appending(OutputFolder.gathered)
+      try FileSystem.makeFolder(gathered)
+      for name in finished {
+        try FileSystem.rename(taken.appending(name), to: gathered.appending(name))
       }
-      try FileSystem.syncFolder(taken)
-      let outcome = try put(taken)
+      try FileSystem.syncFolder(gathered)
+      let outcome = try put(gathered)
       isCommitted = true
       OutputFolder.removeSiblings(path, parent, staging)
       return outcome
     } catch {
-      // The next run finds the finished files where it looks for them.
+      // The next run finds the finished files, and their records, where it looks for them.
+      OutputFolder.scatter(taken)
       try? FileSystem.renameWithoutReplacing(taken, to: staging)
-      guard let error = error as? FileError else { throw error }
-      // The name of OUTPUT can be taken by now; all else is a failure on the way.
+      // A name can be taken by now; all else is a failure on the way.
       guard error.code == .exists || error.code == .notEmpty else { throw failure(error) }
+      if overwrite { throw Lost() }
       throw ConversionError(
         .cannotCreate, "output/exists", "it has come into being meanwhile", file: path.string,
         hint: "--overwrite replaces it once the new one is complete")
     }
   }
 
+  /// Brings files back that were gathered for an OUTPUT that did not come about.
+  static func scatter(_ folder: FilePath) {
+    let gathered = folder.appending(OutputFolder.gathered)
+    for name in (try? FileSystem.list(gathered)) ?? [] {
+      try? FileSystem.rename(gathered.appending(name), to: folder.appending(name))
+    }
+    try? FileSystem.removeTree(gathered)
+  }
+
   /// Renames the hidden folder to a name that no other process knows.
   private func take() throws -> FilePath {
-    let unique = String(UInt64.random(in: 0...UInt64.max), radix: 16)
-    let taken = parent.appending(
-      "\(staging.lastComponent?.string ?? "").\(Process.hostName)-\(Process.identifier)-\(unique)")
+    let taken = parent.appending("\(staging.lastComponent?.string ?? "").\(OutputFolder.mark())")
     do {
       try FileSystem.rename(staging, to: taken)
     } catch {
@@ -71,11 +83,14 @@ extension OutputFolder {
     }
     try FileSystem.removeTree(replaced)
     try FileSystem.rename(path, to: replaced)
+    var isPlaced = false
     do {
       try FileSystem.renameWithoutReplacing(taken, to: path)
+      isPlaced = true
       try FileSystem.syncFolder(parent)
     } catch {
-      if FileSystem.exists(path) { try? FileSystem.renameWithoutReplacing(path, to: taken) }
+      // What is there by now may be another process's.
+      if isPlaced { try? FileSystem.renameWithoutReplacing(path, to: taken) }
       try? FileSystem.renameWithoutReplacing(replaced, to: path)
       throw error
     }
@@ -84,13 +99,15 @@ extension OutputFolder {
   }
 
   /// Where the old OUTPUT is for a moment, on file systems that cannot exchange two names.
-  private var replaced: FilePath {
+  private var replaced: FilePath { OutputFolder.replaced(path, parent) }
+
+  private static func replaced(_ path: FilePath, _ parent: FilePath) -> FilePath {
     parent.appending(".\(path.lastComponent?.string ?? "").meg2hf-replaced")
   }
 
   /// Puts right what a process left that ended between two renames.
   func repairExchange() {
-    guard FileSystem.isOwnFolder(replaced) else { return }
+    guard FileSystem.exists(replaced) else { return }
     if FileSystem.exists(path) {
       try? FileSystem.removeTree(replaced)
     } else {
@@ -111,7 +128,8 @@ extension OutputFolder {
       if patience == 0 || isAbandoned(sibling) {
         // The hidden folder is new and empty; a rename replaces it.
         do {
-          return try FileSystem.rename(sibling, to: staging)
+          try FileSystem.rename(sibling, to: staging)
+          return OutputFolder.scatter(staging)
         } catch {
           guard [.notFound, .notEmpty, .exists].contains(error.code) else { throw error }
         }
@@ -125,15 +143,13 @@ extension OutputFolder {
 
   /// Whether the process that took a folder ran on this machine and does not run any more.
   private func isAbandoned(_ taken: FilePath) -> Bool {
-    let name = taken.lastComponent?.string ?? ""
-    guard name.contains(".\(Process.hostName)-") else { return false }
-    return name.split(separator: "-").dropLast().last.flatMap { Int($0) }
-      .map { !Process.isRunning($0) } ?? true
+    OutputFolder.isAbandoned(taken.lastComponent?.string ?? "")
   }
 
   /// Removes what earlier runs left beside an OUTPUT that is there.
   static func clean(beside path: FilePath, _ fingerprint: String) {
     guard let (parent, staging) = try? places(of: path, fingerprint) else { return }
+    try? FileSystem.removeTree(replaced(path, parent))
     removeSiblings(path, parent, staging)
   }
 

@@ -94,6 +94,12 @@ public final class OutputFolder {
       throw ConversionError(
         .cannotCreate, "output/name", "the output needs a name of its own", file: path.string)
     }
+    // The hidden names are longer than that of OUTPUT, by fingerprint, process and host.
+    guard name.string.utf8.count + 64 + Process.hostName.utf8.count <= 255 else {
+      throw ConversionError(
+        .cannotCreate, "io/name-too-long", "the name leaves no room for those of hidden folders",
+        file: path.string)
+    }
     let above = path.removingLastComponent()
     let parent = above.isEmpty ? "." : above
     return (parent, parent.appending(".\(name.string).meg2hf-\(fingerprint.prefix(16))"))
@@ -143,11 +149,22 @@ public final class OutputFolder {
 
   /// A private name under which a file is written until it is finished.
   func temporaryPath(_ name: String) -> FilePath {
-    // Loaders that look for *.safetensors must never meet a file that is not whole. The name is
-    // unique among hosts and containers, whose processes may have the same number.
-    let unique = String(UInt64.random(in: 0...UInt64.max), radix: 16)
-    return staging.appending(
-      ".\(name).\(Process.hostName)-\(Process.identifier)-\(unique)\(OutputFolder.temporarySuffix)")
+    // Loaders that look for *.safetensors must never meet a file that is not whole.
+    staging.appending(".\(name).\(OutputFolder.mark())\(OutputFolder.temporarySuffix)")
+  }
+
+  /// What makes a name unique, also among hosts and containers whose processes may have the same number, and
+  /// says whose it is.
+  static func mark() -> String {
+    "\(String(UInt64.random(in: 0...UInt64.max), radix: 16))-\(Process.identifier)@\(Process.hostName)"
+  }
+
+  /// Whether the process that a mark at the end of a name speaks of ran on this machine, and runs no more.
+  static func isAbandoned(_ name: String) -> Bool {
+    guard let at = name.lastIndex(of: "@"), name[name.index(after: at)...] == Process.hostName,
+      let dash = name[..<at].lastIndex(of: "-"), let owner = Int(name[name.index(after: dash)..<at])
+    else { return false }
+    return !Process.isRunning(owner)
   }
 
   /// Notes that a file was created under a private name, so that it is removed if all fails.
@@ -159,8 +176,11 @@ public final class OutputFolder {
   ///
   /// - Throws: ``Lost``, or ``ConversionError`` 74.
   func finish(_ temporary: FilePath, as name: String, belongsToOutput: Bool = true) throws {
+    let target = staging.appending(name)
     do {
-      try FileSystem.rename(temporary, to: staging.appending(name))
+      // A folder of that name would be in the way for good.
+      if FileSystem.isOwnFolder(target) { try FileSystem.removeTree(target) }
+      try FileSystem.rename(temporary, to: target)
     } catch {
       throw failure(error)
     }
@@ -194,7 +214,7 @@ public final class OutputFolder {
 
   /// Removes a file that turned out to be wrong.
   func discard(_ name: String) {
-    try? FileSystem.removeFile(staging.appending(name))
+    try? FileSystem.removeTree(staging.appending(name))
     finished.removeAll { $0 == name }
   }
 
@@ -245,11 +265,11 @@ public final class OutputFolder {
       guard !unfinished.contains(path), let identity = FileSystem.identity(of: path) else {
         continue
       }
-      let parts = name.string.split(separator: "-")
-      let owner = parts.dropLast().last.flatMap { Int($0) }
-      let isHere = name.string.contains(".\(Process.hostName)-")
       let isIdle = Int64(now) - identity.modified / 1_000_000_000 > 3600
-      if isIdle || isHere && owner.map({ !Process.isRunning($0) }) ?? true {
+      if isIdle
+        || OutputFolder.isAbandoned(
+          String(name.string.dropLast(OutputFolder.temporarySuffix.count)))
+      {
         try? FileSystem.removeFile(path)
       }
     }

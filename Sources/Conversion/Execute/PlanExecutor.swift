@@ -18,7 +18,10 @@ public enum CRCMode: String, Hashable, Sendable, CaseIterable {
 }
 
 /// A sink that takes bytes from several threads at the same time.
-public protocol ConcurrentSink: TensorSink, Sendable {}
+public protocol ConcurrentSink: TensorSink, Sendable {
+  /// Notes that `range` of the bytes of a tensor is complete.
+  func finished(_ range: Range<Int>, tensor: Int)
+}
 
 /// Carries out a plan, driven by the sources: each storage is read from front to back once, in
 /// windows, and its elements are scattered into a sink.
@@ -146,6 +149,10 @@ public final class PlanExecutor {
     let counts = try assembly.write(
       plan, from: window, stages: Array(stages.prefix(threads)), to: sink)
     report.findings[assembly.tensor, default: TensorFindings()].floats += counts
+    let size = plan.tensors[assembly.tensor].format.size
+    (sink as? any ConcurrentSink)?.finished(
+      assembly.start * size..<(assembly.start + assembly.rows * assembly.width) * size,
+      tensor: assembly.tensor)
   }
 
   /// A CRC that is known by now to be wrong ends the conversion.

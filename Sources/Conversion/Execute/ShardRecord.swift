@@ -49,8 +49,24 @@ struct ShardRecord {
 
   // MARK: - JSON
 
-  /// The record as it is written.
-  func json(fingerprint: String, fileName: String) -> JSONValue {
+  /// The record as it is written: a line with the CRC of the rest, and a document.
+  func serialized(fingerprint: String, fileName: String) -> [UInt8] {
+    let text = Array(
+      JSONWriter.text(json(fingerprint: fingerprint, fileName: fileName), .compact).utf8)
+    return Array("\(CRC32.checksum(text))\n".utf8) + text
+  }
+
+  /// Takes up a record of an earlier run; `nil` when it is damaged, or of another conversion.
+  init?(_ bytes: [UInt8], shard: Int, of plan: ConversionPlan, fingerprint: String) {
+    guard let end = bytes.firstIndex(of: UInt8(ascii: "\n")) else { return nil }
+    let text = Array(bytes[(end + 1)...])
+    guard String(decoding: bytes[..<end], as: UTF8.self) == "\(CRC32.checksum(text))",
+      let json = try? JSONParser.parse(text)
+    else { return nil }
+    self.init(json, shard: shard, of: plan, fingerprint: fingerprint)
+  }
+
+  private func json(fingerprint: String, fileName: String) -> JSONValue {
     [
       "schema": .string(ShardRecord.schema),
       "fingerprint": .string(fingerprint),
@@ -89,8 +105,7 @@ struct ShardRecord {
     self.findings = findings
   }
 
-  /// Takes up a record of an earlier run; `nil` when it is damaged, or of another conversion.
-  init?(_ json: JSONValue, shard: Int, of plan: ConversionPlan, fingerprint: String) {
+  private init?(_ json: JSONValue, shard: Int, of plan: ConversionPlan, fingerprint: String) {
     guard let object = json.object, object["schema"]?.string == ShardRecord.schema,
       object["fingerprint"]?.string == fingerprint,
       object["file"]?.string == plan.shards[shard].fileName,
@@ -103,7 +118,8 @@ struct ShardRecord {
     let positions = Set(plan.shards[shard].tensors)
     for entry in tensors {
       let numbers = entry.array?.compactMap(\.int) ?? []
-      guard numbers.count == 6, positions.contains(numbers[0]), numbers.allSatisfy({ $0 >= 0 }),
+      guard numbers.count == 6, positions.contains(numbers[0]),
+        numbers[1...4].allSatisfy({ (0...plan.tensors[numbers[0]].byteCount).contains($0) }),
         let bits = UInt32(exactly: numbers[5])
       else { return nil }
       var found = TensorFindings()

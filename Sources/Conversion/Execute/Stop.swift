@@ -6,7 +6,7 @@ public struct Stop: Error, Hashable, Sendable {
   public let signal: Int32
 
   /// Throws when the process was asked to stop.
-  static func check() throws(Stop) {
+  public static func check() throws(Stop) {
     if let signal = Process.stopSignal { throw Stop(signal: signal) }
   }
 }
