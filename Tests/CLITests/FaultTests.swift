@@ -14,14 +14,7 @@ import Testing
   init() throws {
     folder = try TemporaryFolder()
     library = folder.path.appending("faults.so")
-    let compiler = Foundation.Process()
-    compiler.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    compiler.arguments = [
-      "clang", "-shared", "-fPIC", "-O1", "-o", library.string, fixture("faults.c").string, "-ldl",
-    ]
-    try compiler.run()
-    compiler.waitUntilExit()
-    try #require(compiler.terminationStatus == 0, "clang of the Swift toolchain is needed")
+    try compileLibrary("faults.c", to: library)
     try #require(try meg2hf(["convert", dump.string, "whole"] + more, in: folder.path).status == 0)
     expected = try snapshot(folder.path.appending("whole"))
   }

@@ -68,3 +68,21 @@ private func commandPath() -> String {
   return FilePath(#filePath).removingLastComponent().removingLastComponent()
     .removingLastComponent().appending(".build/debug/meg2hf").string
 }
+
+/// Compiles a file of C among the fixtures into a library that can be preloaded.
+///
+/// - Parameters:
+///   - name: The fixture.
+///   - library: The library to make.
+/// - Throws: When the compiler, which is clang of the Swift toolchain, fails.
+public func compileLibrary(_ name: String, to library: FilePath) throws {
+  struct CompilerFailed: Error {}
+  let compiler = Foundation.Process()
+  compiler.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+  compiler.arguments = [
+    "clang", "-shared", "-fPIC", "-O1", "-o", library.string, fixture(name).string, "-ldl",
+  ]
+  try compiler.run()
+  compiler.waitUntilExit()
+  guard compiler.terminationStatus == 0 else { throw CompilerFailed() }
+}
