@@ -5,18 +5,21 @@ public import SystemPackage
 public enum FileDigest {
   /// The SHA-256 of a file, as `sha256sum` prints it.
   ///
-  /// - Throws: ``ConversionError`` 66 or 74.
-  public static func sha256(_ path: FilePath) throws(ConversionError) -> String {
+  /// - Throws: ``ConversionError`` 66 or 74, or ``Stop`` when a signal asked for a stop.
+  public static func sha256(_ path: FilePath) throws -> String {
     do {
       let file = try InputFile(opening: path)
       let buffer = ByteBuffer(count: 1 << 20)
       var hasher = SHA256Hasher()
       for start in stride(from: 0, to: file.size, by: buffer.count) {
+        try Stop.check()
         let count = min(buffer.count, file.size - start)
         try file.read(at: start, into: buffer, 0..<count)
         hasher.update(0..<count, of: buffer)
       }
       return hasher.hexDigest()
+    } catch let stop as Stop {
+      throw stop
     } catch {
       throw ConversionError(reading: error, file: path)
     }

@@ -286,7 +286,7 @@ extension OutputVerifier {
   /// The SHA-256 of each safetensors file; a `SHA256SUMS` beside them must agree.
   ///
   /// - Throws: ``ConversionError`` when a file cannot be read.
-  public mutating func digests() throws(ConversionError) -> [(name: String, digest: String)] {
+  public mutating func digests() throws -> [(name: String, digest: String)] {
     guard directory.isFolder else {
       return [
         (directory.path.lastComponent?.string ?? "", try FileDigest.sha256(directory.path))
