@@ -271,6 +271,27 @@ import Testing
       failure { _ = try converter.run(to: folder.path.appending("out")) } == "74 io/changed")
   }
 
+  @Test func aFileThatIsChangedAfterItWasReadAndClosedIsFound() throws {
+    // More ranks than files are held open; and a part, because the finish of a whole run opens all again.
+    let part = try #require(Part("1/1"))
+    let folder = try TemporaryFolder()
+    var writer = DumpWriter(TestModel(hidden: 16, heads: 8, feedForward: 16))
+    writer.ranks = 8
+    try writer.write(to: folder)
+    let converter = try Converter(index(folder.path))
+    let name = "global_step10/layer_01-model_00-model_states.pt"
+    let bytes = try bytes(of: folder.path.appending(name))
+    let result = failure {
+      _ = try converter.run(
+        to: folder.path.appending("out"), options: RunOptions(work: .part(part))
+      ) { event in
+        guard case .reading(let count) = event, count == converter.plan.sourceBytes else { return }
+        _ = try? folder.write(name, bytes)
+      }
+    }
+    #expect(result == "74 io/changed")
+  }
+
   @Test func foldersWithoutACheckpointAreNoInput() throws {
     let folder = try TemporaryFolder()
     #expect(failure { _ = try index(folder.path) } == "66 checkpoint/none")

@@ -5,6 +5,9 @@ import SystemPackage
 final class OpenFiles {
   private let plan: ConversionPlan
   private var open: [(position: Int, file: InputFile)] = []
+  /// The files that were handed out since they were last compared. Whoever reads several side by side
+  /// holds files that are not among the open ones any more.
+  private var used: Set<Int> = []
   private static let capacity = 4
 
   init(_ plan: ConversionPlan) {
@@ -13,6 +16,7 @@ final class OpenFiles {
 
   /// The file at a position of the plan, which must be what it was when the plan was made.
   func file(_ position: Int) throws(ConversionError) -> InputFile {
+    used.insert(position)
     if let known = open.firstIndex(where: { $0.position == position }) {
       let found = open.remove(at: known)
       open.append(found)
@@ -26,7 +30,7 @@ final class OpenFiles {
           .changed, path: source.path, operation: "read",
           reason: "the file was changed since it was looked at")
       }
-      if open.count >= OpenFiles.capacity { try open.removeFirst().file.checkUnchanged() }
+      if open.count >= OpenFiles.capacity { open.removeFirst() }
       open.append((position, file))
       return file
     } catch {
@@ -34,15 +38,15 @@ final class OpenFiles {
     }
   }
 
-  /// Makes sure that no open file was written to meanwhile.
+  /// Makes sure that no file that was used was written to, cut or replaced meanwhile.
   func checkUnchanged() throws(ConversionError) {
-    for (position, file) in open {
-      do {
-        try file.checkUnchanged()
-      } catch {
-        throw ConversionError(reading: error, file: plan.files[position].path)
-      }
+    for source in used.sorted().map({ plan.files[$0] })
+    where FileSystem.identity(of: source.path) != source.identity {
+      throw ConversionError(
+        reading: FileError(
+          .changed, path: source.path, operation: "read",
+          reason: "the file was changed while it was read"), file: source.path)
     }
+    used = []
   }
-
 }
