@@ -55,6 +55,16 @@ import Testing
       return resumed
     }
 
+    /// Leaves the hidden folder as a process does that ends while it makes OUTPUT of it.
+    func takeAndEnd() throws -> FilePath {
+      let hidden = try staging
+      // No process has this number.
+      let taken = folder.path.appending(
+        "\(hidden.lastComponent?.string ?? "").1-99999999@\(ByteIO.Process.hostName)")
+      try move(hidden, to: taken)
+      return taken
+    }
+
     func isAsExpected() throws -> Bool {
       let hidden = try folder.names().filter { $0.hasPrefix(".") }
       return try snapshot(output) == expected && hidden.isEmpty
@@ -228,11 +238,7 @@ import Testing
   @Test func aFolderThatAProcessHadTakenWhenItEndedIsTakenUp() throws {
     let world = try World()
     try world.part("1/1")
-    let staging = try world.staging
-    // No process has this number.
-    let taken = world.folder.path.appending(
-      "\(staging.lastComponent?.string ?? "").1-99999999@\(ByteIO.Process.hostName)")
-    try move(staging, to: taken)
+    _ = try world.takeAndEnd()
     #expect(try world.finish().count == world.converter.plan.shards.count)
     #expect(try world.isAsExpected())
   }
@@ -240,10 +246,7 @@ import Testing
   @Test func aProcessThatEndedWhileOutputWasPutTogetherHasLostNothing() throws {
     let world = try World()
     try world.part("1/1")
-    let staging = try world.staging
-    let taken = world.folder.path.appending(
-      "\(staging.lastComponent?.string ?? "").1-99999999@\(ByteIO.Process.hostName)")
-    try move(staging, to: taken)
+    let taken = try world.takeAndEnd()
     // Some of the files had been gathered.
     try world.folder.write("\(taken.lastComponent?.string ?? "")/.output/.keep", [])
     for shard in world.converter.plan.shards.prefix(3) {

@@ -105,6 +105,42 @@ struct CopyBlock: Hashable {
   }
 }
 
+extension CopyBlock {
+  /// The same elements without axes of size 1, neighbours that continue each other on both sides joined.
+  var collapsed: CopyBlock {
+    var result = self
+    (result.sizes, result.sourceStrides, result.targetStrides) = ([], [], [])
+    for axis in sizes.indices where sizes[axis] != 1 {
+      if let last = result.sizes.indices.last,
+        result.sourceStrides[last] == sourceStrides[axis] * sizes[axis],
+        result.targetStrides[last] == targetStrides[axis] * sizes[axis]
+      {
+        result.sizes[last] *= sizes[axis]
+        result.sourceStrides[last] = sourceStrides[axis]
+        result.targetStrides[last] = targetStrides[axis]
+      } else {
+        result.sizes.append(sizes[axis])
+        result.sourceStrides.append(sourceStrides[axis])
+        result.targetStrides.append(targetStrides[axis])
+      }
+    }
+    if result.sizes.isEmpty {
+      (result.sizes, result.sourceStrides, result.targetStrides) = ([1], [1], [1])
+    }
+    return result
+  }
+
+  /// The first of the rows.
+  var row: CopyBlock {
+    var result = self
+    result.sizes[0] = 1
+    return result
+  }
+
+  /// How many elements of the output lie between the first and the last one, both included.
+  var targetExtent: Int { extent(targetStrides) }
+}
+
 /// Replicas of one box, which are walked in step although each may be stored in its own way.
 struct ReplicaBlocks {
   private let replicas: [StoredBox]

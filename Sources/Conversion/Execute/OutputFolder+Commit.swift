@@ -125,7 +125,7 @@ extension OutputFolder {
     while let sibling = OutputFolder.siblings(parent, staging).first(where: FileSystem.isOwnFolder)
     {
       guard OutputFolder.fingerprint(of: path) != fingerprint else { throw Lost() }
-      if patience == 0 || isAbandoned(sibling) {
+      if patience == 0 || OutputFolder.isAbandoned(sibling.lastComponent?.string ?? "") {
         // The hidden folder is new and empty; a rename replaces it.
         do {
           try FileSystem.rename(sibling, to: staging)
@@ -139,11 +139,6 @@ extension OutputFolder {
       try Stop.check()
       Process.sleep(milliseconds: 100)
     }
-  }
-
-  /// Whether the process that took a folder ran on this machine and does not run any more.
-  private func isAbandoned(_ taken: FilePath) -> Bool {
-    OutputFolder.isAbandoned(taken.lastComponent?.string ?? "")
   }
 
   /// Removes what earlier runs left beside an OUTPUT that is there.

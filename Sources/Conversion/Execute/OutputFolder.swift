@@ -6,8 +6,9 @@ public import SystemPackage
 /// Finished files gather in a hidden sibling, `.NAME.meg2hf-FINGERPRINT`, which copies and parts of the
 /// same conversion share without a lock. Each file is written under a name of its own, made durable,
 /// and renamed within; whoever renames last, the bytes are the same. To commit, a process first takes
-/// the hidden folder away from the others by renaming it to a name that nobody else knows: only one
-/// can succeed, and no other can put anything into it afterwards.
+/// the hidden folder away from the others by renaming it, which only one can; then it gathers the files
+/// of OUTPUT in a folder inside, because what others were about to write still lands in the outer one;
+/// and the last rename makes OUTPUT of that.
 public final class OutputFolder {
   /// What became of OUTPUT.
   public enum Outcome: String, Hashable, Sendable {

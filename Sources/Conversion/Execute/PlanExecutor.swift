@@ -23,29 +23,30 @@ public protocol ConcurrentSink: TensorSink, Sendable {
   func finished(_ range: Range<Int>, tensor: Int)
 }
 
-/// Carries out a plan, driven by the sources: each storage is read from front to back once, in
-/// windows, and its elements are scattered into a sink.
+/// Carries out a plan, driven by the sources: each stored byte is read once, into a window, and goes from
+/// there into a sink. Where the parts of a tensor fit into the window together, whole rows are put
+/// together (``TensorAssembly``); else each storage is scattered by itself, from front to back.
 ///
-/// Memory is three buffers of fixed size, whatever the model's size; replicas that are compared
-/// share one of them.
+/// Memory is the window and two small buffers for each thread, whatever the model's size; replicas
+/// that are compared share the window.
 public final class PlanExecutor {
   /// What is called now and then, with the number of bytes that were read so far.
   public typealias Progress = (_ bytesRead: Int) -> Void
 
   public let plan: ConversionPlan
-  public private(set) var report = ExecutionReport()
-  private let crc: CRCMode
+  public internal(set) var report = ExecutionReport()
+  let crc: CRCMode
   private let progress: Progress
   private let openFiles: OpenFiles
   /// A window of a storage.
-  private let window: ByteBuffer
+  let window: ByteBuffer
   /// Elements in the order of the output, as stored and as converted.
   var staged: ByteBuffer { stages[0].staged }
   var converted: ByteBuffer { stages[0].converted }
   /// Two of them for each thread.
   private let stages: [(staged: ByteBuffer, converted: ByteBuffer)]
   /// What is known of the CRCs of storages, by their positions in the plan.
-  private var ledgers: [Int: ChecksumLedger] = [:]
+  var ledgers: [Int: ChecksumLedger] = [:]
 
   /// The size of the window. A whole projection of a model of hidden size 2048 fits, so that its
   /// transposition is written in long runs.
@@ -55,8 +56,11 @@ public final class PlanExecutor {
 
   /// More threads than that only wait for memory and disk.
   public static let maximumThreads = 4
-  /// The memory that the buffers of a conversion take.
-  public static let bufferSize = windowSize + 2 * maximumThreads * stageSize + 1 << 20
+
+  /// The memory that the buffers of a conversion on so many threads take.
+  public static func bufferSize(threads: Int) -> Int {
+    windowSize + 2 * threads * stageSize + 1 << 20
+  }
 
   /// An executor of `plan`.
   ///
@@ -143,7 +147,7 @@ public final class PlanExecutor {
     for (storage, segment) in segments {
       ledgers[storage, default: ChecksumLedger()].absorb(segment)
     }
-    for (part, file) in zip(assembly.parts, files) { try check(part.source.storage, file) }
+    for part in assembly.parts { try note(reader(part.source.storage), part.source.storage) }
     report.bytesRead += bytes
     progress(report.bytesRead)
     let counts = try assembly.write(
@@ -155,20 +159,6 @@ public final class PlanExecutor {
       tensor: assembly.tensor)
   }
 
-  /// A CRC that is known by now to be wrong ends the conversion.
-  private func check(_ storage: Int, _ file: InputFile) throws {
-    // A storage that has no ledger is counted when all is done.
-    let ledger = ledgers[storage, default: ChecksumLedger()]
-    ledgers[storage] = ledger
-    do {
-      _ = try EntryReader(
-        plan.storages[storage].entry, in: file, checksums: crc != .none, ledger: ledger
-      ).verdict()
-    } catch {
-      throw ConversionError(reading: error, file: file.path)
-    }
-  }
-
   // MARK: - One storage
 
   private struct ScheduledCopy {
@@ -176,13 +166,6 @@ public final class PlanExecutor {
     let source: StoredBox
     let destination: Piece.Destination
     let addend: Float
-  }
-
-  private struct ScheduledMerge {
-    let replicas: [StoredBox]
-    let destination: Piece.Destination
-    let addend: Float
-    let rule: Piece.MergeRule
   }
 
   private struct Block {
@@ -235,7 +218,7 @@ public final class PlanExecutor {
 
   /// Keeps what a reader found out about the CRC of its storage; a CRC that is known by now to be
   /// wrong ends the conversion.
-  private func note(_ reader: EntryReader, _ storage: Int) throws {
+  func note(_ reader: EntryReader, _ storage: Int) throws {
     do {
       _ = try reader.verdict()
     } catch {
@@ -244,7 +227,7 @@ public final class PlanExecutor {
     ledgers[storage] = reader.ledger
   }
 
-  private func read(_ range: Range<Int>, with reader: EntryReader) throws {
+  func read(_ range: Range<Int>, with reader: EntryReader) throws {
     try Stop.check()
     do {
       try reader.read(at: range.lowerBound, into: window, 0..<range.count)
@@ -255,7 +238,7 @@ public final class PlanExecutor {
     progress(report.bytesRead)
   }
 
-  private func reader(_ storage: Int) throws(ConversionError) -> EntryReader {
+  func reader(_ storage: Int) throws(ConversionError) -> EntryReader {
     let stored = plan.storages[storage]
     let file = try openFiles.file(stored.file)
     return EntryReader(
@@ -284,7 +267,7 @@ public final class PlanExecutor {
   }
 
   /// Converts `count` staged elements and hands them to the sink in runs.
-  private func emit(
+  func emit(
     _ strip: CopyBlock, _ count: Int, as stored: FloatFormat, addend: Float, tensor: Int,
     _ sink: any TensorSink
   ) throws {
@@ -324,133 +307,6 @@ public final class PlanExecutor {
         0..<part * format.size, of: converted, tensor: tensor,
         at: (destination.offset + done) * format.size)
       done += part
-    }
-  }
-
-  // MARK: - Replicas
-
-  /// Reads replicas side by side, compares them, and makes one of them.
-  private func merge(
-    _ tensor: Int, _ merge: ScheduledMerge, _ sink: any TensorSink
-  ) throws {
-    let replicas = merge.replicas
-    let format = replicas[0].format
-    let readers = try replicas.map { replica throws(ConversionError) in try reader(replica.storage)
-    }
-    // What is compared is 4 bytes wide at most, and shares the memory of one window.
-    let share = max(64, min(window.count / (replicas.count + 1), staged.count)) & ~15
-    let dense = replicas.map { _ in ByteBuffer(count: share) }
-    let lockstep = ReplicaBlocks(replicas, to: merge.destination)
-    for block in lockstep.split(count: share / 4, sourceExtent: window.count / format.size) {
-      for (position, replica) in replicas.enumerated() {
-        let view = lockstep.view(of: block, in: position)
-        let first = view.source * format.size
-        try read(first..<first + view.sourceExtent * format.size, with: readers[position])
-        dense[position].gather(
-          ElementBox(sizes: view.sizes, strides: view.sourceStrides), from: window, at: 0,
-          elementSize: format.size, to: 0)
-        if replica.isBigEndian {
-          dense[position].swapBytes(block.count, wordSize: format.size, at: 0)
-        }
-      }
-      try mergeDense(tensor, block, dense, format, merge, sink)
-    }
-    for (position, replica) in replicas.enumerated() {
-      try note(readers[position], replica.storage)
-    }
-  }
-
-  private func mergeDense(
-    _ tensor: Int, _ block: CopyBlock, _ dense: [ByteBuffer], _ format: FloatFormat,
-    _ merge: ScheduledMerge, _ sink: any TensorSink
-  ) throws {
-    let addend = merge.addend
-    let bytes = 0..<block.count * format.size
-    let differs = dense.dropFirst().contains {
-      dense[0].firstDifference(bytes, from: $0, at: 0) != nil
-    }
-    if differs {
-      var finding = report.findings[tensor] ?? TensorFindings()
-      var most = 0
-      for other in dense.dropFirst() {
-        let (differing, largest) = dense[0].difference(
-          block.count, as: format, at: 0, from: other, at: 0)
-        most = max(most, differing)
-        finding.largestDifference = max(finding.largestDifference, largest)
-      }
-      finding.differing += most
-      report.findings[tensor] = finding
-      guard merge.rule == .replicas else {
-        throw ConversionError(
-          .malformed, "head/differs",
-          "the copy of the embedding on the last pipeline stage differs from it, by up to "
-            + "\(finding.largestDifference)", tensor: plan.tensors[tensor].source,
-          hint: "the ranks were not saved at the same moment, or the head is not tied")
-      }
-      switch plan.options.replicas {
-      case .strict:
-        throw ConversionError(
-          .malformed, "replicas/differ",
-          "its replicas differ between tensor-parallel ranks, by up to \(finding.largestDifference)",
-          tensor: plan.tensors[tensor].source,
-          hint: "--replicas mean takes their mean, --replicas rank0 the first")
-      case .mean:
-        staged.mean(of: dense, count: block.count, as: format, to: 0)
-        return try emit(block, block.count, as: .float32, addend: addend, tensor: tensor, sink)
-      case .rank0: break
-      }
-    }
-    staged.copy(bytes, of: dense[0], to: 0)
-    try emit(block, block.count, as: format, addend: addend, tensor: tensor, sink)
-  }
-
-  // MARK: - Checksums
-
-  /// Hands out what was found since the last time, so that it can be kept with the file that was made.
-  func takeFindings() -> PartialFindings {
-    let taken = PartialFindings(tensors: report.findings, checksums: ledgers)
-    report.findings = [:]
-    ledgers = [:]
-    return taken
-  }
-
-  /// Takes back what was found in another run, or by another process.
-  func absorb(_ part: PartialFindings) {
-    report.findings.merge(part.tensors) { _, new in new }
-    for (storage, ledger) in part.checksums {
-      ledgers[storage, default: ChecksumLedger()].absorb(ledger)
-    }
-  }
-
-  /// Whether so little of a storage was passed over, such as the padding of a flat partition, that the
-  /// checksum of all the rest is worth reading it.
-  private func isNearlyRead(_ reader: EntryReader) -> Bool {
-    let size = reader.entry.size
-    return size - reader.ledger.coveredBytes <= max(1 << 16, size / 100)
-  }
-
-  /// Compares the CRC of every storage that was touched, as far as it was read in all runs. An
-  /// output is whole only after that.
-  ///
-  /// - Throws: ``ConversionError`` 65 for a storage that is damaged.
-  public func finish() throws {
-    defer { ledgers = [:] }
-    for (storage, _) in ledgers.sorted(by: { $0.key < $1.key }) {
-      let reader = try reader(storage)
-      do {
-        if crc == .all || crc == .auto && isNearlyRead(reader) {
-          try reader.readRest(through: window)
-        }
-        switch try reader.verdict() {
-        case .verified: report.crcVerified += 1
-        case .notRecorded: report.crcNotRecorded += 1
-        case .partlyRead: report.crcPartlyRead += 1
-        case .notChecked: break
-        }
-      } catch {
-        throw ConversionError(
-          reading: error, file: plan.files[plan.storages[storage].file].path)
-      }
     }
   }
 }

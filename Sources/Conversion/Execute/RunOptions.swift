@@ -27,7 +27,7 @@ public struct RunOptions: Hashable, Sendable {
   public var jobs: Int?
 
   /// How many threads there are.
-  var threads: Int { jobs ?? min(Workers.granted, PlanExecutor.maximumThreads) }
+  public var threads: Int { jobs ?? min(Workers.granted, PlanExecutor.maximumThreads) }
 
   public init(
     crc: CRCMode = .auto, overwrite: Bool = false, check: OutputCheck = .fast,
