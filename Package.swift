@@ -28,10 +28,11 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CGlibc"),
+    .systemLibrary(name: "CIntrinsics"),
     .target(
       name: "ByteIO",
       dependencies: [
-        "CZlib", "CGlibc",
+        "CZlib", "CGlibc", "CIntrinsics",
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "Crypto", package: "swift-crypto"),
       ],

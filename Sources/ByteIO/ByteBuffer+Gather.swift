@@ -12,6 +12,15 @@ public struct ElementBox: Hashable, Sendable {
     self.strides = strides
   }
 
+  /// A box in row-major order without gaps.
+  public init(dense sizes: [Int]) {
+    self.sizes = sizes
+    strides = [Int](repeating: 1, count: sizes.count)
+    for axis in sizes.indices.dropLast().reversed() {
+      strides[axis] = strides[axis + 1] * sizes[axis + 1]
+    }
+  }
+
   /// The number of elements.
   public var count: Int { sizes.reduce(1, *) }
 
@@ -107,18 +116,17 @@ extension ByteBuffer {
   ///   - start: The byte offset of the first element in this buffer.
   ///   - strides: Where the others are laid down, in elements; `nil` for row-major order of `box.sizes`
   ///     without gaps.
+  ///   - streaming: Whether a transposition stores past the caches: right for a target that is larger than
+  ///     they are, and is not read before all of it is there.
   public func gather(
     _ box: ElementBox, from source: ByteBuffer, at offset: Int, elementSize: Int, to start: Int,
-    strides: [Int]? = nil
+    strides: [Int]? = nil, streaming: Bool = false
   ) {
     precondition(source !== self, "a gather cannot be done in place")
     precondition(box.strides.allSatisfy { $0 >= 0 }, "strides cannot be negative")
     guard box.count > 0 else { return }
-    var dense = [Int](repeating: 1, count: box.sizes.count)
-    for axis in box.sizes.indices.dropLast().reversed() {
-      dense[axis] = dense[axis + 1] * box.sizes[axis + 1]
-    }
-    let target = ElementBox(sizes: box.sizes, strides: strides ?? dense)
+    let target =
+      strides.map { ElementBox(sizes: box.sizes, strides: $0) } ?? ElementBox(dense: box.sizes)
     precondition(target.strides.allSatisfy { $0 >= 0 }, "strides cannot be negative")
     let from = unsafe source.slice(offset..<offset + box.extent * elementSize)
     let to = unsafe slice(start..<start + target.extent * elementSize)
@@ -144,7 +152,7 @@ extension ByteBuffer {
       copy.forEachOffset(without: [read, written]) { read, write in
         unsafe transpose(
           shape, from: from + read * elementSize, to: to + write * elementSize,
-          elementSize: elementSize)
+          elementSize: elementSize, streaming: streaming)
       }
     } else {
       copy.forEachOffset(without: []) { read, write in

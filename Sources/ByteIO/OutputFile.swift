@@ -49,18 +49,49 @@ public final class OutputFile: @unchecked Sendable {
   public func write(
     _ range: Range<Int>, of buffer: ByteBuffer, at offset: Int
   ) throws(FileError) {
+    try write(BufferRows(range, of: buffer), at: offset)
+  }
+
+  /// Writes rows behind each other from `offset` on, as many with one call as the system takes.
+  public func write(_ rows: BufferRows, at offset: Int) throws(FileError) {
+    guard rows.rowSize > 0 else { return }
     var done = 0
-    let bytes = unsafe buffer.slice(range)
-    while done < range.count {
-      // Sound: `bytes` has `range.count` bytes, of which `done` are written.
-      let put = unsafe pwrite(
-        descriptor, bytes.baseAddress?.advanced(by: done), range.count - done, offset + done)
+    while done < rows.byteCount {
+      let put = write(rows, from: done, at: offset + done)
       if put > 0 {
         done += put
       } else if put == 0 || errno != EINTR {
         throw FileError(
           errno: put == 0 ? ENOSPC : errno, path: path, operation: "write", offset: offset + done)
       }
+    }
+  }
+
+  /// The most rows that one call takes (`IOV_MAX`).
+  private static let rowLimit = 1024
+
+  /// One call that writes what it can of the rows from their byte `done` on.
+  private func write(_ rows: BufferRows, from done: Int, at offset: Int) -> Int {
+    let first = done / rows.rowSize
+    let count = min(rows.count - first, OutputFile.rowLimit)
+    func rest(of index: Int) -> UnsafeMutableRawBufferPointer {
+      let row = rows.row(index)
+      return unsafe rows.buffer.slice(
+        (index == first ? row.lowerBound + done % rows.rowSize : row.lowerBound)..<row.upperBound)
+    }
+    if count == 1 {
+      let row = unsafe rest(of: first)
+      // Sound: the slice was checked against the buffer, which `rows` holds.
+      return unsafe pwrite(descriptor, row.baseAddress, row.count, offset)
+    }
+    return unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: count) { vectors in
+      for index in 0..<count {
+        let row = unsafe rest(of: first + index)
+        // Sound: as above; the system only reads through the pointers.
+        unsafe vectors.initializeElement(
+          at: index, to: iovec(iov_base: row.baseAddress, iov_len: row.count))
+      }
+      return unsafe pwritev(descriptor, vectors.baseAddress, Int32(count), offset)
     }
   }
 

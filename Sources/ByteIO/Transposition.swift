@@ -1,3 +1,5 @@
+import CIntrinsics
+
 /// Two dimensions that change places: `rows` neighbours in the source become rows of the target.
 ///
 /// Element (row, column) is read at `row + column * sourceStride` and written at
@@ -13,74 +15,98 @@ struct Transposition {
 /// then is one cache line, so that every line is loaded and stored whole even when the strides are
 /// powers of two and fall into the same cache sets.
 private let blockSide = 32
+/// The side of the squares that are turned in registers.
+private let squareSide = 8
+/// The size of a cache line in bytes.
+private let lineSize = 64
 
 /// Transposes a box whose memory the caller has checked.
 ///
+/// - Parameters:
+///   - shape: The box.
+///   - source: Its first element.
+///   - target: Where that goes.
+///   - elementSize: The size of an element in bytes.
+///   - streaming: Whether whole lines are stored past the caches: right for a target that is larger than them.
+///
 /// Sound: all offsets are below `rows + (columns - 1) * sourceStride` and
 /// `(rows - 1) * targetStride + columns`, which the caller compared with its buffers; loads and
-/// stores are unaligned.
+/// stores are unaligned, but for whole lines whose alignment is looked at.
 func transpose(
   _ shape: Transposition, from source: UnsafeRawPointer, to target: UnsafeMutableRawPointer,
-  elementSize: Int
+  elementSize: Int, streaming: Bool
 ) {
   switch elementSize {
-  case 2: unsafe transpose(shape, source, target, of: UInt16.self, turn16)
-  case 4: unsafe transpose(shape, source, target, of: UInt32.self, turn32)
+  case 2: unsafe transpose(shape, source, target, of: UInt16.self, streaming, turn16)
+  case 4: unsafe transpose(shape, source, target, of: UInt32.self, streaming, turn32)
   default: unsafe transposeSlowly(shape, source, target, elementSize: elementSize)
   }
 }
 
-/// Walks over the blocks; whole ones are turned in registers, the rest element by element.
+/// Turns block after block on the stack: squares in registers, what is left at the edges element by element.
+/// The lines of a block are stored whole.
 @inline(__always)
 private func transpose<Element: BitwiseCopyable>(
   _ shape: Transposition, _ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer,
-  of type: Element.Type,
-  _ turn: (UnsafeRawPointer, Int, UnsafeMutableRawPointer) -> Void
+  of type: Element.Type, _ streaming: Bool,
+  _ turn: (UnsafeRawPointer, Int, UnsafeMutableRawPointer, Int, Int) -> Void
 ) {
   let size = MemoryLayout<Element>.size
-  let wholeRows = shape.rows / blockSide * blockSide
-  let wholeColumns = shape.columns / blockSide * blockSide
-  unsafe withUnsafeTemporaryAllocation(byteCount: blockSide * blockSide * size, alignment: 64) {
-    block in
+  let (sourceStride, targetStride) = (shape.sourceStride &* size, shape.targetStride &* size)
+  unsafe withUnsafeTemporaryAllocation(byteCount: blockSide * blockSide * size, alignment: lineSize)
+  { block in
     guard let block = block.baseAddress else { return }
     var row = 0
-    while row < wholeRows {
+    while row < shape.rows {
+      let height = min(blockSide, shape.rows &- row)
       var column = 0
-      while column < wholeColumns {
-        let from = unsafe source + (row &+ column &* shape.sourceStride) &* size
-        unsafe turn(from, shape.sourceStride &* size, block)
-        let to = unsafe target + (row &* shape.targetStride &+ column) &* size
-        for line in 0..<blockSide {
-          unsafe (to + line &* shape.targetStride &* size).copyMemory(
-            from: block + line &* blockSide &* size, byteCount: blockSide &* size)
+      while column < shape.columns {
+        let width = min(blockSide, shape.columns &- column)
+        let from = unsafe source + row &* size + column &* sourceStride
+        let (turnedRows, turnedColumns) = (height & ~(squareSide - 1), width & ~(squareSide - 1))
+        unsafe turn(from, sourceStride, block, turnedRows, turnedColumns)
+        for line in 0..<height {
+          for place in (line < turnedRows ? turnedColumns : 0)..<width {
+            let value = unsafe from.loadUnaligned(
+              fromByteOffset: line &* size &+ place &* sourceStride, as: type)
+            unsafe block.storeBytes(
+              of: value, toByteOffset: (line &* blockSide &+ place) &* size, as: type)
+          }
+        }
+        let to = unsafe target + row &* targetStride + column &* size
+        // Lines are whole where they begin on a boundary and end on one.
+        if streaming, (Int(bitPattern: to) | targetStride | width &* size) & (lineSize - 1) == 0 {
+          for line in 0..<height {
+            unsafe cintrinsics_stream(
+              to + line &* targetStride, block + line &* blockSide &* size, width &* size)
+          }
+        } else {
+          for line in 0..<height {
+            unsafe (to + line &* targetStride).copyMemory(
+              from: block + line &* blockSide &* size, byteCount: width &* size)
+          }
         }
         column &+= blockSide
       }
       row &+= blockSide
     }
   }
-  for row in 0..<shape.rows {
-    for column in (row < wholeRows ? wholeColumns : 0)..<shape.columns {
-      let value = unsafe source.loadUnaligned(
-        fromByteOffset: (row &+ column &* shape.sourceStride) &* size, as: type)
-      unsafe target.storeBytes(
-        of: value, toByteOffset: (row &* shape.targetStride &+ column) &* size, as: type)
-    }
-  }
+  if streaming { cintrinsics_stream_fence() }
 }
 
-/// Turns a block of 32 by 32 elements of 2 bytes, 8 by 8 at a time.
+/// Turns a block of elements of 2 bytes, 8 by 8 at a time.
 ///
 /// Three rounds of interleaving the rows i and i + 4 of eight registers are a transposition.
 @inline(__always)
 private func turn16(
-  _ source: UnsafeRawPointer, _ sourceStride: Int, _ block: UnsafeMutableRawPointer
+  _ source: UnsafeRawPointer, _ sourceStride: Int, _ block: UnsafeMutableRawPointer, _ rows: Int,
+  _ columns: Int
 ) {
   typealias Row = SIMD8<UInt16>
   var column = 0
-  while column < blockSide {
+  while column < columns {
     var row = 0
-    while row < blockSide {
+    while row < rows {
       let from = unsafe source + column &* sourceStride + row &* 2
       var r0 = unsafe from.loadUnaligned(as: Row.self)
       var r1 = unsafe (from + sourceStride).loadUnaligned(as: Row.self)
@@ -112,16 +138,17 @@ private func turn16(
   }
 }
 
-/// Turns a block of 32 by 32 elements of 4 bytes, 4 by 4 at a time.
+/// Turns a block of elements of 4 bytes, 4 by 4 at a time.
 @inline(__always)
 private func turn32(
-  _ source: UnsafeRawPointer, _ sourceStride: Int, _ block: UnsafeMutableRawPointer
+  _ source: UnsafeRawPointer, _ sourceStride: Int, _ block: UnsafeMutableRawPointer, _ rows: Int,
+  _ columns: Int
 ) {
   typealias Row = SIMD4<UInt32>
   var column = 0
-  while column < blockSide {
+  while column < columns {
     var row = 0
-    while row < blockSide {
+    while row < rows {
       let from = unsafe source + column &* sourceStride + row &* 4
       var r0 = unsafe from.loadUnaligned(as: Row.self)
       var r1 = unsafe (from + sourceStride).loadUnaligned(as: Row.self)

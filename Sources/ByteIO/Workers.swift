@@ -31,6 +31,25 @@ public enum Workers {
     }
   }
 
+  /// The same with work that can fail: after a failure no more indices are handed out, and one of the
+  /// failures is thrown when all threads have come to rest.
+  public static func perform(
+    _ count: Int, threads: Int, _ body: @Sendable (_ worker: Int, _ index: Int) throws -> Void
+  ) throws {
+    let failure = Mutex<(any Error)?>(nil)
+    let hasFailed = Atomic<Bool>(false)
+    perform(count, threads: threads) { worker, index in
+      guard !hasFailed.load(ordering: .relaxed) else { return }
+      do {
+        try body(worker, index)
+      } catch {
+        failure.withLock { $0 = $0 ?? error }
+        hasFailed.store(true, ordering: .relaxed)
+      }
+    }
+    if let error = failure.withLock({ $0 }) { throw error }
+  }
+
   /// A thread that was started and has to be joined.
   struct Handle {
     fileprivate let thread: pthread_t

@@ -36,17 +36,9 @@ struct MannerOptions: ParsableArguments {
   @Flag(name: .customLong("no-resume"), help: "Make files anew that an earlier run has finished.")
   var noResume = false
 
-  @Option(
-    name: [.short, .long],
-    help: ArgumentHelp(
-      "How many threads share the work; by default as many as the batch system, the affinity mask "
-        + "or the control group grant, up to \(PlanExecutor.maximumThreads).", valueName: "n"))
-  var jobs: Int?
+  @OptionGroup var threads: ThreadOptions
 
   func validate() throws {
-    guard jobs.map({ (1...64).contains($0) }) ?? true else {
-      throw ValidationError("--jobs is a number from 1 to 64.")
-    }
     guard (vocabFile == nil) == (mergeFile == nil) else {
       throw ValidationError("--vocab-file and --merge-file belong together.")
     }
@@ -59,7 +51,7 @@ struct MannerOptions: ParsableArguments {
   func run(_ source: SourceOptions, _ work: RunOptions.Work = .all) -> RunOptions {
     RunOptions(
       crc: source.crc, overwrite: overwrite, check: check, sha256: sha256, resume: !noResume,
-      work: work, jobs: jobs)
+      work: work, jobs: threads.jobs)
   }
 
   /// Reads the tokenizer that was given, if one was.

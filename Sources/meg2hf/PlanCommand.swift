@@ -45,7 +45,8 @@ struct PlanCommand: ParsableCommand {
         defer { progress.finish() }
         progress.start(total: plan.sourceBytes)
         if let comparison = try converter.compareMasters(
-          crc: source.crc, progress: { progress.update($0) })
+          crc: source.crc, threads: manner.run(source).threads,
+          progress: { progress.update($0) })
         {
           report.warnings += comparison.warnings
           report.payload["masters"] = [

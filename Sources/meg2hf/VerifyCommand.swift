@@ -36,6 +36,7 @@ struct VerifyCommand: ParsableCommand {
   @Flag(name: .long, help: "Print the SHA-256 of each file, and compare with SHA256SUMS.")
   var sha256 = false
 
+  @OptionGroup var threads: ThreadOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
   @OptionGroup(title: "What is shown") var shown: OutputOptions
 
@@ -59,6 +60,7 @@ struct VerifyCommand: ParsableCommand {
         choices.qkvLayout = source.qkvLayout.value
         choices.replicas = replicas
         choices.crc = source.crc
+        choices.threads = RunOptions(jobs: threads.jobs).threads
         let progress = ProgressReporter(shown, verb: "comparing")
         defer { progress.finish() }
         let found = try verifier.compare(

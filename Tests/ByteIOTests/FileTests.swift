@@ -50,6 +50,34 @@ import Testing
     #expect { try OutputFile(creating: path) } throws: { ($0 as? FileError)?.code == .exists }
   }
 
+  /// More rows than one call of the system takes, some of them with the room between them.
+  @Test(arguments: [(1, 1, 1), (3, 8, 40), (1025, 5, 9), (3000, 64, 64), (2049, 1, 130), (7, 0, 4)])
+  func rowsAreWrittenBehindEachOther(count: Int, rowSize: Int, pitch: Int) throws {
+    let folder = try TemporaryFolder()
+    let bytes = (0..<5 + count * pitch).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) }
+    let rows = BufferRows(
+      of: ByteBuffer(bytes), start: 5, rowSize: rowSize, pitch: pitch, count: count)
+    let expected = (0..<count).flatMap { bytes[5 + $0 * pitch..<5 + $0 * pitch + rowSize] }
+    let file = try OutputFile(creating: folder.path.appending("whole"))
+    try file.write([9, 9], at: 0)
+    try file.write(rows, at: 2)
+    try file.finish()
+    #expect(try TestSupport.bytes(of: folder.path.appending("whole")) == [9, 9] + expected)
+    let parts = try OutputFile(creating: folder.path.appending("parts"))
+    for (first, group) in rows.groups(of: 100).reversed() {
+      #expect(group.count == 1 || group.byteCount <= 100)
+      try parts.write(group, at: first * rowSize)
+    }
+    try parts.finish()
+    #expect(try TestSupport.bytes(of: folder.path.appending("parts")) == expected)
+  }
+
+  @Test func rowsOutsideOfTheirBufferTrap() async {
+    await #expect(processExitsWith: .failure) {
+      _ = BufferRows(of: ByteBuffer(count: 10), start: 1, rowSize: 3, pitch: 4, count: 3)
+    }
+  }
+
   @Test func writingToAFullDeviceIsAnError() throws {
     // /dev/full cannot be created, so the error of the write itself is provoked by a limit.
     let folder = try TemporaryFolder()
@@ -95,6 +123,24 @@ import Testing
       let first = CRC32.checksum(start..<middle, of: buffer)
       #expect(CRC32.checksum(middle..<start + count, of: buffer, continuing: first) == ~register)
     }
+  }
+
+  /// Of parts in any order, each shifted by the bytes behind it, the XOR is the checksum of the whole.
+  @Test func shiftedChecksumsOfPartsMakeThatOfTheWhole() {
+    var random = SeededGenerator(5)
+    let bytes = (0..<70_000).map { _ in UInt8.random(in: 0...255, using: &random) }
+    for _ in 0..<40 {
+      let whole = Array(bytes.prefix(Int.random(in: 0...bytes.count, using: &random)))
+      let cuts = (0..<6).map { _ in Int.random(in: 0...whole.count, using: &random) }.sorted()
+      let parts = zip([0] + cuts, cuts + [whole.count]).map { $0..<$1 }.shuffled(using: &random)
+      let sum = parts.reduce(UInt32(0)) {
+        $0 ^ CRC32.Shift(by: whole.count - $1.upperBound)(CRC32.checksum(Array(whole[$1])))
+      }
+      #expect(sum == CRC32.checksum(whole))
+    }
+    // As far as any file reaches; x has the order 2^32 - 1, so this many bytes change nothing.
+    #expect(CRC32.Shift(by: (1 << 32 - 1) * 1000)(0x1234_5678) == 0x1234_5678)
+    #expect(CRC32.Shift(by: 0)(7) == 7)
   }
 
   @Test func piecesInAnyOrderGiveTheChecksumOfTheWhole() {

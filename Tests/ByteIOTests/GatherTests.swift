@@ -85,6 +85,36 @@ import Testing
     }
   }
 
+  /// Whole lines that begin on a boundary take another way than the others.
+  @Test(arguments: [2, 4])
+  func whatIsStoredPastTheCachesIsEveryElementAtItsPlace(size: Int) {
+    var random = SeededGenerator(UInt64(200 + size))
+    for turn in 0..<120 {
+      let rows = Int.random(in: 1...100, using: &random)
+      let columns = [16, 32, 48, 64, 96, Int.random(in: 1...99, using: &random)][turn % 6]
+      // Rows that begin at a line, some lines apart; and others.
+      let pitch = turn % 4 == 0 ? columns + 3 : (columns * size + 63) / 64 * 64 / size + 64 / size
+      let box = ElementBox(sizes: [columns, rows], strides: [rows + turn % 3, 1])
+      let bytes = (0..<box.extent * size).map { _ in UInt8.random(in: 0...255, using: &random) }
+      let target = ByteBuffer(count: rows * pitch * size + 128)
+      target.fill(0..<target.count, with: 0xEE)
+      let start = turn % 5 == 0 ? size : 64
+      target.gather(
+        box, from: ByteBuffer(bytes), at: 0, elementSize: size, to: start, strides: [1, pitch],
+        streaming: true)
+      let expected = naive(
+        ElementBox(sizes: [rows, columns], strides: [1, rows + turn % 3]), bytes, 0, size)
+      var whole = [UInt8](repeating: 0xEE, count: target.count)
+      for row in 0..<rows {
+        let place = start + row * pitch * size
+        whole.replaceSubrange(
+          place..<place + columns * size,
+          with: expected[row * columns * size..<(row + 1) * columns * size])
+      }
+      #expect(target.bytes(0..<target.count) == whole, "\(rows) \(columns) \(pitch) \(start)")
+    }
+  }
+
   @Test func collapsingKeepsTheElements() {
     let box = ElementBox(sizes: [2, 1, 3, 4], strides: [12, 99, 4, 1])
     #expect(box.collapsed == ElementBox(sizes: [24], strides: [1]))

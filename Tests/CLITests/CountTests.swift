@@ -69,6 +69,21 @@ import Testing
     #expect(memory < 64_000_000)
   }
 
+  @Test(arguments: [1, 2])
+  func callsGrowWithTheMegabytesAndNotWithTheRows(ranks: Int) throws {
+    var writer = DumpWriter(
+      TestModel(layers: 1, hidden: 256, heads: 4, feedForward: 1024, vocabulary: 64, positions: 8))
+    writer.ranks = ranks
+    let dumps = try TemporaryFolder()
+    try writer.write(to: dumps)
+    let (counts, _) = try convert(dumps.path)
+    let megabytes = (counts.writtenBytes + 1_000_000) / 1_000_000
+    #expect(megabytes > 3)
+    // Half a megabyte a call at most, and a few calls for each tensor and file; there are 1,536 rows.
+    #expect(counts.reads < 12 * megabytes + 80 * ranks, "\(counts.reads)")
+    #expect(counts.writes < 12 * megabytes + 30, "\(counts.writes)")
+  }
+
   @Test func filesThatAreToBeTakenUpAreReadOnceMore() throws {
     let dump = fixture("dumps/bs_tp2pp2dp1_bf16/ckpt")
     let whole = try convert(dump).counts

@@ -49,6 +49,7 @@ import Testing
   static let faults: [(function: String, errors: [Errno], statuses: Set<Int32>)] = [
     ("create", [.permissionDenied, .noSpace, .ioError, .tooManyOpenFiles], [74]),
     ("pwrite", [.noSpace, .diskQuotaExceeded, .ioError], [74]),
+    ("pwritev", [.noSpace, .diskQuotaExceeded, .ioError], [74]),
     ("fsync", [.ioError, .noSpace, .diskQuotaExceeded], [74]),
     ("close", [.ioError, .diskQuotaExceeded], [0, 74]),
     ("fallocate", [.noSpace, .diskQuotaExceeded, .ioError], [74]),
@@ -170,7 +171,9 @@ import Testing
 
   @Test(arguments: ["short", "interrupted"])
   func shortAndInterruptedCallsGoOn(how: String) throws {
-    for (function, under) in [("pwrite", nil), ("pread", nil), ("pread", dump)] {
+    for (function, under) in [
+      ("pwrite", nil), ("pwritev", nil), ("pread", nil), ("pread", dump),
+    ] {
       let (outcome, wasHit) = try run("\(function):0:\(how)", under: under)
       #expect(wasHit)
       #expect(outcome.status == 0, "\(function) \(outcome.errors)")

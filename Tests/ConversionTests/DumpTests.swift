@@ -86,15 +86,21 @@ func failure(_ body: () throws -> Void) -> String {
     let folder = try TemporaryFolder()
     let index = try index(fixture("dumps/\(dump)/ckpt"))
     let output = folder.path.appending("out")
-    _ = try Converter(index).run(to: output)
+    let whole = try Converter(index).run(to: output)
     var options = ConversionOptions()
     options.maximumShardSize = nil
     let plan = try Planner.plan(index, options: options)
-    for (window, stage) in [(512, 512), (1000, 4096), (3072, 256)] {
+    for (window, stage, threads) in [
+      (512, 512, 1), (1000, 4096, 3), (3072, 256, 2), (700, 1024, 1), (20_000, 600, 4),
+    ] {
       let path = folder.path.appending("w\(window)")
       let sink = try FileSink(plan.shards[0], at: path)
-      try PlanExecutor(plan, windowSize: window, stageSize: stage).run(into: sink)
+      let executor = PlanExecutor(
+        plan, windowSize: window, stageSize: stage, threads: threads, sharedFrom: 0)
+      try executor.run(into: sink)
+      try executor.finish()
       try sink.finish()
+      #expect(executor.report.crcVerified == whole.report.crcVerified)
       #expect(try bytes(of: path) == bytes(of: output.appending("model.safetensors")))
     }
   }

@@ -131,7 +131,8 @@ import Testing
       try folder.begin(bytes: 1)
       try folder.write(bytes, as: "model.safetensors")
       #expect(
-        failure { _ = try converter.recheck(folder, in: check, .auto) } == "74 output/damaged")
+        failure { _ = try converter.recheck(folder, RunOptions(check: check)) }
+          == "74 output/damaged")
       try remove(world.folder.path.appending(".other.meg2hf-0123456789abcdef"))
     }
   }

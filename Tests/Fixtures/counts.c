@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static atomic_long reads, read_bytes, writes, written_bytes;
@@ -32,6 +33,15 @@ ssize_t pread(int descriptor, void *buffer, size_t count, off_t offset) {
 ssize_t pwrite(int descriptor, const void *buffer, size_t count, off_t offset) {
   ssize_t (*real)(int, const void *, size_t, off_t) = dlsym(RTLD_NEXT, "pwrite");
   ssize_t put = real(descriptor, buffer, count, offset);
+  if (put > 0 && is_below(descriptor, "COUNT_OUT")) {
+    writes++;
+    written_bytes += put;
+  }
+  return put;
+}
+ssize_t pwritev(int descriptor, const struct iovec *rows, int count, off_t offset) {
+  ssize_t (*real)(int, const struct iovec *, int, off_t) = dlsym(RTLD_NEXT, "pwritev");
+  ssize_t put = real(descriptor, rows, count, offset);
   if (put > 0 && is_below(descriptor, "COUNT_OUT")) {
     writes++;
     written_bytes += put;

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static int number = -1, wanted, fault;
@@ -95,6 +96,14 @@ ssize_t pwrite(int descriptor, const void *buffer, size_t count, off_t offset) {
     count = (count + 1) / 2;
   }
   return REAL(pwrite)(descriptor, buffer, count, offset);
+}
+ssize_t pwritev(int descriptor, const struct iovec *rows, int count, off_t offset) {
+  if (is_descriptor_below(descriptor) && hit("pwritev")) {
+    if (!is_short()) return fail();
+    // The end of a row and that of a call need not meet.
+    return REAL(pwrite)(descriptor, rows[0].iov_base, (rows[0].iov_len + 1) / 2, offset);
+  }
+  return REAL(pwritev)(descriptor, rows, count, offset);
 }
 int fsync(int descriptor) {
   return is_descriptor_below(descriptor) && hit("fsync") ? fail() : REAL(fsync)(descriptor);

@@ -1,5 +1,6 @@
 import ByteIO
 import Safetensors
+import Synchronization
 
 /// Compares tensors with those of an output that exists.
 final class ComparisonSink: TensorSink {
@@ -18,41 +19,59 @@ final class ComparisonSink: TensorSink {
     var largest: Float = 0
   }
 
-  private(set) var differences: [Int: Difference] = [:]
-  private(set) var bytesRead = 0
   private let plan: ConversionPlan
   private let places: [Int: Place]
-  private let found = ByteBuffer(count: PlanExecutor.stageSize)
+  private let found = Mutex<[Int: Difference]>([:])
+  private let buffers = BufferPool(bufferSize: 1 << 19)
+
+  /// The tensors that differ, by their positions in the plan.
+  var differences: [Int: Difference] { found.withLock { $0 } }
 
   init(_ plan: ConversionPlan, places: [Int: Place]) {
     self.plan = plan
     self.places = places
   }
 
-  func accept(_ range: Range<Int>, of buffer: ByteBuffer, tensor: Int, at offset: Int) throws {
+  func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
     guard let place = places[tensor] else { return }
+    try buffers.withBuffer { buffer throws(ConversionError) in
+      for (first, group) in rows.groups(of: buffer.count) {
+        // A row that is longer than the buffer is compared in portions.
+        for start in stride(from: 0, to: group.rowSize, by: buffer.count) {
+          let portion = min(buffer.count, group.rowSize - start)
+          let at = offset + first * rows.rowSize + start
+          do {
+            try place.file.read(at: place.start + at, into: buffer, 0..<portion * group.count)
+          } catch {
+            throw ConversionError(reading: error, file: place.file.path)
+          }
+          for row in 0..<group.count {
+            let lower = group.row(row).lowerBound + start
+            compare(
+              lower..<lower + portion, of: group.buffer, with: buffer, at: row * portion,
+              tensor: tensor, at + row * portion)
+          }
+        }
+      }
+    }
+  }
+
+  /// Compares bytes that lie from byte `offset` of a tensor on with those that were read.
+  private func compare(
+    _ range: Range<Int>, of buffer: ByteBuffer, with other: ByteBuffer, at start: Int, tensor: Int,
+    _ offset: Int
+  ) {
+    guard let byte = buffer.firstDifference(range, from: other, at: start) else { return }
     let format = plan.tensors[tensor].format
-    var done = 0
-    while done < range.count {
-      let count = min(found.count, range.count - done)
-      let expected = range.lowerBound + done..<range.lowerBound + done + count
-      do {
-        try place.file.read(at: place.start + offset + done, into: found, 0..<count)
-      } catch {
-        throw ConversionError(reading: error, file: place.file.path)
-      }
-      bytesRead += count
-      if let byte = buffer.firstDifference(expected, from: found, at: 0) {
-        let (elements, largest) = buffer.difference(
-          count / format.size, as: format, at: expected.lowerBound, from: found, at: 0)
-        let first = (offset + done + byte) / format.size
-        var difference = differences[tensor] ?? Difference(first: first)
-        difference.elements += elements
-        difference.first = min(difference.first, first)
-        difference.largest = max(difference.largest, largest)
-        differences[tensor] = difference
-      }
-      done += count
+    let (elements, largest) = buffer.difference(
+      range.count / format.size, as: format, at: range.lowerBound, from: other, at: start)
+    let first = (offset + byte) / format.size
+    found.withLock { found in
+      var difference = found[tensor] ?? Difference(first: first)
+      difference.elements += elements
+      difference.first = min(difference.first, first)
+      difference.largest = max(difference.largest, largest)
+      found[tensor] = difference
     }
   }
 }

@@ -9,7 +9,6 @@ final class ConversionRun {
   private let options: RunOptions
   private let watcher: (Converter.Event) -> Void
   private let executor: PlanExecutor
-  private let hashes: HashingSink?
   /// What is known of the files that are finished, by their positions in the plan.
   private var records: [Int: ShardRecord] = [:]
   /// Whether files are worth being recognised by another run. A single one is finished when all is.
@@ -28,9 +27,6 @@ final class ConversionRun {
     self.watcher = watcher
     executor = PlanExecutor(converter.plan, crc: options.crc, threads: options.threads) {
       watcher(.reading(bytes: $0))
-    }
-    hashes = converter.trained.map {
-      HashingSink(converter.plan, rounded: $0.tensors.map(\.format))
     }
     keepsRecords = options.work != .all || options.resume && converter.plan.shards.count > 1
   }
@@ -89,7 +85,9 @@ final class ConversionRun {
     } catch {
       throw folder.failure(error)
     }
-    hashes?.next = sink
+    let hashes = converter.trained.map {
+      HashingSink(plan, rounded: $0.tensors.map(\.format), next: sink)
+    }
     try executor.run(output.tensors, into: hashes ?? sink)
     do {
       try sink.finish()
@@ -97,7 +95,7 @@ final class ConversionRun {
       throw folder.failure(error)
     }
     var record = ShardRecord(shard: shard, findings: executor.takeFindings())
-    record.masters = hashes?.takeSums() ?? [:]
+    record.masters = hashes?.sums ?? [:]
     record.part = part
     if keepsRecords {
       guard let crc = try checksum(temporary) else {
@@ -154,12 +152,12 @@ final class ConversionRun {
     let report = try checkSources()
     var warnings = plan.warnings + plan.warnings(about: report)
     if options.check != .none {
-      warnings += try converter.recheck(folder, in: options.check, options.crc)
+      warnings += try converter.recheck(folder, options)
     }
     if let trained = converter.trained {
       let comparison = MasterComparison(
         plan, masters: records.values.reduce(into: [:]) { $0.merge($1.masters) { $1 } },
-        weights: try Converter.hashes(of: trained, options.crc))
+        weights: try Converter.hashes(of: trained, options.crc, threads: options.threads))
       try comparison.check(converter.index)
       warnings += comparison.warnings
     }

@@ -198,27 +198,29 @@ public struct Converter {
   ///
   /// - Parameters:
   ///   - crc: How much of the recorded CRCs is checked.
+  ///   - threads: How many threads share the work.
   ///   - progress: Called with the number of bytes that were read.
   /// - Returns: Which tensors differ.
   /// - Throws: ``ConversionError``, or ``Stop``.
   public func compareMasters(
-    crc: CRCMode = .auto, progress: @escaping PlanExecutor.Progress = { _ in }
+    crc: CRCMode = .auto, threads: Int = 1, progress: @escaping PlanExecutor.Progress = { _ in }
   ) throws -> MasterComparison? {
     guard let trained else { return nil }
     let hashes = HashingSink(plan, rounded: trained.tensors.map(\.format))
-    let executor = PlanExecutor(plan, crc: crc, progress: progress)
+    let executor = PlanExecutor(plan, crc: crc, threads: threads, progress: progress)
     try executor.run(into: hashes)
     try executor.finish()
     let comparison = MasterComparison(
-      plan, masters: hashes.sums, weights: try Converter.hashes(of: trained, crc))
+      plan, masters: hashes.sums, weights: try Converter.hashes(of: trained, crc, threads: threads))
     try comparison.check(index)
     return comparison
   }
 
-  static func hashes(of plan: ConversionPlan, _ crc: CRCMode) throws -> [Int: UInt64] {
+  static func hashes(
+    of plan: ConversionPlan, _ crc: CRCMode, threads: Int
+  ) throws -> [Int: UInt64] {
     let sink = HashingSink(plan, rounded: plan.tensors.map(\.format))
-    // Nothing is written here, so small windows are as good as large ones.
-    let executor = PlanExecutor(plan, crc: crc, windowSize: 4 << 20)
+    let executor = PlanExecutor(plan, crc: crc, threads: threads)
     try executor.run(into: sink)
     try executor.finish()
     return sink.sums

@@ -21,6 +21,21 @@ struct CopyBlock: Hashable {
     sizes.contains(0) ? 0 : zip(sizes, strides).reduce(1) { $0 + ($1.0 - 1) * $1.1 }
   }
 
+  /// A box that is stored, and where it goes.
+  init(_ source: StoredBox, _ destination: Piece.Destination) {
+    self.init(
+      source: source.offset, target: destination.offset, sizes: source.box.sizes,
+      sourceStrides: source.box.strides, targetStrides: destination.strides)
+  }
+
+  init(source: Int, target: Int, sizes: [Int], sourceStrides: [Int], targetStrides: [Int]) {
+    self.source = source
+    self.target = target
+    self.sizes = sizes
+    self.sourceStrides = sourceStrides
+    self.targetStrides = targetStrides
+  }
+
   // MARK: - Splitting
 
   /// The block in parts whose sources span at most `limit` elements each, along the axes that are
@@ -44,6 +59,30 @@ struct CopyBlock: Hashable {
     return slices(along: axis, of: step).flatMap { $0.split(count: limit) }
   }
 
+  /// The block, its axes in the order of the storage, in parts to be transposed: of about `usual` elements, and
+  /// of `limit` at most where that makes whole cache lines of `line` elements in the output.
+  func chunks(of usual: Int, limit: Int, line: Int) -> [CopyBlock] {
+    guard count > usual, let axis = sizes.firstIndex(where: { $0 > 1 }) else {
+      return count == 0 ? [] : [self]
+    }
+    let inner = count / sizes[axis]
+    guard targetStrides[axis] == 1, sizes[axis] >= line, usual / inner < line, limit >= line else {
+      let step = max(1, usual / inner)
+      return slices(along: axis, of: step > 32 ? step & ~31 : step).flatMap {
+        $0.chunks(of: usual, limit: limit, line: line)
+      }
+    }
+    return slices(along: axis, of: line).flatMap { lines -> [CopyBlock] in
+      guard lines.count > limit,
+        let next = sizes.indices.first(where: { $0 > axis && sizes[$0] > 1 })
+      else { return [lines] }
+      let step = max(1, limit / (line * (inner / sizes[next])))
+      return lines.slices(along: next, of: step > 32 ? step & ~31 : step).flatMap {
+        $0.split(count: limit)
+      }
+    }
+  }
+
   private func slices(along axis: Int, of step: Int) -> [CopyBlock] {
     stride(from: 0, to: sizes[axis], by: step).map { start in
       var slice = self
@@ -57,8 +96,20 @@ struct CopyBlock: Hashable {
   // MARK: - Order
 
   /// The same elements with the axes in the order of the output, the outermost first.
-  var orderedByTarget: CopyBlock {
-    let order = sizes.indices.sorted { targetStrides[$0] > targetStrides[$1] }
+  var orderedByTarget: CopyBlock { ordered(by: targetStrides) }
+
+  /// The same elements with the axes in the order of the storage, the outermost first.
+  var orderedBySource: CopyBlock { ordered(by: sourceStrides) }
+
+  /// The way back: from the output to the storage.
+  var exchanged: CopyBlock {
+    CopyBlock(
+      source: target, target: source, sizes: sizes, sourceStrides: targetStrides,
+      targetStrides: sourceStrides)
+  }
+
+  private func ordered(by strides: [Int]) -> CopyBlock {
+    let order = sizes.indices.sorted { strides[$0] > strides[$1] }
     var result = self
     result.sizes = order.map { sizes[$0] }
     result.sourceStrides = order.map { sourceStrides[$0] }
@@ -154,12 +205,10 @@ struct ReplicaBlocks {
     let sizes = replicas[0].box.sizes
     let order = sizes.indices.sorted { destination.strides[$0] > destination.strides[$1] }
     strides = replicas.map { replica in order.map { replica.box.strides[$0] } }
-    var dense = [Int](repeating: 1, count: order.count)
-    for axis in order.indices.dropLast().reversed() {
-      dense[axis] = dense[axis + 1] * sizes[order[axis + 1]]
-    }
+    let ordered = order.map { sizes[$0] }
     whole = CopyBlock(
-      source: 0, target: destination.offset, sizes: order.map { sizes[$0] }, sourceStrides: dense,
+      source: 0, target: destination.offset, sizes: ordered,
+      sourceStrides: ElementBox(dense: ordered).strides,
       targetStrides: order.map { destination.strides[$0] })
   }
 

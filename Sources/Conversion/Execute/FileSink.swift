@@ -3,8 +3,11 @@ import Safetensors
 import SystemPackage
 
 /// Writes tensors into a file of the output at their final places.
-final class FileSink: ConcurrentSink {
+final class FileSink: TensorSink {
   private let file: OutputFile
+  /// Whoever writes. File systems let one thread at a time write to a file, and others wait for it at full
+  /// speed; here they sleep.
+  private let turn = Turn()
   /// Where the bytes of each tensor begin in the file.
   private let starts: [Int: Int]
 
@@ -30,12 +33,12 @@ final class FileSink: ConcurrentSink {
     try file.write(header, at: 0)
   }
 
-  func accept(_ range: Range<Int>, of buffer: ByteBuffer, tensor: Int, at offset: Int) throws {
+  func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
     guard let start = starts[tensor] else {
       throw ConversionError(.bug, "bug/sink", "tensor \(tensor) is not in this file")
     }
     do {
-      try file.write(range, of: buffer, at: start + offset)
+      try turn.take { () throws(FileError) in try file.write(rows, at: start + offset) }
     } catch {
       throw ConversionError(writing: error, creating: false)
     }

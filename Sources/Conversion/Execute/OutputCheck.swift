@@ -16,12 +16,11 @@ extension Converter {
   ///
   /// - Parameters:
   ///   - folder: The hidden folder that they are in.
-  ///   - check: What is read.
-  ///   - crc: How much of the recorded CRCs is checked.
+  ///   - options: What is read, and on how many threads.
   /// - Returns: What the user should know.
   /// - Throws: ``ConversionError`` 74 when a file is not what was written.
   func recheck(
-    _ folder: OutputFolder, in check: OutputCheck, _ crc: CRCMode
+    _ folder: OutputFolder, _ options: RunOptions
   ) throws -> [ConversionWarning] {
     var places: [Int: ComparisonSink.Place] = [:]
     var warnings: [ConversionWarning] = []
@@ -50,9 +49,9 @@ extension Converter {
         }
       }
     }
-    guard check == .full else { return warnings }
+    guard options.check == .full else { return warnings }
     let sink = ComparisonSink(plan, places: places)
-    let executor = PlanExecutor(plan, crc: crc)
+    let executor = PlanExecutor(plan, crc: options.crc, threads: options.threads)
     try executor.run(into: sink)
     if let (position, _) = sink.differences.min(by: { $0.key < $1.key }) {
       var error = Converter.damaged(folder.path, "its bytes are not those that were computed again")

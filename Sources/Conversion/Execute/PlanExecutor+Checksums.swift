@@ -30,12 +30,15 @@ extension PlanExecutor {
   ///
   /// - Throws: ``ConversionError`` 65 for a storage that is damaged.
   public func finish() throws {
-    defer { ledgers = [:] }
+    defer {
+      ledgers = [:]
+      releaseMemory()
+    }
     for (storage, _) in ledgers.sorted(by: { $0.key < $1.key }) {
       let reader = try reader(storage)
       do {
         if crc == .all || crc == .auto && isNearlyRead(reader) {
-          try reader.readRest(through: window)
+          try reader.readRest(through: bench.window)
         }
         switch try reader.verdict() {
         case .verified: report.crcVerified += 1

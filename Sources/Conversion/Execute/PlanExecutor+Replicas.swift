@@ -1,38 +1,31 @@
 import ByteIO
 
 extension PlanExecutor {
-  struct ScheduledMerge {
-    let replicas: [StoredBox]
-    let destination: Piece.Destination
-    let addend: Float
-    let rule: Piece.MergeRule
-  }
-
   /// Reads replicas side by side, compares them, and makes one of them.
-  func merge(
-    _ tensor: Int, _ merge: ScheduledMerge, _ sink: any TensorSink
-  ) throws {
+  func merge(_ merge: Schedule.Merge, _ sink: any TensorSink) throws {
+    let bench = bench
     let replicas = merge.replicas
     let format = replicas[0].format
     let readers = try replicas.map { replica throws(ConversionError) in try reader(replica.storage)
     }
     // What is compared is 4 bytes wide at most, and shares the memory of one window.
-    let share = max(64, min(window.count / (replicas.count + 1), staged.count)) & ~15
+    let share =
+      max(64, min(bench.window.count / (replicas.count + 1), bench.stages[0].stored.count)) & ~15
     let dense = replicas.map { _ in ByteBuffer(count: share) }
     let lockstep = ReplicaBlocks(replicas, to: merge.destination)
-    for block in lockstep.split(count: share / 4, sourceExtent: window.count / format.size) {
+    for block in lockstep.split(count: share / 4, sourceExtent: bench.window.count / format.size) {
       for (position, replica) in replicas.enumerated() {
         let view = lockstep.view(of: block, in: position)
         let first = view.source * format.size
         try read(first..<first + view.sourceExtent * format.size, with: readers[position])
         dense[position].gather(
-          ElementBox(sizes: view.sizes, strides: view.sourceStrides), from: window, at: 0,
+          ElementBox(sizes: view.sizes, strides: view.sourceStrides), from: bench.window, at: 0,
           elementSize: format.size, to: 0)
         if replica.isBigEndian {
           dense[position].swapBytes(block.count, wordSize: format.size, at: 0)
         }
       }
-      try mergeDense(tensor, block, dense, format, merge, sink)
+      try mergeDense(block, dense, format, merge, sink)
     }
     for (position, replica) in replicas.enumerated() {
       try note(readers[position], replica.storage)
@@ -40,10 +33,10 @@ extension PlanExecutor {
   }
 
   private func mergeDense(
-    _ tensor: Int, _ block: CopyBlock, _ dense: [ByteBuffer], _ format: FloatFormat,
-    _ merge: ScheduledMerge, _ sink: any TensorSink
+    _ block: CopyBlock, _ dense: [ByteBuffer], _ format: FloatFormat, _ merge: Schedule.Merge,
+    _ sink: any TensorSink
   ) throws {
-    let addend = merge.addend
+    let (tensor, addend, staged) = (merge.tensor, merge.addend, bench.stages[0].stored)
     let bytes = 0..<block.count * format.size
     let differs = dense.dropFirst().contains {
       dense[0].firstDifference(bytes, from: $0, at: 0) != nil

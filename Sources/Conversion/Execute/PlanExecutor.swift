@@ -1,12 +1,6 @@
-public import ByteIO
+import ByteIO
 import SystemPackage
 import TorchArchive
-
-/// Where the bytes of output tensors go: into files, or into a comparison.
-public protocol TensorSink: AnyObject {
-  /// Takes `range` of `buffer` as the bytes of output tensor `tensor` from byte `offset` on.
-  func accept(_ range: Range<Int>, of buffer: ByteBuffer, tensor: Int, at offset: Int) throws
-}
 
 /// How much of the recorded CRCs is checked.
 public enum CRCMode: String, Hashable, Sendable, CaseIterable {
@@ -17,18 +11,14 @@ public enum CRCMode: String, Hashable, Sendable, CaseIterable {
   case none
 }
 
-/// A sink that takes bytes from several threads at the same time.
-public protocol ConcurrentSink: TensorSink, Sendable {
-  /// Notes that `range` of the bytes of a tensor is complete.
-  func finished(_ range: Range<Int>, tensor: Int)
-}
-
-/// Carries out a plan, driven by the sources: each stored byte is read once, into a window, and goes from
-/// there into a sink. Where the parts of a tensor fit into the window together, whole rows are put
-/// together (``TensorAssembly``); else each storage is scattered by itself, from front to back.
+/// Carries out a plan: each stored byte is read once and goes into a sink.
 ///
-/// Memory is the window and two small buffers for each thread, whatever the model's size; replicas
-/// that are compared share the window.
+/// Runs that are stored as they are written are copied (``RangeCopy``), on several threads; what has to be
+/// put into another order is put together in rows (``TensorAssembly``), likewise. Replicas are compared side
+/// by side, and what neither fits, such as a deflated storage, is scattered from front to back.
+///
+/// Memory is the window and the buffers of each thread, whatever the model's size; replicas that are compared
+/// share the window.
 public final class PlanExecutor {
   /// What is called now and then, with the number of bytes that were read so far.
   public typealias Progress = (_ bytesRead: Int) -> Void
@@ -38,28 +28,22 @@ public final class PlanExecutor {
   let crc: CRCMode
   private let progress: Progress
   private let openFiles: OpenFiles
-  /// A window of a storage.
-  let window: ByteBuffer
-  /// Elements in the order of the output, as stored and as converted.
-  var staged: ByteBuffer { stages[0].staged }
-  var converted: ByteBuffer { stages[0].converted }
-  /// Two of them for each thread.
-  private let stages: [(staged: ByteBuffer, converted: ByteBuffer)]
+  private let sizes: (window: Int, stage: Int, threads: Int, sharedFrom: Int)
   /// What is known of the CRCs of storages, by their positions in the plan.
   var ledgers: [Int: ChecksumLedger] = [:]
+  private var heldBench: Workbench?
 
-  /// The size of the window. A whole projection of a model of hidden size 2048 fits, so that its
-  /// transposition is written in long runs.
-  public static let windowSize = 32 << 20
-  /// The size of the two buffers in which strips of the output are put together.
-  public static let stageSize = 1 << 20
+  /// The size of the window. A whole projection of a model of hidden size 2048 fits, with the room between its
+  /// rows, so that it is read in one go.
+  public static let windowSize = 34 << 20
 
   /// More threads than that only wait for memory and disk.
   public static let maximumThreads = 4
 
   /// The memory that the buffers of a conversion on so many threads take.
   public static func bufferSize(threads: Int) -> Int {
-    windowSize + 2 * threads * stageSize + 1 << 20
+    Workbench.size(windowSize: windowSize, stageSize: Workbench.stageSize, threads: threads)
+      + 1 << 20
   }
 
   /// An executor of `plan`.
@@ -67,122 +51,143 @@ public final class PlanExecutor {
   /// - Parameters:
   ///   - plan: The plan.
   ///   - crc: How much of the recorded CRCs is checked.
-  ///   - windowSize: The size of the window in bytes; small ones serve tests.
-  ///   - stageSize: The size of each of the two other buffers.
   ///   - threads: How many threads share the work.
-  ///   - progress: Called after each window.
-  public init(
-    _ plan: ConversionPlan, crc: CRCMode = .auto, windowSize: Int = PlanExecutor.windowSize,
-    stageSize: Int = PlanExecutor.stageSize, threads: Int = 1,
+  ///   - progress: Called after each step.
+  public convenience init(
+    _ plan: ConversionPlan, crc: CRCMode = .auto, threads: Int = 1,
+    progress: @escaping Progress = { _ in }
+  ) {
+    self.init(
+      plan, crc: crc, windowSize: PlanExecutor.windowSize, stageSize: Workbench.stageSize,
+      threads: threads, progress: progress)
+  }
+
+  /// An executor with buffers of any size; small ones serve tests.
+  init(
+    _ plan: ConversionPlan, crc: CRCMode = .auto, windowSize: Int, stageSize: Int,
+    threads: Int = 1, sharedFrom: Int = Workbench.sharedFrom,
     progress: @escaping Progress = { _ in }
   ) {
     self.plan = plan
     self.crc = crc
     self.progress = progress
     openFiles = OpenFiles(plan)
-    window = ByteBuffer(count: windowSize)
-    stages = (0..<max(1, threads)).map { _ in
-      (ByteBuffer(count: stageSize), ByteBuffer(count: stageSize))
-    }
+    sizes = (windowSize, stageSize, threads, sharedFrom)
   }
+
+  /// Buffers and threads, from the first use to ``releaseMemory()``.
+  var bench: Workbench {
+    if let heldBench { return heldBench }
+    let bench = Workbench(
+      windowSize: sizes.window, stageSize: sizes.stage, threads: sizes.threads,
+      sharedFrom: sizes.sharedFrom)
+    heldBench = bench
+    return bench
+  }
+
+  /// Gives the buffers back.
+  func releaseMemory() { heldBench = nil }
 
   /// Makes the tensors at `positions`, all of them if it is `nil`.
   ///
   /// - Throws: ``ConversionError``, or what the sink throws; 130 and the like when a signal asked
   ///   for a stop.
   public func run(_ positions: [Int]? = nil, into sink: any TensorSink) throws {
-    let positions = positions ?? Array(plan.tensors.indices)
-    var streams: [Int: [ScheduledCopy]] = [:]
-    var merges: [(tensor: Int, merge: ScheduledMerge)] = []
-    var assemblies: [TensorAssembly] = []
-    for position in positions {
-      let (made, left) = TensorAssembly.assemblies(
-        of: position, in: plan, window: window.count, stage: staged.count)
-      assemblies += made
-      for piece in left {
-        switch piece {
-        case .copy(let source, let destination, let addend):
-          streams[source.storage, default: []].append(
-            ScheduledCopy(
-              tensor: position, source: source, destination: destination, addend: addend))
-        case .merge(let replicas, let destination, let addend, let rule):
-          merges.append(
-            (
-              position,
-              ScheduledMerge(
-                replicas: replicas, destination: destination, addend: addend, rule: rule)
-            )
-          )
-        case .fill(let value, let count, let destination):
-          try fill(value, count, destination, position, sink)
-        }
+    let schedule = Schedule(
+      positions ?? Array(plan.tensors.indices), of: plan, window: sizes.window, stage: sizes.stage)
+    for fill in schedule.fills { try self.fill(fill, sink) }
+    for step in schedule.steps {
+      switch step {
+      case .range(let range): try carryOut(range, sink)
+      case .assembly(let assembly): try carryOut(assembly, sink)
       }
     }
-    // In the order of the files and of the bytes in them, so that disks read forwards.
-    func place(_ storage: Int) -> (Int, Int) {
-      (plan.storages[storage].file, plan.storages[storage].entry.dataOffset)
-    }
-    assemblies.sort { place($0.parts[0].source.storage) < place($1.parts[0].source.storage) }
-    for assembly in assemblies { try carryOut(assembly, sink) }
-    for storage in streams.keys.sorted(by: { place($0) < place($1) }) {
-      try stream(storage, streams[storage] ?? [], sink)
-    }
-    merges.sort { place($0.merge.replicas[0].storage) < place($1.merge.replicas[0].storage) }
-    for (tensor, merge) in merges { try self.merge(tensor, merge, sink) }
+    bench.finishAfterwork()
+    for (storage, copies) in schedule.streams { try stream(storage, copies, sink) }
+    for merge in schedule.merges { try self.merge(merge, sink) }
     try openFiles.checkUnchanged()
   }
 
   // MARK: - One tensor
 
-  private func carryOut(_ assembly: TensorAssembly, _ sink: any TensorSink) throws {
+  private func carryOut(_ range: RangeCopy, _ sink: any TensorSink) throws {
     try Stop.check()
-    let files = try assembly.parts.map { part throws(ConversionError) in
-      try openFiles.file(plan.storages[part.source.storage].file)
+    let storage = range.source.storage
+    let found = try range.carryOut(
+      from: openFiles.file(plan.storages[storage].file), plan, on: bench,
+      checksums: checksIsComputed(storage), to: sink)
+    try note(range.bytes, crc: found.crc, of: storage)
+    count(found.floats, in: range.tensor, bytesRead: range.bytes.count)
+    let size = plan.tensors[range.tensor].format.size
+    finished(range.start * size..<(range.start + range.count) * size, of: range.tensor, sink)
+  }
+
+  private func carryOut(_ assembly: TensorAssembly, _ sink: any TensorSink) throws {
+    var files: [Int: InputFile] = [:]
+    for part in assembly.parts {
+      let file = plan.storages[part.storage].file
+      if files[file] == nil { files[file] = try openFiles.file(file) }
     }
-    let bytes = assembly.parts.reduce(0) { $0 + $1.bytes.count }
-    // What is small is done before a thread has begun.
-    let threads = bytes < 1 << 19 ? 1 : stages.count
-    let segments = try assembly.read(
-      from: files, plan, into: window, checksums: crc != .none, threads: threads)
-    for (storage, segment) in segments {
-      ledgers[storage, default: ChecksumLedger()].absorb(segment)
+    var crcs = [UInt32](repeating: 0, count: assembly.parts.count)
+    for strip in assembly.strips {
+      try Stop.check()
+      let made = try assembly.make(
+        strip, from: files, plan, on: bench, checksums: crc != .none, to: sink)
+      for index in crcs.indices { crcs[index] ^= made.crcs[index] }
+      count(made.counts, in: assembly.tensor, bytesRead: made.bytesRead)
+      let size = assembly.width * plan.tensors[assembly.tensor].format.size
+      finished(strip.lowerBound * size..<strip.upperBound * size, of: assembly.tensor, sink)
     }
-    for part in assembly.parts { try note(reader(part.source.storage), part.source.storage) }
-    report.bytesRead += bytes
+    for (part, crc) in zip(assembly.parts, crcs) {
+      try note(part.isDense ? part.bytes : 0..<0, crc: crc, of: part.storage)
+    }
+  }
+
+  /// Whether the CRC of a storage is wanted and recorded.
+  private func checksIsComputed(_ storage: Int) -> Bool {
+    crc != .none && plan.storages[storage].entry.crc != nil
+  }
+
+  /// Keeps the CRC of a range of a storage that was read; one that is known by now to be wrong ends the
+  /// conversion.
+  private func note(_ range: Range<Int>, crc: UInt32, of storage: Int) throws {
+    if checksIsComputed(storage) {
+      ledgers[storage, default: ChecksumLedger()].absorb(
+        ChecksumLedger.Segment(range: range, crc: crc))
+    }
+    try note(reader(storage), storage)
+  }
+
+  private func count(_ counts: FloatCounts, in tensor: Int, bytesRead: Int) {
+    report.findings[tensor, default: TensorFindings()].floats += counts
+    report.bytesRead += bytesRead
     progress(report.bytesRead)
-    let counts = try assembly.write(
-      plan, from: window, stages: Array(stages.prefix(threads)), to: sink)
-    report.findings[assembly.tensor, default: TensorFindings()].floats += counts
-    let size = plan.tensors[assembly.tensor].format.size
-    (sink as? any ConcurrentSink)?.finished(
-      assembly.start * size..<(assembly.start + assembly.rows * assembly.width) * size,
-      tensor: assembly.tensor)
+  }
+
+  /// What is shorter is left to the end: each call takes time of its own.
+  private static let announcedFrom = 1 << 20
+
+  /// Tells the sink of bytes that are complete, beside the reading of the next ones.
+  private func finished(_ range: Range<Int>, of tensor: Int, _ sink: any TensorSink) {
+    guard range.count >= PlanExecutor.announcedFrom else { return }
+    bench.later { sink.finished(range, tensor: tensor) }
   }
 
   // MARK: - One storage
 
-  private struct ScheduledCopy {
-    let tensor: Int
-    let source: StoredBox
-    let destination: Piece.Destination
-    let addend: Float
-  }
-
   private struct Block {
-    let copy: ScheduledCopy
+    let copy: Schedule.Copy
     let part: CopyBlock
     let bytes: Range<Int>
   }
 
-  private func stream(_ storage: Int, _ copies: [ScheduledCopy], _ sink: any TensorSink) throws {
+  private func stream(_ storage: Int, _ copies: [Schedule.Copy], _ sink: any TensorSink) throws {
     var blocks: [Block] = []
     for copy in copies {
       let size = copy.source.format.size
-      let whole = CopyBlock(
-        source: copy.source.offset, target: copy.destination.offset,
-        sizes: copy.source.box.sizes, sourceStrides: copy.source.box.strides,
-        targetStrides: copy.destination.strides)
-      for part in whole.split(sourceExtent: window.count / size) {
+      for part in CopyBlock(copy.source, copy.destination).split(
+        sourceExtent: bench.window.count / size)
+      {
         blocks.append(
           Block(
             copy: copy, part: part,
@@ -197,7 +202,8 @@ public final class PlanExecutor {
       // not needed, or is read when its replicas are.
       var range = blocks[next].bytes
       var last = next + 1
-      while last < blocks.count, blocks[last].bytes.upperBound - range.lowerBound <= window.count,
+      while last < blocks.count,
+        blocks[last].bytes.upperBound - range.lowerBound <= bench.window.count,
         blocks[last].bytes.lowerBound <= range.upperBound
       {
         range = range.lowerBound..<max(range.upperBound, blocks[last].bytes.upperBound)
@@ -206,7 +212,7 @@ public final class PlanExecutor {
       try read(range, with: reader)
       for block in blocks[next..<last] {
         try scatter(
-          block.part, from: window,
+          block.part, from: bench.window,
           at: block.part.source * block.copy.source.format.size
             - range.lowerBound, block.copy.source, addend: block.copy.addend,
           tensor: block.copy.tensor, sink)
@@ -227,10 +233,11 @@ public final class PlanExecutor {
     ledgers[storage] = reader.ledger
   }
 
+  /// Reads a range of a storage to the beginning of the window.
   func read(_ range: Range<Int>, with reader: EntryReader) throws {
     try Stop.check()
     do {
-      try reader.read(at: range.lowerBound, into: window, 0..<range.count)
+      try reader.read(at: range.lowerBound, into: bench.window, 0..<range.count)
     } catch {
       throw ConversionError(reading: error, file: reader.path)
     }
@@ -252,10 +259,9 @@ public final class PlanExecutor {
     _ block: CopyBlock, from buffer: ByteBuffer, at start: Int, _ source: StoredBox, addend: Float,
     tensor: Int, _ sink: any TensorSink
   ) throws {
-    let format = plan.tensors[tensor].format
-    let width = max(source.format.size, format.size)
+    let staged = bench.stages[0].stored
     // The axes in the order of the output, so that what is written lies together.
-    for strip in block.orderedByTarget.split(count: staged.count / width) {
+    for strip in block.orderedByTarget.split(count: staged.count / 4) {
       let count = strip.count
       let offset = start + (strip.source - block.source) * source.format.size
       staged.gather(
@@ -266,46 +272,41 @@ public final class PlanExecutor {
     }
   }
 
-  /// Converts `count` staged elements and hands them to the sink in runs.
+  /// Converts `count` elements at the start of the first stage and hands them to the sink in runs.
   func emit(
     _ strip: CopyBlock, _ count: Int, as stored: FloatFormat, addend: Float, tensor: Int,
     _ sink: any TensorSink
   ) throws {
     let format = plan.tensors[tensor].format
-    var counts = staged.countNonFinite(count, as: stored, at: 0)
-    var ready = staged
-    if format != stored || addend != 0 {
-      counts.overflowed = converted.convert(
-        count, from: staged, at: 0, as: stored, to: format, at: 0, adding: addend)
-      ready = converted
-    }
-    report.findings[tensor, default: TensorFindings()].floats += counts
-    let run = strip.targetRun
+    let stage = bench.stages[0]
+    let ready = stage.converted(
+      BufferRows(0..<count * stored.size, of: stage.stored), from: stored, to: format,
+      adding: addend, &report.findings[tensor, default: TensorFindings()].floats)
+    let size = strip.targetRun * format.size
     var position = 0
     try strip.forEachTargetRun { target in
       try sink.accept(
-        position * format.size..<(position + run) * format.size, of: ready, tensor: tensor,
+        BufferRows(position..<position + size, of: ready.buffer), tensor: tensor,
         at: target * format.size)
-      position += run
+      position += size
     }
   }
 
-  private func fill(
-    _ value: Float, _ count: Int, _ destination: Piece.Destination, _ tensor: Int,
-    _ sink: any TensorSink
-  ) throws {
-    let format = plan.tensors[tensor].format
+  private func fill(_ fill: Schedule.Fill, _ sink: any TensorSink) throws {
+    let stage = bench.stages[0]
+    let format = plan.tensors[fill.tensor].format
     let constant = ByteBuffer(
-      (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) })
+      (0..<4).map { UInt8(truncatingIfNeeded: fill.value.bitPattern >> (8 * $0)) })
     var done = 0
-    while done < count {
-      let part = min(count - done, converted.count / 4)
-      staged.gather(
+    while done < fill.count {
+      let part = min(fill.count - done, stage.stored.count / 4)
+      stage.stored.gather(
         ElementBox(sizes: [part], strides: [0]), from: constant, at: 0, elementSize: 4, to: 0)
-      _ = converted.convert(part, from: staged, at: 0, as: .float32, to: format, at: 0)
+      _ = stage.converted.convert(
+        part, from: stage.stored, at: 0, as: .float32, to: format, at: 0)
       try sink.accept(
-        0..<part * format.size, of: converted, tensor: tensor,
-        at: (destination.offset + done) * format.size)
+        BufferRows(0..<part * format.size, of: stage.converted), tensor: fill.tensor,
+        at: (fill.destination.offset + done) * format.size)
       done += part
     }
   }

@@ -2,240 +2,248 @@ import ByteIO
 import Synchronization
 import TorchArchive
 
-/// Rows of an output tensor whose stored parts fit into the window together: they are read side by side,
-/// and whole rows are put together and written in long runs, on several threads.
+/// Rows of an output tensor that are put together from stored parts whose elements lie in another order:
+/// transposed, interleaved, or divided among ranks.
 ///
-/// Without it each tensor-parallel rank would be written by itself, in runs as short as its share of a row.
+/// What is read goes straight from the cache into the window, to its place in the row; when the rows are
+/// whole, they are written in long runs. A tensor that is larger than the window is made in strips of rows.
+/// The parts of a strip are runs of the storages, which are read one by one: short reads cost little, while
+/// short writes cost much.
 struct TensorAssembly: Sendable {
-  /// A stored part, and where it is in the window.
+  /// A stored part.
   struct Part: Sendable {
-    let source: StoredBox
-    /// The bytes of the storage that are read.
-    let bytes: Range<Int>
-    let windowOffset: Int
-    /// The elements in the order of the output, rows first; the target counts from the first row.
+    let storage: Int
+    /// The elements in the order of the output, rows first.
     let block: CopyBlock
+    /// The rows of the output that it has a share in.
+    let rows: Range<Int>
+    /// The bytes of the storage that it spans.
+    let bytes: Range<Int>
+    /// Whether it has all elements in those bytes, each once.
+    let isDense: Bool
   }
 
   /// The position of the tensor in the plan.
   let tensor: Int
   let parts: [Part]
-  /// The first element of the output that is made.
-  let start: Int
-  let rows: Int
+  /// The rows of the output that are made.
+  let rows: Range<Int>
   /// Elements of a row of the output.
   let width: Int
   let stored: FloatFormat
   let isBigEndian: Bool
   let addend: Float
+  /// The distance between rows in the window, in bytes.
+  let pitch: Int
+  /// How many rows are made at a time.
+  let stripRows: Int
 
-  /// The assemblies that make as much of a tensor as can be made that way, and the pieces that are left.
-  static func assemblies(
-    of position: Int, in plan: ConversionPlan, window: Int, stage: Int
-  ) -> (made: [TensorAssembly], left: [Piece]) {
+  /// The most files that are held open side by side.
+  private static let maximumFiles = 64
+  /// Whole lines of a cache are stored where rows begin at one.
+  private static let line = 64
+
+  /// - Returns: `nil` unless the pieces make whole rows of which some fit into the window.
+  init?(_ pieces: [Piece], of position: Int, in plan: ConversionPlan, window: Int, stage: Int) {
     let tensor = plan.tensors[position]
-    let pieces = tensor.pieces
-    if let whole = TensorAssembly(pieces, of: position, in: plan, window: window, stage: stage) {
-      return ([whole], [])
-    }
-    var result: (made: [TensorAssembly], left: [Piece]) = ([], [])
-    for piece in pieces {
-      if let made = TensorAssembly([piece], of: position, in: plan, window: window, stage: stage) {
-        result.made.append(made)
-      } else {
-        result.left.append(piece)
-      }
-    }
-    return result
-  }
-
-  /// The most parts that are read side by side: each may be in a file of its own.
-  private static let maximumParts = 8
-
-  /// - Returns: `nil` unless the pieces make whole rows and fit into the window.
-  private init?(
-    _ pieces: [Piece], of position: Int, in plan: ConversionPlan, window: Int, stage: Int
-  ) {
-    guard !pieces.isEmpty, pieces.count <= TensorAssembly.maximumParts else { return nil }
+    let width =
+      tensor.shape.count == 2 ? tensor.shape[1] : tensor.shape.reduce(1, *)
     var parts: [Part] = []
-    var offset = 0
-    var addends: Set<Float> = []
+    var forms: Set<Form> = []
     for piece in pieces {
-      guard case .copy(let source, let destination, let addend) = piece, source.box.count > 0,
+      guard case .copy(let source, let destination, let addend) = piece,
+        let part = Part(source, destination, width: width),
         plan.storages[source.storage].entry.compression == .stored
       else { return nil }
-      addends.insert(addend)
-      let size = source.format.size
-      let block = CopyBlock(
-        source: source.offset, target: destination.offset, sizes: source.box.sizes,
-        sourceStrides: source.box.strides, targetStrides: destination.strides
-      ).orderedByTarget.collapsed
-      let bytes = source.offset * size..<(source.offset + block.sourceExtent) * size
-      guard bytes.count <= window - offset else { return nil }
-      parts.append(
-        Part(source: source, bytes: bytes, windowOffset: offset, block: block))
-      offset += (bytes.count + 63) & ~63
+      forms.insert(
+        Form(format: source.format, isBigEndian: source.isBigEndian, addend: addend))
+      parts.append(part)
     }
-    guard let first = parts.first, let width = first.block.targetStrides.first,
-      let rows = first.block.sizes.first, width > 0, addends.count == 1,
-      parts.allSatisfy({
-        $0.source.format == first.source.format && $0.source.isBigEndian == first.source.isBigEndian
-      })
+    guard forms.count == 1, let form = forms.first,
+      Set(parts.map { plan.storages[$0.storage].file }).count <= TensorAssembly.maximumFiles,
+      let first = parts.map(\.rows.lowerBound).min(), let last = parts.map(\.rows.upperBound).max(),
+      parts.reduce(0, { $0 + $1.block.count }) == (last - first) * width
     else { return nil }
-    let lowest = parts.map(\.block.target).min() ?? 0
-    let start = lowest / width * width
-    let size = max(first.source.format.size, plan.tensors[position].format.size)
-    guard width * size <= stage, parts.reduce(0, { $0 + $1.block.count }) == rows * width,
-      parts.allSatisfy({ part in
-        part.block.sizes.first == rows && part.block.targetStrides.first == width
-          && part.block.row.targetExtent <= start + width - part.block.target
-      })
-    else { return nil }
-    tensor = position
+    let line = TensorAssembly.line
+    pitch = (width * form.format.size + line - 1) / line * line + line
+    let fitting = min(last - first, window / pitch)
+    guard fitting > 0, width * form.format.size <= stage else { return nil }
+    // Strips of about the same size, cut where blocks of the transposition end.
+    let strips = (last - first + fitting - 1) / fitting
+    let even = (last - first + strips - 1) / strips
+    stripRows = fitting >= 32 ? min((even + 31) & ~31, fitting & ~31) : fitting
+    self.tensor = position
     self.parts = parts
-    self.start = start
-    self.rows = rows
+    rows = first..<last
     self.width = width
-    stored = first.source.format
-    isBigEndian = first.source.isBigEndian
-    self.addend = addends.first ?? 0
+    stored = form.format
+    isBigEndian = form.isBigEndian
+    addend = form.addend
+  }
+
+  private struct Form: Hashable {
+    let format: FloatFormat
+    let isBigEndian: Bool
+    let addend: Float
+  }
+
+  /// The strips of rows, from the first to the last one.
+  var strips: [Range<Int>] {
+    stride(from: rows.lowerBound, to: rows.upperBound, by: stripRows).map {
+      $0..<min($0 + stripRows, rows.upperBound)
+    }
   }
 
   // MARK: - Execution
 
-  /// A part of the reading: some bytes of one stored part.
+  /// A part of the reading: some elements of one part.
   private struct Chunk: Sendable {
     let part: Int
-    let range: Range<Int>
+    /// The elements in the order of the storage.
+    let block: CopyBlock
   }
 
-  private static let chunkSize = 2 << 20
-
-  /// Reads all parts into the window.
+  /// Makes one strip.
   ///
   /// - Parameters:
-  ///   - files: The open file of each part.
+  ///   - strip: The rows.
+  ///   - files: The open files, by their positions in the plan.
   ///   - plan: The plan.
-  ///   - window: Where they are read into.
+  ///   - bench: Buffers and threads.
   ///   - checksums: Whether CRCs are computed along the way.
-  ///   - threads: How many threads share the work.
-  /// - Returns: The CRCs of what was read, by storages.
-  /// - Throws: ``ConversionError``.
-  func read(
-    from files: [InputFile], _ plan: ConversionPlan, into window: ByteBuffer, checksums: Bool,
-    threads: Int
-  ) throws -> [(storage: Int, segment: ChecksumLedger.Segment)] {
-    var chunks: [Chunk] = []
-    for (position, part) in parts.enumerated() {
-      for start in stride(
-        from: part.bytes.lowerBound, to: part.bytes.upperBound, by: TensorAssembly.chunkSize)
-      {
-        let end = min(start + TensorAssembly.chunkSize, part.bytes.upperBound)
-        chunks.append(Chunk(part: position, range: start..<end))
-      }
+  ///   - sink: Where the rows go.
+  /// - Returns: The CRC of what was read of each part, to be joined by XOR with those of the other strips; how
+  ///   many bytes were read; and what was counted.
+  /// - Throws: ``ConversionError``, or what the sink throws.
+  func make(
+    _ strip: Range<Int>, from files: [Int: InputFile], _ plan: ConversionPlan, on bench: Workbench,
+    checksums: Bool, to sink: any TensorSink
+  ) throws -> (crcs: [UInt32], bytesRead: Int, counts: FloatCounts) {
+    let limit = bench.stages[0].stored.count / stored.size
+    let line = TensorAssembly.line / stored.size
+    let chunks = parts.enumerated().flatMap { position, part in
+      part.block(in: strip, width: width).map {
+        $0.orderedBySource.chunks(of: limit / 2, limit: limit, line: line).map {
+          Chunk(part: position, block: $0)
+        }
+      } ?? []
     }
-    let failure = Mutex<ConversionError?>(nil)
-    let sums = Mutex([UInt32](repeating: 0, count: chunks.count))
-    let list = chunks
-    Workers.perform(list.count, threads: threads) { _, index in
-      let (chunk, part) = (list[index], parts[list[index].part])
-      let storage = plan.storages[part.source.storage]
-      let start = part.windowOffset + chunk.range.lowerBound - part.bytes.lowerBound
-      let target = start..<start + chunk.range.count
-      do {
-        try files[chunk.part].read(
-          at: storage.entry.dataOffset + chunk.range.lowerBound, into: window, target)
-      } catch {
-        let error = ConversionError(reading: error, file: files[chunk.part].path)
-        failure.withLock { if $0 == nil { $0 = error } }
-        return
-      }
-      guard checksums, storage.entry.crc != nil else { return }
-      let crc = CRC32.checksum(target, of: window)
-      sums.withLock { $0[index] = crc }
+    let bytes = chunks.reduce(0) { $0 + $1.block.count * stored.size }
+    let crcs = Mutex([UInt32](repeating: 0, count: parts.count))
+    try bench.share(chunks.count, bytes: bytes) { stage, index in
+      try Stop.check()
+      let (chunk, part) = (chunks[index], parts[chunks[index].part])
+      let storage = plan.storages[part.storage]
+      guard let file = files[storage.file] else { return }
+      let crc = try read(
+        chunk.block, of: part, storage, from: file, into: stage.stored,
+        checksums: checksums && part.isDense)
+      place(chunk.block, from: stage.stored, in: bench.window, strip)
+      crcs.withLock { $0[chunk.part] ^= crc }
     }
-    if let error = failure.withLock({ $0 }) { throw error }
-    guard checksums else { return [] }
-    let crcs = sums.withLock { $0 }
-    return chunks.indices.compactMap { index in
-      let storage = parts[chunks[index].part].source.storage
-      guard plan.storages[storage].entry.crc != nil else { return nil }
-      return (storage, ChecksumLedger.Segment(range: chunks[index].range, crc: crcs[index]))
-    }
+    let counts = try write(strip, plan, on: bench, to: sink)
+    return (crcs.withLock { $0 }, bytes, counts)
   }
 
-  /// Puts rows together and hands them to the sink, from several threads if it takes that.
+  /// Reads the runs of a chunk one behind the other into a buffer.
   ///
-  /// - Parameters:
-  ///   - plan: The plan.
-  ///   - window: The parts as they were read.
-  ///   - stages: Two buffers for each thread.
-  ///   - sink: Where the rows go.
-  /// - Returns: What was counted.
-  /// - Throws: What the sink throws.
-  func write(
-    _ plan: ConversionPlan, from window: ByteBuffer,
-    stages: [(staged: ByteBuffer, converted: ByteBuffer)], to sink: any TensorSink
+  /// - Returns: Their CRCs, each shifted by the bytes that follow in the part, joined by XOR.
+  private func read(
+    _ chunk: CopyBlock, of part: Part, _ storage: PlanStorage, from file: InputFile,
+    into buffer: ByteBuffer, checksums: Bool
+  ) throws -> UInt32 {
+    let runs = chunk.exchanged
+    let size = runs.targetRun * stored.size
+    var filled = 0
+    var crc: UInt32 = 0
+    var end = part.bytes.lowerBound
+    var shift = CRC32.Shift(by: 0)
+    do {
+      try runs.forEachTargetRun { element in
+        let place = element * stored.size
+        try file.read(at: storage.entry.dataOffset + place, into: buffer, filled..<filled + size)
+        if checksums {
+          // What was summed up so far moves on to the end of this run.
+          if shift.count != place + size - end { shift = CRC32.Shift(by: place + size - end) }
+          crc = shift(crc) ^ CRC32.checksum(filled..<filled + size, of: buffer)
+          end = place + size
+        }
+        filled += size
+      }
+    } catch let error as FileError {
+      throw ConversionError(reading: error, file: file.path)
+    }
+    return checksums ? CRC32.Shift(by: part.bytes.upperBound - end)(crc) : 0
+  }
+
+  /// Lays the elements of a chunk down where their rows are in the window.
+  private func place(
+    _ chunk: CopyBlock, from buffer: ByteBuffer, in window: ByteBuffer, _ strip: Range<Int>
+  ) {
+    let (row, column) = chunk.target.quotientAndRemainder(dividingBy: width)
+    window.gather(
+      ElementBox(dense: chunk.sizes), from: buffer, at: 0, elementSize: stored.size,
+      to: (row - strip.lowerBound) * pitch + column * stored.size,
+      strides: chunk.targetStrides.map { $0 == width ? pitch / stored.size : $0 }, streaming: true)
+  }
+
+  /// Hands the rows of a strip to the sink.
+  private func write(
+    _ strip: Range<Int>, _ plan: ConversionPlan, on bench: Workbench, to sink: any TensorSink
   ) throws -> FloatCounts {
     let format = plan.tensors[tensor].format
-    let size = max(stored.size, format.size)
-    let step = max(1, min(rows, (stages.first?.staged.count ?? 0) / (width * size)))
-    guard stages.count > 1, let concurrent = sink as? any ConcurrentSink else {
-      guard let (staged, converted) = stages.first else { return FloatCounts() }
-      var total = FloatCounts()
-      for row in stride(from: 0, to: rows, by: step) {
-        let (ready, count, counts) = assemble(
-          row..<min(row + step, rows), from: window, staged, converted, as: format)
-        total += counts
-        try sink.accept(
-          0..<count * format.size, of: ready, tensor: tensor,
-          at: (start + row * width) * format.size)
-      }
-      return total
-    }
+    let rows = BufferRows(
+      of: bench.window, start: 0, rowSize: width * stored.size, pitch: pitch, count: strip.count)
+    let groups = rows.groups(of: bench.stages[0].stored.count / 2)
     let total = Mutex(FloatCounts())
-    let failure = Mutex<(any Error)?>(nil)
-    Workers.perform((rows + step - 1) / step, threads: stages.count) { worker, index in
-      let row = index * step
-      let (ready, count, counts) = assemble(
-        row..<min(row + step, rows), from: window, stages[worker].staged,
-        stages[worker].converted, as: format)
-      total.withLock { $0 += counts }
-      do {
-        try concurrent.accept(
-          0..<count * format.size, of: ready, tensor: tensor,
-          at: (start + row * width) * format.size)
-      } catch {
-        failure.withLock { if $0 == nil { $0 = error } }
+    try bench.share(groups.count, bytes: rows.byteCount) { stage, index in
+      try Stop.check()
+      let (first, group) = groups[index]
+      if isBigEndian {
+        for row in 0..<group.count {
+          bench.window.swapBytes(width, wordSize: stored.size, at: group.row(row).lowerBound)
+        }
       }
+      var counts = FloatCounts()
+      let ready = stage.converted(group, from: stored, to: format, adding: addend, &counts)
+      try sink.accept(
+        ready, tensor: tensor, at: (strip.lowerBound + first) * width * format.size)
+      total.withLock { $0 += counts }
     }
-    if let error = failure.withLock({ $0 }) { throw error }
     return total.withLock { $0 }
   }
+}
 
-  /// Puts some rows together, in the type of the output.
-  private func assemble(
-    _ range: Range<Int>, from window: ByteBuffer, _ staged: ByteBuffer, _ converted: ByteBuffer,
-    as format: FloatFormat
-  ) -> (ready: ByteBuffer, count: Int, counts: FloatCounts) {
-    let size = stored.size
-    for part in parts {
-      let block = part.block
-      var sizes = block.sizes
-      sizes[0] = range.count
-      let source =
-        part.windowOffset - part.bytes.lowerBound
-        + (block.source + range.lowerBound * block.sourceStrides[0]) * size
-      staged.gather(
-        ElementBox(sizes: sizes, strides: block.sourceStrides), from: window, at: source,
-        elementSize: size, to: (block.target - start) * size, strides: block.targetStrides)
-    }
-    let count = range.count * width
-    if isBigEndian { staged.swapBytes(count, wordSize: size, at: 0) }
-    var counts = staged.countNonFinite(count, as: stored, at: 0)
-    guard format != stored || addend != 0 else { return (staged, count, counts) }
-    counts.overflowed = converted.convert(
-      count, from: staged, at: 0, as: stored, to: format, at: 0, adding: addend)
-    return (converted, count, counts)
+extension TensorAssembly.Part {
+  /// - Returns: `nil` where elements repeat or lie apart in the storage, or do not lie in rows.
+  fileprivate init?(_ source: StoredBox, _ destination: Piece.Destination, width: Int) {
+    guard source.box.count > 0, width > 0 else { return nil }
+    let block = CopyBlock(source, destination).orderedByTarget.collapsed
+    guard block.sourceStrides.allSatisfy({ $0 > 0 }),
+      block.count == 1
+        || zip(block.sizes, block.sourceStrides).contains(where: { $0 > 1 && $1 == 1 })
+    else { return nil }
+    let (row, column) = block.target.quotientAndRemainder(dividingBy: width)
+    let isSeveral = block.targetStrides[0] == width && block.sizes[0] > 1
+    guard (isSeveral ? block.row : block).targetExtent <= width - column else { return nil }
+    storage = source.storage
+    self.block = block
+    rows = row..<row + (isSeveral ? block.sizes[0] : 1)
+    let size = source.format.size
+    bytes = block.source * size..<(block.source + block.sourceExtent) * size
+    isDense = block.orderedBySource.exchanged.targetRun == block.count
+  }
+
+  /// The elements of the part in a strip of rows.
+  fileprivate func block(in strip: Range<Int>, width: Int) -> CopyBlock? {
+    let shared = rows.clamped(to: strip)
+    guard !shared.isEmpty else { return nil }
+    guard rows.count > 1 else { return block }
+    var result = block
+    let skipped = shared.lowerBound - rows.lowerBound
+    result.source += skipped * block.sourceStrides[0]
+    result.target += skipped * block.targetStrides[0]
+    result.sizes[0] = shared.count
+    return result
   }
 }

@@ -7,6 +7,8 @@ public struct VerificationChoices: Hashable, Sendable {
   public var qkvLayout: QKVLayout?
   public var replicas: ConversionOptions.Replicas?
   public var crc = CRCMode.auto
+  /// How many threads share the work.
+  public var threads = 1
 
   public init() {}
 }
@@ -49,7 +51,8 @@ extension OutputVerifier {
       places[position] = ComparisonSink.Place(file: found.file.file, start: found.start)
     }
     let sink = ComparisonSink(plan, places: places)
-    let executor = PlanExecutor(plan, crc: choices.crc, progress: progress)
+    let executor = PlanExecutor(
+      plan, crc: choices.crc, threads: choices.threads, progress: progress)
     try executor.run(into: sink)
     try executor.finish()
     for (position, difference) in sink.differences.sorted(by: { $0.key < $1.key }) {

@@ -1,52 +1,3 @@
-import CGlibc
-import CZlib
-
-/// The CRC-32 of zip archives and gzip: by carry-less multiplication where the processor has it, which is
-/// three times as fast as zlib, and by zlib elsewhere and for what is short.
-public enum CRC32 {
-  private static let canFold = cglibc_can_fold() != 0
-  /// Below that, folding does not pay.
-  private static let foldFrom = 256
-
-  /// The checksum of `range` of `buffer`, continuing `previous`.
-  public static func checksum(
-    _ range: Range<Int>, of buffer: ByteBuffer, continuing previous: UInt32 = 0
-  ) -> UInt32 {
-    let bytes = unsafe buffer.slice(range)
-    guard let start = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else {
-      return previous
-    }
-    guard canFold, range.count >= foldFrom else {
-      return unsafe zlib(start, range.count, previous)
-    }
-    let whole = range.count & ~63
-    // Sound: the first `whole` bytes of the slice are folded to 16, and the rest is below `count`.
-    let folded = unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { folded in
-      guard let target = folded.baseAddress else { return previous }
-      // The register is the complement of the CRC. From a register of 0, the 16 bytes lead to the register
-      // that all of them lead to.
-      unsafe cglibc_fold_crc(start, whole, ~previous, target)
-      return unsafe zlib(target, 16, .max)
-    }
-    return unsafe zlib(start + whole, range.count - whole, folded)
-  }
-
-  private static func zlib(
-    _ start: UnsafePointer<UInt8>, _ count: Int, _ previous: UInt32
-  ) -> UInt32 {
-    // zlib takes a null pointer as the question for the initial value; this one is none.
-    unsafe UInt32(truncatingIfNeeded: crc32_z(UInt(previous), start, count))
-  }
-
-  /// The checksum of `bytes`.
-  public static func checksum(_ bytes: [UInt8]) -> UInt32 {
-    // zlib takes a null pointer as the question for the initial value, which is 0 as well.
-    unsafe bytes.withUnsafeBufferPointer {
-      unsafe UInt32(truncatingIfNeeded: crc32_z(0, $0.baseAddress, $0.count))
-    }
-  }
-}
-
 /// The checksum of a run of bytes that arrives in pieces, in any order.
 ///
 /// CRCs of neighbouring ranges can be combined without their bytes, so an entry counts as checked
@@ -122,8 +73,6 @@ public struct ChecksumLedger: Sendable {
     let left = segments[index - 1]
     segments[index - 1] = Segment(
       range: left.range.lowerBound..<right.range.upperBound,
-      crc: UInt32(
-        truncatingIfNeeded: crc32_combine(
-          UInt(left.crc), UInt(right.crc), right.range.count)))
+      crc: CRC32.Shift(by: right.range.count)(left.crc) ^ right.crc)
   }
 }

@@ -1,0 +1,108 @@
+import ByteIO
+import Synchronization
+import TorchArchive
+
+/// A run of elements that is stored in the order of the output: it is read, checked, converted and written
+/// piece by piece, and each piece stays in the cache.
+struct RangeCopy: Sendable {
+  /// The position of the tensor in the plan.
+  let tensor: Int
+  let source: StoredBox
+  /// The first element of the output.
+  let start: Int
+  let count: Int
+  let addend: Float
+
+  /// The bytes of the storage.
+  var bytes: Range<Int> {
+    source.offset * source.format.size..<(source.offset + count) * source.format.size
+  }
+
+  /// - Returns: `nil` unless the piece is one run on both sides, in an entry that can be read anywhere.
+  init?(_ piece: Piece, of tensor: Int, in plan: ConversionPlan) {
+    guard case .copy(let source, let destination, let addend) = piece, source.box.count > 0,
+      plan.storages[source.storage].entry.compression == .stored
+    else { return nil }
+    let block = CopyBlock(source, destination).orderedByTarget.collapsed
+    guard block.sizes.count == 1, block.sourceStrides == [1], block.targetStrides == [1] else {
+      return nil
+    }
+    self.tensor = tensor
+    self.source = source
+    start = destination.offset
+    count = block.count
+    self.addend = addend
+  }
+
+  /// Copies the run.
+  ///
+  /// - Parameters:
+  ///   - file: The file that holds the storage.
+  ///   - plan: The plan.
+  ///   - bench: Buffers and threads.
+  ///   - checksums: Whether the CRC is computed along the way.
+  ///   - sink: Where the elements go.
+  /// - Returns: What was found.
+  /// - Throws: ``ConversionError``, or what the sink throws.
+  func carryOut(
+    from file: InputFile, _ plan: ConversionPlan, on bench: Workbench, checksums: Bool,
+    to sink: any TensorSink
+  ) throws -> ReadFindings {
+    let entry = plan.storages[source.storage].entry
+    let (stored, format) = (source.format, plan.tensors[tensor].format)
+    let step = bench.stages[0].stored.count / 8
+    let total = Mutex(ReadFindings())
+    try bench.share((count + step - 1) / step, bytes: bytes.count) { stage, index in
+      try Stop.check()
+      let first = index * step
+      let part = min(step, count - first)
+      let place = bytes.lowerBound + first * stored.size
+      let range = 0..<part * stored.size
+      do {
+        try file.read(at: entry.dataOffset + place, into: stage.stored, range)
+      } catch {
+        throw ConversionError(reading: error, file: file.path)
+      }
+      var found = ReadFindings()
+      if checksums {
+        let behind = bytes.upperBound - place - range.count
+        found.crc = CRC32.Shift(by: behind)(CRC32.checksum(range, of: stage.stored))
+      }
+      if source.isBigEndian { stage.stored.swapBytes(part, wordSize: stored.size, at: 0) }
+      let ready = stage.converted(
+        BufferRows(range, of: stage.stored), from: stored, to: format, adding: addend,
+        &found.floats)
+      try sink.accept(ready, tensor: tensor, at: (start + first) * format.size)
+      total.withLock { $0 += found }
+    }
+    return total.withLock { $0 }
+  }
+}
+
+extension ReadFindings {
+  static func += (total: inout ReadFindings, part: ReadFindings) {
+    total.floats += part.floats
+    total.crc ^= part.crc
+  }
+}
+
+extension Workbench.Stage {
+  /// Rows in the format of the output, and what was counted in them. They stay where they are if there is
+  /// nothing to convert; else all of them must fit into ``converted``.
+  func converted(
+    _ rows: BufferRows, from stored: FloatFormat, to format: FloatFormat, adding addend: Float,
+    _ counts: inout FloatCounts
+  ) -> BufferRows {
+    let width = rows.rowSize / stored.size
+    for index in 0..<rows.count {
+      counts += rows.buffer.countNonFinite(width, as: stored, at: rows.row(index).lowerBound)
+    }
+    guard format != stored || addend != 0 else { return rows }
+    for index in 0..<rows.count {
+      counts.overflowed += converted.convert(
+        width, from: rows.buffer, at: rows.row(index).lowerBound, as: stored, to: format,
+        at: index * width * format.size, adding: addend)
+    }
+    return BufferRows(0..<rows.count * width * format.size, of: converted)
+  }
+}

@@ -1,0 +1,16 @@
+public import ByteIO
+
+/// Where the bytes of output tensors go: into files, or into a comparison.
+///
+/// Several threads hand over bytes at the same time, never the same ones.
+public protocol TensorSink: AnyObject, Sendable {
+  /// Takes rows as the bytes of output tensor `tensor` from byte `offset` on, one behind the other.
+  func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws
+
+  /// Notes that `range` of the bytes of a tensor is complete and will not be touched again soon.
+  func finished(_ range: Range<Int>, tensor: Int)
+}
+
+extension TensorSink {
+  public func finished(_ range: Range<Int>, tensor: Int) {}
+}
