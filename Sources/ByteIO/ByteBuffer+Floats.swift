@@ -1,3 +1,5 @@
+import CIntrinsics
+
 extension ByteBuffer {
   /// Converts `count` elements of `source` and lays them down in this buffer.
   ///
@@ -10,6 +12,30 @@ extension ByteBuffer {
     to target: FloatFormat, at start: Int, adding addend: Float = 0
   ) -> Int {
     precondition(source !== self, "a conversion cannot be done in place")
+    if addend == 0, from != target {
+      // Sound: both slices hold `count` elements of their format.
+      let input = unsafe source.slice(offset..<offset + count * from.size)
+      let output = unsafe slice(start..<start + count * target.size)
+      let done =
+        if let input = input.baseAddress, let output = output.baseAddress {
+          unsafe convertLanes(count, input, output, from: from, to: target)
+        } else {
+          0
+        }
+      guard done == 0 else {
+        return convertSingly(
+          count - done, from: source, at: offset + done * from.size, as: from, to: target,
+          at: start + done * target.size, adding: 0)
+      }
+    }
+    return convertSingly(
+      count, from: source, at: offset, as: from, to: target, at: start, adding: addend)
+  }
+
+  private func convertSingly(
+    _ count: Int, from source: ByteBuffer, at offset: Int, as from: FloatFormat,
+    to target: FloatFormat, at start: Int, adding addend: Float
+  ) -> Int {
     let input = unsafe source.slice(offset..<offset + count * from.size)
     let output = unsafe slice(start..<start + count * target.size)
     // Sound: both slices hold `count` elements of their format.
@@ -211,48 +237,12 @@ extension ByteBuffer {
   ///   - first: The number of the first word.
   /// - Returns: The sum, modulo 2^64.
   public func hash(_ count: Int, wordSize: Int, at start: Int, first: Int) -> UInt64 {
-    let words = unsafe UnsafeRawBufferPointer(slice(start..<start + count * wordSize))
-    return unsafe wordSize == 2
-      ? sumOfHashes(words, count, first, of: UInt16.self)
-      : sumOfHashes(words, count, first, of: UInt32.self)
+    precondition(wordSize == 2 || wordSize == 4, "words have 2 or 4 bytes")
+    let words = unsafe slice(start..<start + count * wordSize)
+    // Sound: the slice holds `count` words; the number of one is taken modulo 2^64.
+    return unsafe cintrinsics_hash(
+      words.baseAddress, wordSize, count, UInt64(truncatingIfNeeded: first))
   }
-}
-
-/// Eight words at a time: the mixing of MurmurHash3 over the word and its number, in 32-bit lanes.
-@inline(__always)
-private func sumOfHashes<Word: FixedWidthInteger & UnsignedInteger & BitwiseCopyable & SIMDScalar>(
-  _ bytes: UnsafeRawBufferPointer, _ count: Int, _ first: Int, of type: Word.Type
-) -> UInt64 {
-  typealias Lanes = SIMD8<UInt32>
-  let lanes = Lanes.scalarCount
-  func mixed(_ words: Lanes, _ number: Int) -> Lanes {
-    let low = UInt32(truncatingIfNeeded: number)
-    let high = UInt32(truncatingIfNeeded: number >> 32)
-    let numbers = Lanes(repeating: low) &+ Lanes(0, 1, 2, 3, 4, 5, 6, 7)
-    var value = words ^ (numbers &* 0x9E37_79B9) ^ Lanes(repeating: high &* 0x85EB_CA77)
-    value = (value ^ (value &>> 16)) &* 0x85EB_CA6B
-    value = (value ^ (value &>> 13)) &* 0xC2B2_AE35
-    return value ^ (value &>> 16)
-  }
-  var sums = SIMD8<UInt64>()
-  var index = 0
-  var sum: UInt64 = 0
-  while index < count {
-    let number = first &+ index
-    // The upper half of the number is that of all lanes.
-    if index &+ lanes <= count, number >> 32 == (number &+ lanes &- 1) >> 32 {
-      let words = unsafe bytes.loadUnaligned(
-        fromByteOffset: index &* MemoryLayout<Word>.size, as: SIMD8<Word>.self)
-      sums &+= SIMD8<UInt64>(truncatingIfNeeded: mixed(Lanes(truncatingIfNeeded: words), number))
-      index &+= lanes
-    } else {
-      let word = unsafe bytes.loadUnaligned(
-        fromByteOffset: index &* MemoryLayout<Word>.size, as: Word.self)
-      sum &+= UInt64(mixed(Lanes(repeating: UInt32(truncatingIfNeeded: word)), number)[0])
-      index &+= 1
-    }
-  }
-  return sum &+ sums.wrappedSum()
 }
 
 extension ByteBuffer {

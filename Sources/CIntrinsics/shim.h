@@ -63,3 +63,121 @@ static inline void cintrinsics_fold_crc(const unsigned char *bytes, size_t count
   (void)bytes, (void)count, (void)state, (void)folded;
 }
 #endif
+
+// Conversions between floating-point formats, eight elements at a time in integer arithmetic: Swift's conversions
+// between vectors of different widths go element by element. Each converts the first `count` / 8 * 8 elements, and
+// returns whether all of them are what these few lines can do: finite, and not rounded to infinity.
+typedef unsigned cintrinsics_words __attribute__((vector_size(32)));
+typedef int cintrinsics_signed __attribute__((vector_size(32)));
+typedef float cintrinsics_floats __attribute__((vector_size(32)));
+typedef unsigned short cintrinsics_halves __attribute__((vector_size(16)));
+
+static inline int cintrinsics_any_sign(cintrinsics_words words) {
+  unsigned all = 0;
+  for (int lane = 0; lane < 8; lane++) all |= words[lane];
+  return all >> 31;
+}
+static inline cintrinsics_words cintrinsics_choose(cintrinsics_signed where, cintrinsics_words a, cintrinsics_words b) {
+  return ((cintrinsics_words)where & a) | (~(cintrinsics_words)where & b);
+}
+static inline int cintrinsics_widen_halves(const void *from, void *to, size_t count) {
+  cintrinsics_words seen = {0};
+  for (size_t index = 0; index + 8 <= count; index += 8) {
+    cintrinsics_halves halves;
+    memcpy(&halves, (const char *)from + index * 2, sizeof halves);
+    cintrinsics_words words = __builtin_convertvector(halves, cintrinsics_words);
+    // The bits of a binary32 with the exponent of a half; a carry into the sign if that has all bits set.
+    cintrinsics_words magnitude = (words & 0x7FFF) << 13;
+    seen |= magnitude + (0x80000000u - (0x7C00u << 13));
+    // A subnormal half has the exponent of the smallest normal one, without the leading bit.
+    cintrinsics_words one = (cintrinsics_words){0} + 0x38800000u;
+    cintrinsics_floats small = (cintrinsics_floats)(magnitude + one) - (cintrinsics_floats)one;
+    cintrinsics_words wide = cintrinsics_choose(
+      (cintrinsics_signed)magnitude < 0x00800000, (cintrinsics_words)small, magnitude + 0x38000000u);
+    wide |= (words & 0x8000) << 16;
+    memcpy((char *)to + index * 4, &wide, sizeof wide);
+  }
+  return !cintrinsics_any_sign(seen);
+}
+static inline int cintrinsics_widen_brains(const void *from, void *to, size_t count) {
+  for (size_t index = 0; index + 8 <= count; index += 8) {
+    cintrinsics_halves halves;
+    memcpy(&halves, (const char *)from + index * 2, sizeof halves);
+    cintrinsics_words wide = __builtin_convertvector(halves, cintrinsics_words) << 16;
+    memcpy((char *)to + index * 4, &wide, sizeof wide);
+  }
+  return 1;
+}
+static inline int cintrinsics_narrow_to_halves(const void *from, void *to, size_t count) {
+  cintrinsics_words seen = {0};
+  for (size_t index = 0; index + 8 <= count; index += 8) {
+    cintrinsics_words words;
+    memcpy(&words, (const char *)from + index * 4, sizeof words);
+    cintrinsics_words magnitude = words & 0x7FFFFFFF;
+    // From the middle between the largest half and the next step on, values round to infinity.
+    seen |= magnitude + (0x80000000u - 0x477FF000u);
+    cintrinsics_words rounded = (magnitude - 0x38000000u + 0x0FFF + ((magnitude >> 13) & 1)) >> 13;
+    // Adding 0.5 moves the units of 2^-24 to the end of the significand, where the addition rounds.
+    cintrinsics_floats half = (cintrinsics_floats){0} + 0.5f;
+    cintrinsics_words small = (cintrinsics_words)((cintrinsics_floats)magnitude + half) - (cintrinsics_words)half;
+    cintrinsics_words narrow = cintrinsics_choose((cintrinsics_signed)magnitude < 0x38800000, small, rounded);
+    narrow |= (words >> 16) & 0x8000;
+    cintrinsics_halves halves = __builtin_convertvector(narrow, cintrinsics_halves);
+    memcpy((char *)to + index * 2, &halves, sizeof halves);
+  }
+  return !cintrinsics_any_sign(seen);
+}
+static inline int cintrinsics_narrow_to_brains(const void *from, void *to, size_t count) {
+  cintrinsics_words seen = {0};
+  for (size_t index = 0; index + 8 <= count; index += 8) {
+    cintrinsics_words words;
+    memcpy(&words, (const char *)from + index * 4, sizeof words);
+    seen |= (words & 0x7FFFFFFF) + (0x80000000u - 0x7F7F8000u);
+    cintrinsics_words rounded = (words + 0x7FFF + ((words >> 16) & 1)) >> 16;
+    cintrinsics_halves halves = __builtin_convertvector(rounded, cintrinsics_halves);
+    memcpy((char *)to + index * 2, &halves, sizeof halves);
+  }
+  return !cintrinsics_any_sign(seen);
+}
+
+// The sum over words of a hash of the word and its number: they are joined, and mixed as MurmurHash3 does at its
+// end, in 32-bit lanes.
+typedef unsigned long long cintrinsics_sums __attribute__((vector_size(64)));
+
+static inline cintrinsics_words cintrinsics_mix(cintrinsics_words words, unsigned long long number) {
+  const cintrinsics_words lanes = {0, 1, 2, 3, 4, 5, 6, 7};
+  words ^= (lanes + (unsigned)number) * 0x9E3779B9u ^ (unsigned)(number >> 32) * 0x85EBCA77u;
+  words = (words ^ words >> 16) * 0x85EBCA6Bu;
+  words = (words ^ words >> 13) * 0xC2B2AE35u;
+  return words ^ words >> 16;
+}
+static inline unsigned long long cintrinsics_hash(
+    const void *bytes, size_t size, size_t count, unsigned long long first) {
+  cintrinsics_sums sums = {0};
+  unsigned long long sum = 0;
+  for (size_t index = 0; index < count;) {
+    unsigned long long number = first + index;
+    const char *place = (const char *)bytes + index * size;
+    cintrinsics_words words = {0};
+    // The upper half of the number is that of all lanes.
+    if (index + 8 <= count && number >> 32 == (number + 7) >> 32) {
+      if (size == 2) {
+        cintrinsics_halves halves;
+        memcpy(&halves, place, sizeof halves);
+        words = __builtin_convertvector(halves, cintrinsics_words);
+      } else {
+        memcpy(&words, place, sizeof words);
+      }
+      sums += __builtin_convertvector(cintrinsics_mix(words, number), cintrinsics_sums);
+      index += 8;
+    } else {
+      unsigned word = 0;
+      memcpy(&word, place, size);
+      words[0] = word;
+      sum += cintrinsics_mix(words, number)[0];
+      index++;
+    }
+  }
+  for (int lane = 0; lane < 8; lane++) sum += sums[lane];
+  return sum;
+}

@@ -140,4 +140,36 @@ import Testing
       }
     }
   }
+
+  /// Eight elements at a time and one at a time are two ways, which must give the same bits.
+  @Test(arguments: [
+    (FloatFormat.float16, FloatFormat.float32), (.bfloat16, .float32), (.float32, .float16),
+    (.float32, .bfloat16),
+  ])
+  func conversionsOfManyGiveTheBitsOfConversionsOfOne(from: FloatFormat, to: FloatFormat) {
+    var random = SeededGenerator(12)
+    for turn in 0..<400 {
+      // Some runs hold what has to be counted, the others nothing of the kind.
+      let count = Int.random(in: 1...70, using: &random)
+      let bytes = (0..<count).flatMap { _ -> [UInt8] in
+        let bits = UInt32.random(in: 0...UInt32.max, using: &random)
+        if from.size == 2 {
+          let half = UInt16(truncatingIfNeeded: bits)
+          return little(Int(turn % 2 == 0 ? half & 0xBFFF : half), 2)
+        }
+        // Exponents around the smallest halves, or any.
+        let near = bits & 0x807F_FFFF | (0x60 + bits >> 8 & 0x1F) << 23
+        return little(Int(turn % 2 == 0 ? near : bits), 4)
+      }
+      let whole = convert(bytes, from, to)
+      var single: (bytes: [UInt8], overflowed: Int) = ([], 0)
+      for start in stride(from: 0, to: bytes.count, by: from.size) {
+        let one = convert(Array(bytes[start..<start + from.size]), from, to)
+        single.bytes += one.bytes
+        single.overflowed += one.overflowed
+      }
+      #expect(whole.bytes == single.bytes)
+      #expect(whole.overflowed == single.overflowed)
+    }
+  }
 }
