@@ -19,6 +19,8 @@ let package = Package(
     .library(name: "TorchArchive", targets: ["TorchArchive"]),
     .library(name: "Safetensors", targets: ["Safetensors"]),
     .library(name: "Conversion", targets: ["Conversion"]),
+    // For Benchmarks/ alone; the others are the public ones.
+    .library(name: "ByteIO", targets: ["ByteIO"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
