@@ -1,10 +1,8 @@
-import Synchronization
-
 /// Buffers of one size that threads take and give back; there are as many as were ever in use at once.
 public final class BufferPool: Sendable {
   /// The size of each buffer in bytes.
   public let bufferSize: Int
-  private let idle = Mutex<[ByteBuffer]>([])
+  private let idle = Locked<[ByteBuffer]>([])
 
   public init(bufferSize: Int) {
     self.bufferSize = bufferSize

@@ -36,7 +36,7 @@ public enum Workers {
   public static func perform(
     _ count: Int, threads: Int, _ body: @Sendable (_ worker: Int, _ index: Int) throws -> Void
   ) throws {
-    let failure = Mutex<(any Error)?>(nil)
+    let failure = Locked<(any Error)?>(nil)
     let hasFailed = Atomic<Bool>(false)
     perform(count, threads: threads) { worker, index in
       guard !hasFailed.load(ordering: .relaxed) else { return }

@@ -1,6 +1,5 @@
 import ByteIO
 import Safetensors
-import Synchronization
 
 /// Compares tensors with those of an output that exists.
 final class ComparisonSink: TensorSink {
@@ -21,7 +20,7 @@ final class ComparisonSink: TensorSink {
 
   private let plan: ConversionPlan
   private let places: [Int: Place]
-  private let found = Mutex<[Int: Difference]>([:])
+  private let found = Locked<[Int: Difference]>([:])
   private let buffers = BufferPool(bufferSize: 1 << 19)
 
   /// The tensors that differ, by their positions in the plan.

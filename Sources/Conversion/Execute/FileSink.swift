@@ -5,9 +5,9 @@ import SystemPackage
 /// Writes tensors into a file of the output at their final places.
 final class FileSink: TensorSink {
   private let file: OutputFile
-  /// Whoever writes. File systems let one thread at a time write to a file, and others wait for it at full
-  /// speed; here they sleep.
-  private let turn = Turn()
+  /// The same for whoever writes. File systems let one thread at a time write to a file, and others wait for it
+  /// at full speed; here they sleep.
+  private let writer: Locked<OutputFile>
   /// Where the bytes of each tensor begin in the file.
   private let starts: [Int: Int]
 
@@ -23,6 +23,7 @@ final class FileSink: TensorSink {
   ) throws(FileError) {
     let header = shard.header.serialized
     file = try OutputFile(creating: path)
+    writer = Locked(file)
     created()
     var starts: [Int: Int] = [:]
     for (position, tensor) in zip(shard.tensors, shard.header.tensors) {
@@ -38,7 +39,7 @@ final class FileSink: TensorSink {
       throw ConversionError(.bug, "bug/sink", "tensor \(tensor) is not in this file")
     }
     do {
-      try turn.take { () throws(FileError) in try file.write(rows, at: start + offset) }
+      try writer.withLock { file throws(FileError) in try file.write(rows, at: start + offset) }
     } catch {
       throw ConversionError(writing: error, creating: false)
     }

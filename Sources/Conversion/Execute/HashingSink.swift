@@ -1,5 +1,4 @@
 import ByteIO
-import Synchronization
 
 /// Forms the sum of a hash over place and bits of every element, and hands the elements on.
 final class HashingSink: TensorSink {
@@ -8,7 +7,7 @@ final class HashingSink: TensorSink {
   private let rounded: [FloatFormat]
   /// Where the elements go as they are.
   private let next: (any TensorSink)?
-  private let found = Mutex<[Int: UInt64]>([:])
+  private let found = Locked<[Int: UInt64]>([:])
   private let buffers = BufferPool(bufferSize: 1 << 18)
 
   /// - Parameters:

@@ -1,5 +1,4 @@
 import ByteIO
-import Synchronization
 import TorchArchive
 
 /// A run of elements that is stored in the order of the output: it is read, checked, converted and written
@@ -51,7 +50,7 @@ struct RangeCopy: Sendable {
     let entry = plan.storages[source.storage].entry
     let (stored, format) = (source.format, plan.tensors[tensor].format)
     let step = bench.stages[0].stored.count / 8
-    let total = Mutex(ReadFindings())
+    let total = Locked(ReadFindings())
     try bench.share((count + step - 1) / step, bytes: bytes.count) { stage, index in
       try Stop.check()
       let first = index * step

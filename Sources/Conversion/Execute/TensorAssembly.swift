@@ -1,5 +1,4 @@
 import ByteIO
-import Synchronization
 import TorchArchive
 
 /// Rows of an output tensor that are put together from stored parts whose elements lie in another order:
@@ -129,7 +128,7 @@ struct TensorAssembly: Sendable {
       } ?? []
     }
     let bytes = chunks.reduce(0) { $0 + $1.block.count * stored.size }
-    let crcs = Mutex([UInt32](repeating: 0, count: parts.count))
+    let crcs = Locked([UInt32](repeating: 0, count: parts.count))
     try bench.share(chunks.count, bytes: bytes) { stage, index in
       try Stop.check()
       let (chunk, part) = (chunks[index], parts[chunks[index].part])
@@ -195,7 +194,7 @@ struct TensorAssembly: Sendable {
     let rows = BufferRows(
       of: bench.window, start: 0, rowSize: width * stored.size, pitch: pitch, count: strip.count)
     let groups = rows.groups(of: bench.stages[0].stored.count / 2)
-    let total = Mutex(FloatCounts())
+    let total = Locked(FloatCounts())
     try bench.share(groups.count, bytes: rows.byteCount) { stage, index in
       try Stop.check()
       let (first, group) = groups[index]

@@ -1,5 +1,4 @@
 import ByteIO
-import Synchronization
 import TorchArchive
 
 /// The memory and the threads that the tensors of a plan are made with, one tensor after the other.
@@ -15,7 +14,7 @@ final class Workbench: Sendable {
   /// One for each thread.
   let stages: [Stage]
   /// What is left to do for a tensor that is made, and is done beside the reading of the next one.
-  private let afterwork = Mutex<(@Sendable () -> Void)?>(nil)
+  private let afterwork = Locked<(@Sendable () -> Void)?>(nil)
 
   /// How much a thread reads at a time, and usually half of it: so it stays in the second-level cache until it
   /// was put in place.
