@@ -34,6 +34,8 @@ final class FileSink: TensorSink {
     try file.write(header, at: 0)
   }
 
+  var takesTurns: Bool { true }
+
   func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
     guard let start = starts[tensor] else {
       throw ConversionError(.bug, "bug/sink", "tensor \(tensor) is not in this file")

@@ -194,20 +194,25 @@ struct TensorAssembly: Sendable {
     let rows = BufferRows(
       of: bench.window, start: 0, rowSize: width * stored.size, pitch: pitch, count: strip.count)
     let groups = rows.groups(of: bench.stages[0].stored.count / 2)
+    // One thread does all where there is nothing to compute, and the others would only wait.
+    let isAlone = sink.takesTurns && stored == format && addend == 0 && !isBigEndian
+    let step = isAlone ? groups.count : 1
     let total = Locked(FloatCounts())
-    try bench.share(groups.count, bytes: rows.byteCount) { stage, index in
-      try Stop.check()
-      let (first, group) = groups[index]
-      if isBigEndian {
-        for row in 0..<group.count {
-          bench.window.swapBytes(width, wordSize: stored.size, at: group.row(row).lowerBound)
+    try bench.share(groups.count / step, bytes: rows.byteCount, besideAfterwork: true) {
+      stage, index in
+      for (first, group) in groups[index * step..<(index + 1) * step] {
+        try Stop.check()
+        if isBigEndian {
+          for row in 0..<group.count {
+            bench.window.swapBytes(width, wordSize: stored.size, at: group.row(row).lowerBound)
+          }
         }
+        var counts = FloatCounts()
+        let ready = stage.converted(group, from: stored, to: format, adding: addend, &counts)
+        try sink.accept(
+          ready, tensor: tensor, at: (strip.lowerBound + first) * width * format.size)
+        total.withLock { $0 += counts }
       }
-      var counts = FloatCounts()
-      let ready = stage.converted(group, from: stored, to: format, adding: addend, &counts)
-      try sink.accept(
-        ready, tensor: tensor, at: (strip.lowerBound + first) * width * format.size)
-      total.withLock { $0 += counts }
     }
     return total.withLock { $0 }
   }

@@ -4,6 +4,9 @@ public import ByteIO
 ///
 /// Several threads hand over bytes at the same time, never the same ones.
 public protocol TensorSink: AnyObject, Sendable {
+  /// Whether it takes one thread at a time, so that another one had better do something else.
+  var takesTurns: Bool { get }
+
   /// Takes rows as the bytes of output tensor `tensor` from byte `offset` on, one behind the other.
   func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws
 
@@ -12,5 +15,7 @@ public protocol TensorSink: AnyObject, Sendable {
 }
 
 extension TensorSink {
+  public var takesTurns: Bool { false }
+
   public func finished(_ range: Range<Int>, tensor: Int) {}
 }

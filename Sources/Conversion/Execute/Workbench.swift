@@ -13,7 +13,7 @@ final class Workbench: Sendable {
   let window: ByteBuffer
   /// One for each thread.
   let stages: [Stage]
-  /// What is left to do for a tensor that is made, and is done beside the reading of the next one.
+  /// What is left to do for a tensor that is made, and is done beside the writing of the next one.
   private let afterwork = Locked<(@Sendable () -> Void)?>(nil)
 
   /// How much a thread reads at a time, and usually half of it: so it stays in the second-level cache until it
@@ -43,15 +43,22 @@ final class Workbench: Sendable {
   }
 
   /// Shares `count` calls among the threads, if all of it is about enough `bytes`.
-  func share(_ count: Int, bytes: Int, _ body: @Sendable (Stage, Int) throws -> Void) throws {
+  ///
+  /// - Parameters:
+  ///   - count: How many calls are made.
+  ///   - bytes: How much all of them read or write.
+  ///   - isBesideAfterwork: Whether what was left for later is done meanwhile.
+  ///   - body: The work, with the buffers of the thread that it is on.
+  /// - Throws: What one of the calls throws.
+  func share(
+    _ count: Int, bytes: Int, besideAfterwork isBesideAfterwork: Bool = false,
+    _ body: @Sendable (Stage, Int) throws -> Void
+  ) throws {
     guard bytes >= sharedFrom, stages.count > 1 else {
       for index in 0..<count { try body(stages[0], index) }
       return
     }
-    let first = afterwork.withLock { work in
-      defer { work = nil }
-      return work
-    }
+    let first = isBesideAfterwork ? takeAfterwork() : nil
     let extra = first == nil ? 0 : 1
     try Workers.perform(count + extra, threads: stages.count) { worker, index in
       if let first, index == 0 { return first() }
@@ -66,12 +73,13 @@ final class Workbench: Sendable {
   }
 
   /// Does what was left for later.
-  func finishAfterwork() {
-    let work = afterwork.withLock { work in
+  func finishAfterwork() { takeAfterwork()?() }
+
+  private func takeAfterwork() -> (@Sendable () -> Void)? {
+    afterwork.withLock { work in
       defer { work = nil }
       return work
     }
-    work?()
   }
 }
 
