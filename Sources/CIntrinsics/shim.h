@@ -146,7 +146,7 @@ typedef unsigned long long cintrinsics_sums __attribute__((vector_size(64)));
 
 static inline cintrinsics_words cintrinsics_mix(cintrinsics_words words, unsigned long long number) {
   const cintrinsics_words lanes = {0, 1, 2, 3, 4, 5, 6, 7};
-  words ^= (lanes + (unsigned)number) * 0x9E3779B9u ^ (unsigned)(number >> 32) * 0x85EBCA77u;
+  words ^= (lanes * 0x9E3779B9u + (unsigned)number * 0x9E3779B9u) ^ (unsigned)(number >> 32) * 0x85EBCA77u;
   words = (words ^ words >> 16) * 0x85EBCA6Bu;
   words = (words ^ words >> 13) * 0xC2B2AE35u;
   return words ^ words >> 16;
