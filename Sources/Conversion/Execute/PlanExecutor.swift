@@ -115,7 +115,7 @@ public final class PlanExecutor {
     let storage = range.source.storage
     let found = try range.carryOut(
       from: openFiles.file(plan.storages[storage].file), plan, on: bench,
-      checksums: checksIsComputed(storage), to: sink)
+      checksums: isChecksumWanted(storage), to: sink)
     try note(range.bytes, crc: found.crc, of: storage)
     count(found.floats, in: range.tensor, bytesRead: range.bytes.count)
     let size = plan.tensors[range.tensor].format.size
@@ -144,14 +144,14 @@ public final class PlanExecutor {
   }
 
   /// Whether the CRC of a storage is wanted and recorded.
-  private func checksIsComputed(_ storage: Int) -> Bool {
+  private func isChecksumWanted(_ storage: Int) -> Bool {
     crc != .none && plan.storages[storage].entry.crc != nil
   }
 
   /// Keeps the CRC of a range of a storage that was read; one that is known by now to be wrong ends the
   /// conversion.
   private func note(_ range: Range<Int>, crc: UInt32, of storage: Int) throws {
-    if checksIsComputed(storage) {
+    if isChecksumWanted(storage) {
       ledgers[storage, default: ChecksumLedger()].absorb(
         ChecksumLedger.Segment(range: range, crc: crc))
     }
@@ -167,7 +167,7 @@ public final class PlanExecutor {
   /// What is shorter is left to the end: each call takes time of its own.
   private static let announcedFrom = 1 << 20
 
-  /// Tells the sink of bytes that are complete, beside the reading of the next ones.
+  /// Tells the sink of bytes that are complete, beside the writing of the next ones.
   private func finished(_ range: Range<Int>, of tensor: Int, _ sink: any TensorSink) {
     guard range.count >= PlanExecutor.announcedFrom else { return }
     bench.later { sink.finished(range, tensor: tensor) }

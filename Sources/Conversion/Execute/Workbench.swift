@@ -66,7 +66,7 @@ final class Workbench: Sendable {
     }
   }
 
-  /// Leaves `work` to be done beside what is shared next.
+  /// Leaves `work` to be done beside what is shared next and asks for that.
   func later(_ work: @escaping @Sendable () -> Void) {
     finishAfterwork()
     afterwork.withLock { $0 = work }
