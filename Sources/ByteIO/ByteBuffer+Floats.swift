@@ -224,28 +224,6 @@ private func carries<Word: FixedWidthInteger & UnsignedInteger & BitwiseCopyable
 }
 
 extension ByteBuffer {
-  /// The sum over `count` words from byte `start` on of a hash of the number of the word and its bits. The
-  /// order of the words plays no part.
-  ///
-  /// A word that changes always changes the sum; words that change places do with a probability of all but
-  /// 2^-32.
-  ///
-  /// - Parameters:
-  ///   - count: How many words.
-  ///   - wordSize: 2 or 4 bytes.
-  ///   - start: The offset of the first word in bytes.
-  ///   - first: The number of the first word.
-  /// - Returns: The sum, modulo 2^64.
-  public func hash(_ count: Int, wordSize: Int, at start: Int, first: Int) -> UInt64 {
-    precondition(wordSize == 2 || wordSize == 4, "words have 2 or 4 bytes")
-    let words = unsafe slice(start..<start + count * wordSize)
-    // Sound: the slice holds `count` words; the number of one is taken modulo 2^64.
-    return unsafe cintrinsics_hash(
-      words.baseAddress, wordSize, count, UInt64(truncatingIfNeeded: first))
-  }
-}
-
-extension ByteBuffer {
   /// The mean of `count` binary32 values from byte `start` on.
   public func mean(_ count: Int, at start: Int) -> Double {
     let values = unsafe slice(start..<start + count * 4)

@@ -51,7 +51,7 @@ public enum Workers {
   }
 
   /// A thread that was started and has to be joined.
-  struct Handle {
+  struct Handle: Sendable {
     fileprivate let thread: pthread_t
   }
 

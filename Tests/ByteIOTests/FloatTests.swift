@@ -114,33 +114,6 @@ import Testing
     #expect(buffer.bytes(0..<4) == [2, 1, 4, 0x83])
   }
 
-  @Test(arguments: [2, 4])
-  func hashesOfPartsSumUpToThatOfTheWholeAndTellPlacesApart(wordSize: Int) {
-    var random = SeededGenerator(UInt64(wordSize))
-    let bytes = (0..<400).map { _ in UInt8.random(in: 0...255, using: &random) }
-    let count = bytes.count / wordSize
-    // The numbers reach across 2^32.
-    for first in [0, 1 << 32 - 37, 1 << 40] {
-      let whole = ByteBuffer(bytes).hash(count, wordSize: wordSize, at: 0, first: first)
-      for cut in [1, 7, 8, 9, 50] {
-        let left = ByteBuffer(bytes).hash(cut, wordSize: wordSize, at: 0, first: first)
-        let right = ByteBuffer(bytes).hash(
-          count - cut, wordSize: wordSize, at: cut * wordSize, first: first + cut)
-        #expect(left &+ right == whole)
-      }
-      for place in 0..<count - 1 {
-        var changed = bytes
-        changed[place * wordSize] ^= 1
-        #expect(ByteBuffer(changed).hash(count, wordSize: wordSize, at: 0, first: first) != whole)
-        var swapped = bytes
-        let (a, b) = (place * wordSize, (place + 1) * wordSize)
-        for byte in 0..<wordSize { swapped.swapAt(a + byte, b + byte) }
-        guard swapped != bytes else { continue }
-        #expect(ByteBuffer(swapped).hash(count, wordSize: wordSize, at: 0, first: first) != whole)
-      }
-    }
-  }
-
   /// Eight elements at a time and one at a time are two ways, which must give the same bits.
   @Test(arguments: [
     (FloatFormat.float16, FloatFormat.float32), (.bfloat16, .float32), (.float32, .float16),

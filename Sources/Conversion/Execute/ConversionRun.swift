@@ -2,6 +2,28 @@ import ByteIO
 import Safetensors
 import SystemPackage
 
+/// Forms the hashes of the weights beside a conversion of their masters.
+private final class WeightHashing {
+  private let hashes: TensorHashes
+  private let work: BackgroundWork
+
+  init(_ plan: ConversionPlan, _ crc: CRCMode, threads: Int) {
+    let hashes = TensorHashes(plan)
+    self.hashes = hashes
+    work = BackgroundWork { try hashes.hash(plan, crc, threads: threads) }
+  }
+
+  deinit { hashes.cancel() }
+
+  /// Waits for the hashes.
+  ///
+  /// - Throws: ``ConversionError``, or ``Stop``.
+  func found() throws -> [Int: WordHash] {
+    try work.wait()
+    return hashes.found
+  }
+}
+
 /// One run of a conversion: files are made or taken up one by one, and OUTPUT of all of them.
 final class ConversionRun {
   private let converter: Converter
@@ -13,6 +35,11 @@ final class ConversionRun {
   private var records: [Int: ShardRecord] = [:]
   /// Whether files are worth being recognised by another run. A single one is finished when all is.
   private let keepsRecords: Bool
+  /// The hashes of the masters of a file.
+  private let masters: TensorHashes?
+  /// The hashes of the weights that the masters are compared with. The writing of files leaves a thread with little
+  /// to do, so they are formed meanwhile.
+  private let weights: WeightHashing?
   private lazy var buffer = ByteBuffer(count: 1 << 20)
 
   private var plan: ConversionPlan { converter.plan }
@@ -25,8 +52,18 @@ final class ConversionRun {
     self.folder = folder
     self.options = options
     self.watcher = watcher
-    executor = PlanExecutor(converter.plan, crc: options.crc, threads: options.threads) {
+    let masters = converter.trained.map {
+      TensorHashes(converter.plan, in: $0.tensors.map(\.format))
+    }
+    self.masters = masters
+    executor = PlanExecutor(
+      converter.plan, crc: options.crc, threads: options.threads, hashes: masters
+    ) {
       watcher(.reading(bytes: $0))
+    }
+    weights = converter.trained.flatMap { trained in
+      guard options.work == .all, options.threads > 1 else { return nil }
+      return WeightHashing(trained, options.crc, threads: 1)
     }
     keepsRecords = options.work != .all || options.resume && converter.plan.shards.count > 1
   }
@@ -85,17 +122,14 @@ final class ConversionRun {
     } catch {
       throw folder.failure(error)
     }
-    let hashes = converter.trained.map {
-      HashingSink(plan, rounded: $0.tensors.map(\.format), next: sink)
-    }
-    try executor.run(output.tensors, into: hashes ?? sink)
+    try executor.run(output.tensors, into: sink)
     do {
       try sink.finish()
     } catch {
       throw folder.failure(error)
     }
     var record = ShardRecord(shard: shard, findings: executor.takeFindings())
-    record.masters = hashes?.sums ?? [:]
+    record.masters = masters?.takeFound() ?? [:]
     record.part = part
     if keepsRecords {
       guard let crc = try checksum(temporary) else {
@@ -157,7 +191,8 @@ final class ConversionRun {
     if let trained = converter.trained {
       let comparison = MasterComparison(
         plan, masters: records.values.reduce(into: [:]) { $0.merge($1.masters) { $1 } },
-        weights: try Converter.hashes(of: trained, options.crc, threads: options.threads))
+        weights: try (weights ?? WeightHashing(trained, options.crc, threads: options.threads))
+          .found())
       try comparison.check(converter.index)
       warnings += comparison.warnings
     }

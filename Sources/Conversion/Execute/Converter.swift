@@ -206,24 +206,14 @@ public struct Converter {
     crc: CRCMode = .auto, threads: Int = 1, progress: @escaping PlanExecutor.Progress = { _ in }
   ) throws -> MasterComparison? {
     guard let trained else { return nil }
-    let hashes = HashingSink(plan, rounded: trained.tensors.map(\.format))
-    let executor = PlanExecutor(plan, crc: crc, threads: threads, progress: progress)
-    try executor.run(into: hashes)
-    try executor.finish()
-    let comparison = MasterComparison(
-      plan, masters: hashes.sums, weights: try Converter.hashes(of: trained, crc, threads: threads))
+    let (masters, weights) = (
+      TensorHashes(plan, in: trained.tensors.map(\.format)), TensorHashes(trained)
+    )
+    try masters.hash(plan, crc, threads: threads, progress: progress)
+    try weights.hash(trained, crc, threads: threads)
+    let comparison = MasterComparison(plan, masters: masters.found, weights: weights.found)
     try comparison.check(index)
     return comparison
-  }
-
-  static func hashes(
-    of plan: ConversionPlan, _ crc: CRCMode, threads: Int
-  ) throws -> [Int: UInt64] {
-    let sink = HashingSink(plan, rounded: plan.tensors.map(\.format))
-    let executor = PlanExecutor(plan, crc: crc, threads: threads)
-    try executor.run(into: sink)
-    try executor.finish()
-    return sink.sums
   }
 
   /// All files of OUTPUT but the weights and the manifest.

@@ -24,7 +24,7 @@ public struct MasterComparison: Sendable {
   ///   - plan: The plan whose tensors were hashed.
   ///   - masters: The sums over the masters.
   ///   - weights: The sums over the weights.
-  init(_ plan: ConversionPlan, masters: [Int: UInt64], weights: [Int: UInt64]) {
+  init(_ plan: ConversionPlan, masters: [Int: WordHash], weights: [Int: WordHash]) {
     // Where 1 is added, the sum of the rounded and the rounded sum are two things.
     let comparable = plan.tensors.indices.filter { !plan.tensors[$0].isIncreased }
     compared = comparable.count

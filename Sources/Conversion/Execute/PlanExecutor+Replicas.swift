@@ -2,7 +2,7 @@ import ByteIO
 
 extension PlanExecutor {
   /// Reads replicas side by side, compares them, and makes one of them.
-  func merge(_ merge: Schedule.Merge, _ sink: any TensorSink) throws {
+  func merge(_ merge: Schedule.Merge, _ sink: (any TensorSink)?) throws {
     let bench = bench
     let replicas = merge.replicas
     let format = replicas[0].format
@@ -34,7 +34,7 @@ extension PlanExecutor {
 
   private func mergeDense(
     _ block: CopyBlock, _ dense: [ByteBuffer], _ format: FloatFormat, _ merge: Schedule.Merge,
-    _ sink: any TensorSink
+    _ sink: (any TensorSink)?
   ) throws {
     let (tensor, addend, staged) = (merge.tensor, merge.addend, bench.stages[0].stored)
     let bytes = 0..<block.count * format.size
@@ -68,11 +68,11 @@ extension PlanExecutor {
           hint: "--replicas mean takes their mean, --replicas rank0 the first")
       case .mean:
         staged.mean(of: dense, count: block.count, as: format, to: 0)
-        return try emit(block, block.count, as: .float32, addend: addend, tensor: tensor, sink)
+        return try emit(block, as: .float32, addend: addend, tensor: tensor, sink)
       case .rank0: break
       }
     }
     staged.copy(bytes, of: dense[0], to: 0)
-    try emit(block, block.count, as: format, addend: addend, tensor: tensor, sink)
+    try emit(block, as: format, addend: addend, tensor: tensor, sink)
   }
 }

@@ -27,6 +27,7 @@ public final class PlanExecutor {
   public internal(set) var report = ExecutionReport()
   let crc: CRCMode
   private let progress: Progress
+  private let hashes: TensorHashes?
   private let openFiles: OpenFiles
   private let sizes: (window: Int, stage: Int, threads: Int, sharedFrom: Int)
   /// What is known of the CRCs of storages, by their positions in the plan.
@@ -52,25 +53,27 @@ public final class PlanExecutor {
   ///   - plan: The plan.
   ///   - crc: How much of the recorded CRCs is checked.
   ///   - threads: How many threads share the work.
+  ///   - hashes: Whoever is to see all elements.
   ///   - progress: Called after each step.
-  public convenience init(
-    _ plan: ConversionPlan, crc: CRCMode = .auto, threads: Int = 1,
+  convenience init(
+    _ plan: ConversionPlan, crc: CRCMode = .auto, threads: Int = 1, hashes: TensorHashes? = nil,
     progress: @escaping Progress = { _ in }
   ) {
     self.init(
       plan, crc: crc, windowSize: PlanExecutor.windowSize, stageSize: Workbench.stageSize,
-      threads: threads, progress: progress)
+      threads: threads, hashes: hashes, progress: progress)
   }
 
   /// An executor with buffers of any size; small ones serve tests.
   init(
     _ plan: ConversionPlan, crc: CRCMode = .auto, windowSize: Int, stageSize: Int,
-    threads: Int = 1, sharedFrom: Int = Workbench.sharedFrom,
+    threads: Int = 1, sharedFrom: Int = Workbench.sharedFrom, hashes: TensorHashes? = nil,
     progress: @escaping Progress = { _ in }
   ) {
     self.plan = plan
     self.crc = crc
     self.progress = progress
+    self.hashes = hashes
     openFiles = OpenFiles(plan)
     sizes = (windowSize, stageSize, threads, sharedFrom)
   }
@@ -90,9 +93,12 @@ public final class PlanExecutor {
 
   /// Makes the tensors at `positions`, all of them if it is `nil`.
   ///
+  /// - Parameters:
+  ///   - positions: Which tensors.
+  ///   - sink: Where they go; without one, they are read and checked and not made.
   /// - Throws: ``ConversionError``, or what the sink throws; 130 and the like when a signal asked
   ///   for a stop.
-  public func run(_ positions: [Int]? = nil, into sink: any TensorSink) throws {
+  public func run(_ positions: [Int]? = nil, into sink: (any TensorSink)?) throws {
     let schedule = Schedule(
       positions ?? Array(plan.tensors.indices), of: plan, window: sizes.window, stage: sizes.stage)
     for fill in schedule.fills { try self.fill(fill, sink) }
@@ -110,29 +116,29 @@ public final class PlanExecutor {
 
   // MARK: - One tensor
 
-  private func carryOut(_ range: RangeCopy, _ sink: any TensorSink) throws {
+  private func carryOut(_ range: RangeCopy, _ sink: (any TensorSink)?) throws {
     try Stop.check()
     let storage = range.source.storage
     let found = try range.carryOut(
       from: openFiles.file(plan.storages[storage].file), plan, on: bench,
-      checksums: isChecksumWanted(storage), to: sink)
+      checksums: isChecksumWanted(storage), to: sink, hashes: hashes)
     try note(range.bytes, crc: found.crc, of: storage)
     count(found.floats, in: range.tensor, bytesRead: range.bytes.count)
     let size = plan.tensors[range.tensor].format.size
     finished(range.start * size..<(range.start + range.count) * size, of: range.tensor, sink)
   }
 
-  private func carryOut(_ assembly: TensorAssembly, _ sink: any TensorSink) throws {
+  private func carryOut(_ assembly: TensorAssembly, _ sink: (any TensorSink)?) throws {
     var files: [Int: InputFile] = [:]
     for part in assembly.parts {
       let file = plan.storages[part.storage].file
       if files[file] == nil { files[file] = try openFiles.file(file) }
     }
     var crcs = [UInt32](repeating: 0, count: assembly.parts.count)
-    for strip in assembly.strips {
+    for strip in sink == nil ? [assembly.rows] : assembly.strips {
       try Stop.check()
       let made = try assembly.make(
-        strip, from: files, plan, on: bench, checksums: crc != .none, to: sink)
+        strip, from: files, plan, on: bench, checksums: crc != .none, to: sink, hashes: hashes)
       for index in crcs.indices { crcs[index] ^= made.crcs[index] }
       count(made.counts, in: assembly.tensor, bytesRead: made.bytesRead)
       let size = assembly.width * plan.tensors[assembly.tensor].format.size
@@ -168,8 +174,8 @@ public final class PlanExecutor {
   private static let announcedFrom = 1 << 20
 
   /// Tells the sink of bytes that are complete, beside the writing of the next ones.
-  private func finished(_ range: Range<Int>, of tensor: Int, _ sink: any TensorSink) {
-    guard range.count >= PlanExecutor.announcedFrom else { return }
+  private func finished(_ range: Range<Int>, of tensor: Int, _ sink: (any TensorSink)?) {
+    guard let sink, range.count >= PlanExecutor.announcedFrom else { return }
     bench.later { sink.finished(range, tensor: tensor) }
   }
 
@@ -181,7 +187,7 @@ public final class PlanExecutor {
     let bytes: Range<Int>
   }
 
-  private func stream(_ storage: Int, _ copies: [Schedule.Copy], _ sink: any TensorSink) throws {
+  private func stream(_ storage: Int, _ copies: [Schedule.Copy], _ sink: (any TensorSink)?) throws {
     var blocks: [Block] = []
     for copy in copies {
       let size = copy.source.format.size
@@ -257,7 +263,7 @@ public final class PlanExecutor {
   /// Puts a block that lies in memory into the order of the output, strip by strip, and hands it on.
   private func scatter(
     _ block: CopyBlock, from buffer: ByteBuffer, at start: Int, _ source: StoredBox, addend: Float,
-    tensor: Int, _ sink: any TensorSink
+    tensor: Int, _ sink: (any TensorSink)?
   ) throws {
     let staged = bench.stages[0].stored
     // The axes in the order of the output, so that what is written lies together.
@@ -268,23 +274,28 @@ public final class PlanExecutor {
         ElementBox(sizes: strip.sizes, strides: strip.sourceStrides), from: buffer, at: offset,
         elementSize: source.format.size, to: 0)
       if source.isBigEndian { staged.swapBytes(count, wordSize: source.format.size, at: 0) }
-      try emit(strip, count, as: source.format, addend: addend, tensor: tensor, sink)
+      try emit(strip, as: source.format, addend: addend, tensor: tensor, sink)
     }
   }
 
-  /// Converts `count` elements at the start of the first stage and hands them to the sink in runs.
+  /// Converts the elements of a block, which lie at the start of the first stage, and hands them to the sink in
+  /// runs.
   func emit(
-    _ strip: CopyBlock, _ count: Int, as stored: FloatFormat, addend: Float, tensor: Int,
-    _ sink: any TensorSink
+    _ block: CopyBlock, as stored: FloatFormat, addend: Float, tensor: Int,
+    _ sink: (any TensorSink)?
   ) throws {
     let format = plan.tensors[tensor].format
     let stage = bench.stages[0]
+    var counts = stage.prepare(block.count, as: stored, isBigEndian: false)
+    defer { report.findings[tensor, default: TensorFindings()].floats += counts }
+    try hashes?.add(block, of: tensor, on: stage, as: stored)
+    guard let sink else { return }
     let ready = stage.converted(
-      BufferRows(0..<count * stored.size, of: stage.stored), from: stored, to: format,
-      adding: addend, &report.findings[tensor, default: TensorFindings()].floats)
-    let size = strip.targetRun * format.size
+      BufferRows(0..<block.count * stored.size, of: stage.stored), from: stored, to: format,
+      adding: addend, &counts.overflowed)
+    let size = block.targetRun * format.size
     var position = 0
-    try strip.forEachTargetRun { target in
+    try block.forEachTargetRun { target in
       try sink.accept(
         BufferRows(position..<position + size, of: ready.buffer), tensor: tensor,
         at: target * format.size)
@@ -292,7 +303,8 @@ public final class PlanExecutor {
     }
   }
 
-  private func fill(_ fill: Schedule.Fill, _ sink: any TensorSink) throws {
+  private func fill(_ fill: Schedule.Fill, _ sink: (any TensorSink)?) throws {
+    guard let sink else { return }
     let stage = bench.stages[0]
     let format = plan.tensors[fill.tensor].format
     let constant = ByteBuffer(

@@ -41,11 +41,12 @@ struct RangeCopy: Sendable {
   ///   - bench: Buffers and threads.
   ///   - checksums: Whether the CRC is computed along the way.
   ///   - sink: Where the elements go.
+  ///   - hashes: Whoever is to see all elements.
   /// - Returns: What was found.
   /// - Throws: ``ConversionError``, or what the sink throws.
   func carryOut(
     from file: InputFile, _ plan: ConversionPlan, on bench: Workbench, checksums: Bool,
-    to sink: any TensorSink
+    to sink: (any TensorSink)?, hashes: TensorHashes?
   ) throws -> ReadFindings {
     let entry = plan.storages[source.storage].entry
     let (stored, format) = (source.format, plan.tensors[tensor].format)
@@ -68,11 +69,17 @@ struct RangeCopy: Sendable {
         let behind = bytes.upperBound - place - range.count
         found.crc = CRC32.Shift(by: behind)(CRC32.checksum(range, of: stage.stored))
       }
-      if source.isBigEndian { stage.stored.swapBytes(part, wordSize: stored.size, at: 0) }
-      let ready = stage.converted(
-        BufferRows(range, of: stage.stored), from: stored, to: format, adding: addend,
-        &found.floats)
-      try sink.accept(ready, tensor: tensor, at: (start + first) * format.size)
+      found.floats = stage.prepare(part, as: stored, isBigEndian: source.isBigEndian)
+      try hashes?.add(
+        CopyBlock(
+          source: 0, target: start + first, sizes: [part], sourceStrides: [1], targetStrides: [1]),
+        of: tensor, on: stage, as: stored)
+      if let sink {
+        let ready = stage.converted(
+          BufferRows(range, of: stage.stored), from: stored, to: format, adding: addend,
+          &found.floats.overflowed)
+        try sink.accept(ready, tensor: tensor, at: (start + first) * format.size)
+      }
       total.withLock { $0 += found }
     }
     return total.withLock { $0 }
@@ -87,19 +94,23 @@ extension ReadFindings {
 }
 
 extension Workbench.Stage {
-  /// Rows in the format of the output, and what was counted in them. They stay where they are if there is
-  /// nothing to convert; else all of them must fit into ``converted``.
+  /// Brings the first `count` elements of ``stored`` into the byte order of the machine, and counts what is not
+  /// finite.
+  func prepare(_ count: Int, as format: FloatFormat, isBigEndian: Bool) -> FloatCounts {
+    if isBigEndian { stored.swapBytes(count, wordSize: format.size, at: 0) }
+    return stored.countNonFinite(count, as: format, at: 0)
+  }
+
+  /// Rows in the format of the output, and how many finite values became infinite. They stay where they are if
+  /// there is nothing to convert; else all of them must fit into ``converted``.
   func converted(
     _ rows: BufferRows, from stored: FloatFormat, to format: FloatFormat, adding addend: Float,
-    _ counts: inout FloatCounts
+    _ overflowed: inout Int
   ) -> BufferRows {
     let width = rows.rowSize / stored.size
-    for index in 0..<rows.count {
-      counts += rows.buffer.countNonFinite(width, as: stored, at: rows.row(index).lowerBound)
-    }
     guard format != stored || addend != 0 else { return rows }
     for index in 0..<rows.count {
-      counts.overflowed += converted.convert(
+      overflowed += converted.convert(
         width, from: rows.buffer, at: rows.row(index).lowerBound, as: stored, to: format,
         at: index * width * format.size, adding: addend)
     }

@@ -7,7 +7,7 @@ import TorchArchive
 /// make it again: how to recognise it, and what was found while it was made.
 struct ShardRecord {
   /// The version of the contents.
-  static let schema = "meg2hf.shard/1"
+  static let schema = "meg2hf.shard/2"
 
   /// The position of the file in the plan.
   let shard: Int
@@ -15,7 +15,7 @@ struct ShardRecord {
   var crc: UInt32
   var findings: PartialFindings
   /// The hashes of masters and weights that are compared at the end, by the positions of the tensors.
-  var masters: [Int: UInt64] = [:]
+  var masters: [Int: WordHash] = [:]
   /// Which part of how many made it.
   var part: Part?
 
@@ -94,7 +94,7 @@ struct ShardRecord {
         }),
       "masters": .array(
         masters.sorted { $0.key < $1.key }.map {
-          [.int($0.key), .int(Int(bitPattern: UInt($0.value)))]
+          [.int($0.key), .int(Int(bitPattern: UInt($0.value.bits)))]
         }),
     ]
   }
@@ -147,7 +147,7 @@ struct ShardRecord {
     for entry in masters {
       let numbers = entry.array?.compactMap(\.int) ?? []
       guard numbers.count == 2, positions.contains(numbers[0]) else { return nil }
-      self.masters[numbers[0]] = UInt64(UInt(bitPattern: numbers[1]))
+      self.masters[numbers[0]] = WordHash(bits: UInt64(UInt(bitPattern: numbers[1])))
     }
   }
 }

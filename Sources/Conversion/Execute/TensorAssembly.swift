@@ -45,8 +45,7 @@ struct TensorAssembly: Sendable {
   /// - Returns: `nil` unless the pieces make whole rows of which some fit into the window.
   init?(_ pieces: [Piece], of position: Int, in plan: ConversionPlan, window: Int, stage: Int) {
     let tensor = plan.tensors[position]
-    let width =
-      tensor.shape.count == 2 ? tensor.shape[1] : tensor.shape.reduce(1, *)
+    let width = tensor.width
     var parts: [Part] = []
     var forms: Set<Form> = []
     for piece in pieces {
@@ -110,13 +109,14 @@ struct TensorAssembly: Sendable {
   ///   - plan: The plan.
   ///   - bench: Buffers and threads.
   ///   - checksums: Whether CRCs are computed along the way.
-  ///   - sink: Where the rows go.
+  ///   - sink: Where the rows go; without one, none are made.
+  ///   - hashes: Whoever is to see all elements.
   /// - Returns: The CRC of what was read of each part, to be joined by XOR with those of the other strips; how
   ///   many bytes were read; and what was counted.
   /// - Throws: ``ConversionError``, or what the sink throws.
   func make(
     _ strip: Range<Int>, from files: [Int: InputFile], _ plan: ConversionPlan, on bench: Workbench,
-    checksums: Bool, to sink: any TensorSink
+    checksums: Bool, to sink: (any TensorSink)?, hashes: TensorHashes?
   ) throws -> (crcs: [UInt32], bytesRead: Int, counts: FloatCounts) {
     let limit = bench.stages[0].stored.count / stored.size
     let line = TensorAssembly.line / stored.size
@@ -128,7 +128,8 @@ struct TensorAssembly: Sendable {
       } ?? []
     }
     let bytes = chunks.reduce(0) { $0 + $1.block.count * stored.size }
-    let crcs = Locked([UInt32](repeating: 0, count: parts.count))
+    let found = Locked(
+      (crcs: [UInt32](repeating: 0, count: parts.count), counts: FloatCounts()))
     try bench.share(chunks.count, bytes: bytes) { stage, index in
       try Stop.check()
       let (chunk, part) = (chunks[index], parts[chunks[index].part])
@@ -137,11 +138,17 @@ struct TensorAssembly: Sendable {
       let crc = try read(
         chunk.block, of: part, storage, from: file, into: stage.stored,
         checksums: checksums && part.isDense)
-      place(chunk.block, from: stage.stored, in: bench.window, strip)
-      crcs.withLock { $0[chunk.part] ^= crc }
+      let counts = stage.prepare(chunk.block.count, as: stored, isBigEndian: isBigEndian)
+      try hashes?.add(chunk.block, of: tensor, on: stage, as: stored)
+      if sink != nil { place(chunk.block, from: stage.stored, in: bench.window, strip) }
+      found.withLock {
+        $0.crcs[chunk.part] ^= crc
+        $0.counts += counts
+      }
     }
-    let counts = try write(strip, plan, on: bench, to: sink)
-    return (crcs.withLock { $0 }, bytes, counts)
+    var (crcs, counts) = found.withLock { $0 }
+    if let sink { counts += try write(strip, plan, on: bench, to: sink) }
+    return (crcs, bytes, counts)
   }
 
   /// Reads the runs of a chunk one behind the other into a buffer.
@@ -187,6 +194,8 @@ struct TensorAssembly: Sendable {
   }
 
   /// Hands the rows of a strip to the sink.
+  ///
+  /// - Returns: What was counted when they were converted.
   private func write(
     _ strip: Range<Int>, _ plan: ConversionPlan, on bench: Workbench, to sink: any TensorSink
   ) throws -> FloatCounts {
@@ -195,20 +204,16 @@ struct TensorAssembly: Sendable {
       of: bench.window, start: 0, rowSize: width * stored.size, pitch: pitch, count: strip.count)
     let groups = rows.groups(of: bench.stages[0].stored.count / 2)
     // One thread does all where there is nothing to compute, and the others would only wait.
-    let isAlone = sink.takesTurns && stored == format && addend == 0 && !isBigEndian
+    let isAlone = sink.takesTurns && stored == format && addend == 0
     let step = isAlone ? groups.count : 1
     let total = Locked(FloatCounts())
     try bench.share(groups.count / step, bytes: rows.byteCount, besideAfterwork: true) {
       stage, index in
       for (first, group) in groups[index * step..<(index + 1) * step] {
         try Stop.check()
-        if isBigEndian {
-          for row in 0..<group.count {
-            bench.window.swapBytes(width, wordSize: stored.size, at: group.row(row).lowerBound)
-          }
-        }
         var counts = FloatCounts()
-        let ready = stage.converted(group, from: stored, to: format, adding: addend, &counts)
+        let ready = stage.converted(
+          group, from: stored, to: format, adding: addend, &counts.overflowed)
         try sink.accept(
           ready, tensor: tensor, at: (strip.lowerBound + first) * width * format.size)
         total.withLock { $0 += counts }

@@ -81,6 +81,9 @@ public struct OutputTensor: Hashable, Sendable {
   /// The size in bytes.
   public var byteCount: Int { shape.reduce(1, *) * format.size }
 
+  /// The number of columns of a matrix; other tensors count as one row.
+  var width: Int { shape.count == 2 ? shape[1] : shape.reduce(1, *) }
+
   /// Whether a number is added to its elements.
   var isIncreased: Bool {
     pieces.contains { piece in
