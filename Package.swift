@@ -70,7 +70,7 @@ let package = Package(
       name: "TestSupport",
       dependencies: ["ByteIO", .product(name: "SystemPackage", package: "swift-system")],
       path: "Tests/TestSupport"),
-    .testTarget(name: "ByteIOTests", dependencies: ["ByteIO", "TestSupport"]),
+    .testTarget(name: "ByteIOTests", dependencies: ["ByteIO", "CIntrinsics", "TestSupport"]),
     .testTarget(name: "PickleTests", dependencies: ["Pickle", "TestSupport"]),
     .testTarget(
       name: "TorchArchiveTests",

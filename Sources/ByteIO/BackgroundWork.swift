@@ -2,49 +2,56 @@ import Glibc
 
 /// Work that is done on a thread of its own, which takes the time that other threads leave.
 public final class BackgroundWork: Sendable {
-  private let handle: Workers.Handle?
-  private let body: @Sendable () throws -> Void
-  private let state = Locked(State())
-
-  private struct State {
-    var isJoined = false
-    var failure: (any Error)?
+  private enum State {
+    case begun(Workers.Handle)
+    /// The system had no thread to give.
+    case waiting(@Sendable () -> Void)
+    case done
   }
 
-  /// Begins the work. Where the system has no thread to give, it is done by whoever waits for it.
+  private let state: Locked<State>
+  private let failure: Locked<(any Error)?>
+
+  /// Begins the work. Where there is no thread for it, it is done by whoever waits for it.
   public init(_ body: @escaping @Sendable () throws -> Void) {
-    self.body = body
-    let state = state
-    handle = Workers.start {
-      // On Linux, only of this thread.
-      _ = nice(19)
+    let failure = Locked<(any Error)?>(nil)
+    self.failure = failure
+    let work: @Sendable () -> Void = {
       do {
         try body()
       } catch {
-        state.withLock { $0.failure = error }
+        failure.withLock { $0 = error }
       }
     }
+    let handle = Workers.start {
+      // On Linux, of this thread alone.
+      _ = nice(19)
+      work()
+    }
+    state = Locked(handle.map { .begun($0) } ?? .waiting(work))
   }
 
-  deinit { join() }
+  deinit {
+    if case .begun(let handle) = end() { Workers.join(handle) }
+  }
 
-  /// Waits until the work is done.
+  /// Waits until the work is done; one thread at a time.
   ///
   /// - Throws: What the work threw.
   public func wait() throws {
-    if handle == nil { return try body() }
-    join()
-    if let failure = state.withLock({ $0.failure }) { throw failure }
+    switch end() {
+    case .begun(let handle): Workers.join(handle)
+    case .waiting(let work): work()
+    case .done: break
+    }
+    if let failure = failure.withLock({ $0 }) { throw failure }
   }
 
-  /// Waits for the thread, which can be done once.
-  private func join() {
-    guard let handle,
-      state.withLock({ state in
-        defer { state.isJoined = true }
-        return !state.isJoined
-      })
-    else { return }
-    Workers.join(handle)
+  /// Takes over what is left to do.
+  private func end() -> State {
+    state.withLock { state in
+      defer { state = .done }
+      return state
+    }
   }
 }

@@ -103,8 +103,9 @@ extension ByteBuffer {
     let input = unsafe UnsafeRawBufferPointer(slice(start..<start + count * format.size))
     var result = FloatCounts()
     // Almost always there is nothing to count, which a pass without branches shows quickly.
-    guard unsafe mayHoldNonFinite(input, count, format) else { return result }
-    for index in 0..<count {
+    let lanes = count & ~15
+    let start = unsafe mayHoldNonFinite(input, lanes, format) ? 0 : lanes
+    for index in start..<count {
       let magnitude = unsafe load(input, index, format) & 0x7FFF_FFFF
       if magnitude > 0x7F80_0000 { result.nan += 1 }
       if magnitude == 0x7F80_0000 { result.infinite += 1 }
@@ -197,30 +198,18 @@ private func load(_ bytes: UnsafeRawBufferPointer, _ index: Int, _ format: Float
   }
 }
 
-/// Whether any element has all exponent bits set. Adding the lowest exponent bit to such a
-/// magnitude carries into the sign bit, and the sums can be OR-ed over wide vectors.
+/// Whether any of `count` elements, a multiple of 16, has all exponent bits set.
+///
+/// Sound: the caller checked that so many elements lie there.
 private func mayHoldNonFinite(
   _ bytes: UnsafeRawBufferPointer, _ count: Int, _ format: FloatFormat
 ) -> Bool {
-  switch format {
-  case .float16: unsafe carries(bytes, count, UInt16(0x0400))
-  case .bfloat16: unsafe carries(bytes, count, UInt16(0x0080))
-  case .float32: unsafe carries(bytes, count, UInt32(0x0080_0000))
+  let (features, start) = (Processor.features, bytes.baseAddress)
+  return switch format {
+  case .float16: unsafe cintrinsics_any_special_16(features, start, count, 0x0400) != 0
+  case .bfloat16: unsafe cintrinsics_any_special_16(features, start, count, 0x0080) != 0
+  case .float32: unsafe cintrinsics_any_special_32(features, start, count) != 0
   }
-}
-
-@inline(__always)
-private func carries<Word: FixedWidthInteger & UnsignedInteger & BitwiseCopyable & SIMDScalar>(
-  _ bytes: UnsafeRawBufferPointer, _ count: Int, _ unit: Word
-) -> Bool {
-  let size = MemoryLayout<Word>.size
-  let mask = Word.max >> 1
-  var seen: Word = 0
-  for index in 0..<count {
-    let word = unsafe bytes.loadUnaligned(fromByteOffset: index &* size, as: Word.self)
-    seen |= (word & mask) &+ unit
-  }
-  return seen > mask
 }
 
 extension ByteBuffer {

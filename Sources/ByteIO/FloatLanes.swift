@@ -12,12 +12,13 @@ func convertLanes(
   _ count: Int, _ input: UnsafeRawPointer, _ output: UnsafeMutableRawPointer, from: FloatFormat,
   to target: FloatFormat
 ) -> Int {
+  let features = Processor.features
   let isDone =
     switch (from, target) {
-    case (.float16, .float32): unsafe cintrinsics_widen_halves(input, output, count)
-    case (.bfloat16, .float32): unsafe cintrinsics_widen_brains(input, output, count)
-    case (.float32, .float16): unsafe cintrinsics_narrow_to_halves(input, output, count)
-    case (.float32, .bfloat16): unsafe cintrinsics_narrow_to_brains(input, output, count)
+    case (.float16, .float32): unsafe cintrinsics_widen_halves(features, input, output, count)
+    case (.bfloat16, .float32): unsafe cintrinsics_widen_brains(features, input, output, count)
+    case (.float32, .float16): unsafe cintrinsics_narrow_to_halves(features, input, output, count)
+    case (.float32, .bfloat16): unsafe cintrinsics_narrow_to_brains(features, input, output, count)
     default: Int32(0)
     }
   return isDone != 0 ? count & ~7 : 0

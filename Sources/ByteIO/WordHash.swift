@@ -1,3 +1,5 @@
+import CIntrinsics
+
 /// A hash of the words of a matrix, of which parts can be hashed anywhere, in any order and in any direction, and
 /// are then added up.
 ///
@@ -106,13 +108,21 @@ public struct WordHash: Hashable, Sendable {
     _ others: UnsafePointer<Int16>
   ) -> SIMD2<UInt32> {
     let size = MemoryLayout<Word>.size
-    var (first, second): (Int32, Int32) = (0, 0)
-    for index in 0..<count {
-      let word = Int32(unsafe words.loadUnaligned(fromByteOffset: index &* size, as: Word.self))
-      first &+= word &* Int32(unsafe factors[index])
-      second &+= word &* Int32(unsafe others[index])
+    var sums = SIMD2<UInt32>()
+    var done = 0
+    if size == 2 {
+      done = count & ~15
+      let bits = unsafe cintrinsics_products(Processor.features, words, factors, others, done)
+      sums = WordHash(bits: bits).sums
     }
-    return [UInt32(bitPattern: first), UInt32(bitPattern: second)]
+    for index in done..<count {
+      let word = UInt32(
+        truncatingIfNeeded: unsafe words.loadUnaligned(
+          fromByteOffset: index &* size, as: Word.self))
+      sums[0] &+= word &* UInt32(truncatingIfNeeded: unsafe factors[index])
+      sums[1] &+= word &* UInt32(truncatingIfNeeded: unsafe others[index])
+    }
+    return sums
   }
 }
 
@@ -126,6 +136,7 @@ extension ByteBuffer {
   ///   - row: The row of the first word, from 0 on.
   ///   - column: Its column, from 0 on.
   ///   - direction: Where the others are.
+  /// - Returns: The hash, which adds up with those of the other words.
   public func hash(
     _ count: Int, wordSize: Int, at start: Int, row: Int, column: Int,
     _ direction: WordHash.Direction

@@ -2,9 +2,38 @@
 // Instructions that Swift has no name for.
 #include <stddef.h>
 #include <string.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
 #endif
+
+// What the processor can do beyond what every one of its kind can. Functions that come in two widths take this first:
+// both give the same bits.
+enum cintrinsics_features {
+  // Carry-less multiplication (PCLMUL).
+  cintrinsics_can_multiply = 1,
+  // Integers and half-precision numbers in 32 bytes (AVX2, F16C).
+  cintrinsics_is_wide = 2,
+  // Carry-less multiplication in 32 bytes (VPCLMULQDQ).
+  cintrinsics_can_multiply_wide = 4,
+};
+static inline unsigned cintrinsics_features(void) {
+  unsigned result = 0;
+#if defined(__x86_64__)
+  unsigned a, b, c, d, low = 0, high = 0;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+  if ((c & bit_PCLMUL) && (c & bit_SSE4_1)) result |= cintrinsics_can_multiply;
+  // The system has to keep the wide registers, too.
+  if (!(c & bit_OSXSAVE) || !(c & bit_AVX) || !(c & bit_F16C)) return result;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if ((low & 6) != 6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2)) return result;
+  result |= cintrinsics_is_wide;
+  if ((c & bit_VPCLMULQDQ) && (result & cintrinsics_can_multiply)) result |= cintrinsics_can_multiply_wide;
+#endif
+  return result;
+}
+#define CINTRINSICS_INLINE static inline __attribute__((always_inline))
+#define CINTRINSICS_WIDE __attribute__((target("avx2,f16c"))) static inline
 
 // Stores that pass the caches by: a line that is written whole and not read soon need not be fetched first.
 typedef unsigned long long cintrinsics_vector __attribute__((vector_size(16)));
@@ -25,44 +54,67 @@ static inline void cintrinsics_stream_fence(void) {
 }
 
 // CRC-32 by carry-less multiplication (Gopal et al., "Fast CRC Computation for Generic Polynomials Using
-// PCLMULQDQ"): 64 bytes are folded onto the next 64, and what is left has the CRC of all.
+// PCLMULQDQ"): 64 or 128 bytes are folded onto the next ones, and what is left has the CRC of all. The keys are
+// x to the power of the distance in bits, plus and minus 32, modulo the polynomial.
 #if defined(__x86_64__)
-#include <cpuid.h>
-#include <immintrin.h>
-static inline int cintrinsics_can_fold(void) {
-  unsigned a, b, c, d;
-  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_PCLMUL) && (c & bit_SSE4_1);
-}
-__attribute__((target("pclmul,sse4.1")))
-static inline __m128i cintrinsics_fold(__m128i sum, __m128i next, __m128i keys) {
+#define CINTRINSICS_MULTIPLY __attribute__((target("pclmul,sse4.1"))) static inline
+CINTRINSICS_MULTIPLY __m128i cintrinsics_fold(__m128i sum, __m128i next, __m128i keys) {
   __m128i low = _mm_clmulepi64_si128(sum, keys, 0x00);
   __m128i high = _mm_clmulepi64_si128(sum, keys, 0x11);
   return _mm_xor_si128(_mm_xor_si128(low, high), next);
 }
-// Folds `count` bytes, a multiple of 64 and not 0, to 16 bytes. `state` is the CRC register before them.
-__attribute__((target("pclmul,sse4.1")))
-static inline void cintrinsics_fold_crc(const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
-  const __m128i by_512 = _mm_set_epi64x(0x01c6e41596, 0x0154442bd4);
+// Folds 16 bytes after 16 bytes.
+CINTRINSICS_MULTIPLY void cintrinsics_fold_all(const __m128i *parts, int count, unsigned char *folded) {
   const __m128i by_128 = _mm_set_epi64x(0x00ccaa009e, 0x01751997d0);
+  __m128i sum = parts[0];
+  for (int index = 1; index < count; index++) sum = cintrinsics_fold(sum, parts[index], by_128);
+  _mm_storeu_si128((__m128i *)folded, sum);
+}
+CINTRINSICS_MULTIPLY void cintrinsics_fold_narrow(
+    const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
+  const __m128i by_512 = _mm_set_epi64x(0x01c6e41596, 0x0154442bd4);
   const __m128i *next = (const __m128i *)bytes;
-  __m128i a = _mm_xor_si128(_mm_loadu_si128(next), _mm_cvtsi32_si128((int)state));
-  __m128i b = _mm_loadu_si128(next + 1), c = _mm_loadu_si128(next + 2), d = _mm_loadu_si128(next + 3);
+  __m128i sums[4];
+  for (int lane = 0; lane < 4; lane++) sums[lane] = _mm_loadu_si128(next + lane);
+  sums[0] = _mm_xor_si128(sums[0], _mm_cvtsi32_si128((int)state));
   for (size_t block = 1; block < count / 64; block++) {
     next += 4;
-    a = cintrinsics_fold(a, _mm_loadu_si128(next), by_512);
-    b = cintrinsics_fold(b, _mm_loadu_si128(next + 1), by_512);
-    c = cintrinsics_fold(c, _mm_loadu_si128(next + 2), by_512);
-    d = cintrinsics_fold(d, _mm_loadu_si128(next + 3), by_512);
+    for (int lane = 0; lane < 4; lane++)
+      sums[lane] = cintrinsics_fold(sums[lane], _mm_loadu_si128(next + lane), by_512);
   }
-  a = cintrinsics_fold(cintrinsics_fold(cintrinsics_fold(a, b, by_128), c, by_128), d, by_128);
-  _mm_storeu_si128((__m128i *)folded, a);
+  cintrinsics_fold_all(sums, 4, folded);
 }
-#else
-static inline int cintrinsics_can_fold(void) { return 0; }
-static inline void cintrinsics_fold_crc(const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
-  (void)bytes, (void)count, (void)state, (void)folded;
+__attribute__((target("avx2,vpclmulqdq,pclmul,sse4.1"))) static inline void cintrinsics_fold_wide(
+    const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
+  const __m256i by_1024 = _mm256_set_epi64x(0x014a7fe880, 0x01e88ef372, 0x014a7fe880, 0x01e88ef372);
+  const __m256i *next = (const __m256i *)bytes;
+  __m256i sums[4];
+  for (int lane = 0; lane < 4; lane++) sums[lane] = _mm256_loadu_si256(next + lane);
+  sums[0] = _mm256_xor_si256(sums[0], _mm256_zextsi128_si256(_mm_cvtsi32_si128((int)state)));
+  for (size_t block = 1; block < count / 128; block++) {
+    next += 4;
+    for (int lane = 0; lane < 4; lane++) {
+      __m256i low = _mm256_clmulepi64_epi128(sums[lane], by_1024, 0x00);
+      __m256i high = _mm256_clmulepi64_epi128(sums[lane], by_1024, 0x11);
+      sums[lane] = _mm256_xor_si256(_mm256_xor_si256(low, high), _mm256_loadu_si256(next + lane));
+    }
+  }
+  __m128i parts[8];
+  memcpy(parts, sums, sizeof parts);
+  cintrinsics_fold_all(parts, 8, folded);
 }
 #endif
+// Folds `count` bytes, a multiple of 128 and not 0, to 16 bytes. `state` is the CRC register before them. Only where
+// the processor can multiply.
+static inline void cintrinsics_fold_crc(
+    unsigned features, const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
+#if defined(__x86_64__)
+  if (features & cintrinsics_can_multiply_wide) cintrinsics_fold_wide(bytes, count, state, folded);
+  else cintrinsics_fold_narrow(bytes, count, state, folded);
+#else
+  (void)features, (void)bytes, (void)count, (void)state, (void)folded;
+#endif
+}
 
 // Conversions between floating-point formats, eight elements at a time in integer arithmetic: Swift's conversions
 // between vectors of different widths go element by element. Each converts the first `count` / 8 * 8 elements, and
@@ -72,15 +124,15 @@ typedef int cintrinsics_signed __attribute__((vector_size(32)));
 typedef float cintrinsics_floats __attribute__((vector_size(32)));
 typedef unsigned short cintrinsics_halves __attribute__((vector_size(16)));
 
-static inline int cintrinsics_any_sign(cintrinsics_words words) {
+CINTRINSICS_INLINE int cintrinsics_any_sign(cintrinsics_words words) {
   unsigned all = 0;
   for (int lane = 0; lane < 8; lane++) all |= words[lane];
   return all >> 31;
 }
-static inline cintrinsics_words cintrinsics_choose(cintrinsics_signed where, cintrinsics_words a, cintrinsics_words b) {
+CINTRINSICS_INLINE cintrinsics_words cintrinsics_choose(cintrinsics_signed where, cintrinsics_words a, cintrinsics_words b) {
   return ((cintrinsics_words)where & a) | (~(cintrinsics_words)where & b);
 }
-static inline int cintrinsics_widen_halves(const void *from, void *to, size_t count) {
+CINTRINSICS_INLINE int cintrinsics_widen_halves_body(const void *from, void *to, size_t count) {
   cintrinsics_words seen = {0};
   for (size_t index = 0; index + 8 <= count; index += 8) {
     cintrinsics_halves halves;
@@ -99,7 +151,7 @@ static inline int cintrinsics_widen_halves(const void *from, void *to, size_t co
   }
   return !cintrinsics_any_sign(seen);
 }
-static inline int cintrinsics_widen_brains(const void *from, void *to, size_t count) {
+CINTRINSICS_INLINE int cintrinsics_widen_brains_body(const void *from, void *to, size_t count) {
   for (size_t index = 0; index + 8 <= count; index += 8) {
     cintrinsics_halves halves;
     memcpy(&halves, (const char *)from + index * 2, sizeof halves);
@@ -108,7 +160,7 @@ static inline int cintrinsics_widen_brains(const void *from, void *to, size_t co
   }
   return 1;
 }
-static inline int cintrinsics_narrow_to_halves(const void *from, void *to, size_t count) {
+CINTRINSICS_INLINE int cintrinsics_narrow_to_halves_body(const void *from, void *to, size_t count) {
   cintrinsics_words seen = {0};
   for (size_t index = 0; index + 8 <= count; index += 8) {
     cintrinsics_words words;
@@ -127,7 +179,7 @@ static inline int cintrinsics_narrow_to_halves(const void *from, void *to, size_
   }
   return !cintrinsics_any_sign(seen);
 }
-static inline int cintrinsics_narrow_to_brains(const void *from, void *to, size_t count) {
+CINTRINSICS_INLINE int cintrinsics_narrow_to_brains_body(const void *from, void *to, size_t count) {
   cintrinsics_words seen = {0};
   for (size_t index = 0; index + 8 <= count; index += 8) {
     cintrinsics_words words;
@@ -138,4 +190,145 @@ static inline int cintrinsics_narrow_to_brains(const void *from, void *to, size_
     memcpy((char *)to + index * 2, &halves, sizeof halves);
   }
   return !cintrinsics_any_sign(seen);
+}
+
+#if defined(__x86_64__)
+// Whether one of the halves whose magnitudes were OR-ed, each plus the unit of its exponent, is not finite.
+CINTRINSICS_WIDE int cintrinsics_any_sign_wide(__m128i seen) {
+  return (_mm_movemask_epi8(seen) & 0xAAAA) != 0;
+}
+CINTRINSICS_WIDE __m128i cintrinsics_see(__m128i seen, __m128i halves) {
+  __m128i magnitude = _mm_and_si128(halves, _mm_set1_epi16(0x7FFF));
+  return _mm_or_si128(seen, _mm_add_epi16(magnitude, _mm_set1_epi16(0x0400)));
+}
+CINTRINSICS_WIDE int cintrinsics_widen_halves_wide(const void *from, void *to, size_t count) {
+  __m128i seen = _mm_setzero_si128();
+  for (size_t index = 0; index + 8 <= count; index += 8) {
+    __m128i halves = _mm_loadu_si128((const __m128i *)((const char *)from + index * 2));
+    seen = cintrinsics_see(seen, halves);
+    _mm256_storeu_ps((float *)to + index, _mm256_cvtph_ps(halves));
+  }
+  return !cintrinsics_any_sign_wide(seen);
+}
+CINTRINSICS_WIDE int cintrinsics_narrow_to_halves_wide(const void *from, void *to, size_t count) {
+  __m128i seen = _mm_setzero_si128();
+  for (size_t index = 0; index + 8 <= count; index += 8) {
+    __m128i halves = _mm256_cvtps_ph(_mm256_loadu_ps((const float *)from + index), _MM_FROUND_TO_NEAREST_INT);
+    seen = cintrinsics_see(seen, halves);
+    _mm_storeu_si128((__m128i *)((char *)to + index * 2), halves);
+  }
+  return !cintrinsics_any_sign_wide(seen);
+}
+CINTRINSICS_WIDE int cintrinsics_widen_brains_wide(const void *from, void *to, size_t count) {
+  return cintrinsics_widen_brains_body(from, to, count);
+}
+CINTRINSICS_WIDE int cintrinsics_narrow_to_brains_wide(const void *from, void *to, size_t count) {
+  return cintrinsics_narrow_to_brains_body(from, to, count);
+}
+#define CINTRINSICS_CHOOSE(name, ...) \
+  ((features & cintrinsics_is_wide) ? name##_wide(__VA_ARGS__) : name##_body(__VA_ARGS__))
+#else
+#define CINTRINSICS_CHOOSE(name, ...) ((void)features, name##_body(__VA_ARGS__))
+#endif
+static inline int cintrinsics_widen_halves(unsigned features, const void *from, void *to, size_t count) {
+  return CINTRINSICS_CHOOSE(cintrinsics_widen_halves, from, to, count);
+}
+static inline int cintrinsics_widen_brains(unsigned features, const void *from, void *to, size_t count) {
+  return CINTRINSICS_CHOOSE(cintrinsics_widen_brains, from, to, count);
+}
+static inline int cintrinsics_narrow_to_halves(unsigned features, const void *from, void *to, size_t count) {
+  return CINTRINSICS_CHOOSE(cintrinsics_narrow_to_halves, from, to, count);
+}
+static inline int cintrinsics_narrow_to_brains(unsigned features, const void *from, void *to, size_t count) {
+  return CINTRINSICS_CHOOSE(cintrinsics_narrow_to_brains, from, to, count);
+}
+
+// Whether any of `count` numbers, a multiple of 16, has all bits of its exponent set. `unit` is the lowest of them: added
+// to such a magnitude, it carries into the sign, and the sums can be OR-ed.
+typedef unsigned short cintrinsics_wide_halves __attribute__((vector_size(32)));
+CINTRINSICS_INLINE int cintrinsics_any_special_16_body(const void *bytes, size_t count, unsigned short unit) {
+  cintrinsics_wide_halves seen = {0};
+  for (size_t index = 0; index + 16 <= count; index += 16) {
+    cintrinsics_wide_halves words;
+    memcpy(&words, (const char *)bytes + index * 2, sizeof words);
+    seen |= (words & 0x7FFF) + unit;
+  }
+  cintrinsics_words pairs;
+  memcpy(&pairs, &seen, sizeof pairs);
+  return cintrinsics_any_sign(pairs | pairs << 16);
+}
+CINTRINSICS_INLINE int cintrinsics_any_special_32_body(const void *bytes, size_t count) {
+  cintrinsics_words seen = {0};
+  for (size_t index = 0; index + 8 <= count; index += 8) {
+    cintrinsics_words words;
+    memcpy(&words, (const char *)bytes + index * 4, sizeof words);
+    seen |= (words & 0x7FFFFFFF) + 0x00800000;
+  }
+  return cintrinsics_any_sign(seen);
+}
+
+// The sums of the products of `count` numbers, a multiple of 16, with two kinds of factors, the second one in the upper
+// half.
+CINTRINSICS_INLINE unsigned long long cintrinsics_join(const void *sums) {
+  unsigned lanes[16], first = 0, second = 0;
+  memcpy(lanes, sums, sizeof lanes);
+  for (int lane = 0; lane < 8; lane++) first += lanes[lane], second += lanes[8 + lane];
+  return (unsigned long long)second << 32 | first;
+}
+#if defined(__x86_64__)
+CINTRINSICS_INLINE unsigned long long cintrinsics_products_body(
+    const void *words, const short *factors, const short *others, size_t count) {
+  __m128i sums[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+  for (size_t index = 0; index + 16 <= count; index += 16) {
+    for (int half = 0; half < 2; half++) {
+      size_t place = index + (size_t)half * 8;
+      __m128i part = _mm_loadu_si128((const __m128i *)((const short *)words + place));
+      __m128i first = _mm_madd_epi16(part, _mm_loadu_si128((const __m128i *)(factors + place)));
+      __m128i second = _mm_madd_epi16(part, _mm_loadu_si128((const __m128i *)(others + place)));
+      sums[half] = _mm_add_epi32(sums[half], first);
+      sums[2 + half] = _mm_add_epi32(sums[2 + half], second);
+    }
+  }
+  return cintrinsics_join(sums);
+}
+CINTRINSICS_WIDE unsigned long long cintrinsics_products_wide(
+    const void *words, const short *factors, const short *others, size_t count) {
+  __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  for (size_t index = 0; index + 16 <= count; index += 16) {
+    __m256i part = _mm256_loadu_si256((const __m256i *)((const short *)words + index));
+    __m256i first = _mm256_madd_epi16(part, _mm256_loadu_si256((const __m256i *)(factors + index)));
+    __m256i second = _mm256_madd_epi16(part, _mm256_loadu_si256((const __m256i *)(others + index)));
+    sums[0] = _mm256_add_epi32(sums[0], first);
+    sums[1] = _mm256_add_epi32(sums[1], second);
+  }
+  return cintrinsics_join(sums);
+}
+CINTRINSICS_WIDE int cintrinsics_any_special_16_wide(const void *bytes, size_t count, unsigned short unit) {
+  return cintrinsics_any_special_16_body(bytes, count, unit);
+}
+CINTRINSICS_WIDE int cintrinsics_any_special_32_wide(const void *bytes, size_t count) {
+  return cintrinsics_any_special_32_body(bytes, count);
+}
+#else
+CINTRINSICS_INLINE unsigned long long cintrinsics_products_body(
+    const void *words, const short *factors, const short *others, size_t count) {
+  unsigned sums[16] = {0};
+  for (size_t index = 0; index < count; index++) {
+    short word;
+    memcpy(&word, (const char *)words + index * 2, sizeof word);
+    sums[index % 8] += (unsigned)(word * factors[index]);
+    sums[8 + index % 8] += (unsigned)(word * others[index]);
+  }
+  return cintrinsics_join(sums);
+}
+#endif
+static inline int cintrinsics_any_special_16(unsigned features, const void *bytes, size_t count, unsigned short unit) {
+  return CINTRINSICS_CHOOSE(cintrinsics_any_special_16, bytes, count, unit);
+}
+static inline int cintrinsics_any_special_32(unsigned features, const void *bytes, size_t count) {
+  return CINTRINSICS_CHOOSE(cintrinsics_any_special_32, bytes, count);
+}
+static inline unsigned long long cintrinsics_products(
+    unsigned features, const void *words, const short *factors, const short *others, size_t count) {
+  return CINTRINSICS_CHOOSE(cintrinsics_products, words, factors, others, count);
 }

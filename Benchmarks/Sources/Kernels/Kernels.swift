@@ -47,7 +47,10 @@ import ByteIO
       }
       result.append(
         Kernel(name: "hash, \(width) bytes") {
-          keep(source.hash(size / width, wordSize: width, at: 0, first: 0))
+          keep(
+            source.hash(
+              size / width, wordSize: width, at: 0, row: 0, column: 0, .alongRow
+            ).bits)
         })
     }
     for format in FloatFormat.allCases {
