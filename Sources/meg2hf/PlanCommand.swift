@@ -56,7 +56,7 @@ struct PlanCommand: ParsableCommand {
         }
       }
       report.payload["summary"] = PlanDescription(plan, index).json
-      let need = ResourceNeed(plan, threads: manner.run(source).threads)
+      let need = ResourceNeed(converter, threads: manner.run(source).threads)
       report.payload["disk_bytes"] = .int(need.disk)
       report.payload["memory_bytes"] = .int(need.memory)
       report.payload["source_bytes"] = .int(plan.sourceBytes)

@@ -9,10 +9,11 @@ struct ResourceNeed {
   /// Bytes of resident memory: what is known of the checkpoint by now, and the buffers.
   let memory: Int
 
-  init(_ plan: ConversionPlan, threads: Int) {
+  init(_ converter: Converter, threads: Int) {
+    let plan = converter.plan
     // The tokenizer and the JSON files grow with the number of tensors, and hardly else.
     disk = plan.shards.reduce(4 << 20 + plan.tensors.count * 1024) { $0 + $1.size }
-    memory = Process.peakResidentBytes + PlanExecutor.bufferSize(threads: threads) + 8 << 20
+    memory = Process.peakResidentBytes + converter.bufferSize(threads: threads) + 8 << 20
   }
 
   /// Makes sure that the file system of OUTPUT has room for it.

@@ -90,13 +90,16 @@ func failure(_ body: () throws -> Void) -> String {
     var options = ConversionOptions()
     options.maximumShardSize = nil
     let plan = try Planner.plan(index, options: options)
-    for (window, stage, threads) in [
-      (512, 512, 1), (1000, 4096, 3), (3072, 256, 2), (700, 1024, 1), (20_000, 600, 4),
+    for (window, windows, stage, threads) in [
+      (512, 1, 512, 1), (1000, 1, 4096, 3), (1000, 2, 4096, 3), (3072, 1, 256, 2),
+      (3072, 2, 256, 2), (700, 1, 1024, 1), (700, 2, 1024, 1), (20_000, 2, 600, 4),
     ] {
-      let path = folder.path.appending("w\(window)")
+      let path = folder.path.appending("w\(window)-\(windows)")
       let sink = try FileSink(plan.shards[0], at: path)
       let executor = PlanExecutor(
-        plan, windowSize: window, stageSize: stage, threads: threads, sharedFrom: 0)
+        plan,
+        sizes: Workbench.Sizes(
+          window: window, windows: windows, stage: stage, threads: threads, sharedFrom: 0))
       try executor.run(into: sink)
       try executor.finish()
       try sink.finish()

@@ -96,6 +96,11 @@ public struct Converter {
     return hasher.hexDigest()
   }
 
+  /// The memory that the buffers of a conversion on so many threads take.
+  public func bufferSize(threads: Int) -> Int {
+    PlanExecutor.sizes(plan, hasMasters: trained != nil, threads: threads).total + 1 << 20
+  }
+
   /// How far an output is.
   public enum State: Hashable, Sendable {
     case done

@@ -34,6 +34,9 @@ final class FileSink: TensorSink {
     try file.write(header, at: 0)
   }
 
+  /// What is shorter is left to the end: each call takes time of its own.
+  private static let announcedFrom = 1 << 20
+
   var takesTurns: Bool { true }
 
   func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
@@ -48,7 +51,7 @@ final class FileSink: TensorSink {
   }
 
   func finished(_ range: Range<Int>, tensor: Int) {
-    guard let start = starts[tensor] else { return }
+    guard range.count >= FileSink.announcedFrom, let start = starts[tensor] else { return }
     file.startWriteback(start + range.lowerBound..<start + range.upperBound)
   }
 

@@ -1,4 +1,5 @@
 import ByteIO
+import Safetensors
 import SystemPackage
 import TorchArchive
 
@@ -29,22 +30,23 @@ public final class PlanExecutor {
   private let progress: Progress
   private let hashes: TensorHashes?
   private let openFiles: OpenFiles
-  private let sizes: (window: Int, stage: Int, threads: Int, sharedFrom: Int)
+  private let sizes: Workbench.Sizes
   /// What is known of the CRCs of storages, by their positions in the plan.
   var ledgers: [Int: ChecksumLedger] = [:]
   private var heldBench: Workbench?
-
-  /// The size of the window. A whole projection of a model of hidden size 2048 fits, with the room between its
-  /// rows, so that it is read in one go.
-  public static let windowSize = 34 << 20
+  /// How many finite values became infinite when tensors were written, by the positions of the tensors.
+  private let overflowed = Locked<[Int: Int]>([:])
 
   /// More threads than that only wait for memory and disk.
   public static let maximumThreads = 4
 
-  /// The memory that the buffers of a conversion on so many threads take.
-  public static func bufferSize(threads: Int) -> Int {
-    Workbench.size(windowSize: windowSize, stageSize: Workbench.stageSize, threads: threads)
-      + 1 << 20
+  /// The buffers of a conversion. Who asks for float32, or for the masters, has more to write than was trained
+  /// with, and gets a second window, so that it is written while the next is read.
+  static func sizes(
+    _ plan: ConversionPlan, hasMasters: Bool, threads: Int
+  ) -> Workbench.Sizes {
+    let isWidened = hasMasters || plan.options.dtype == .f32
+    return Workbench.Sizes(windows: isWidened && threads > 1 ? 2 : 1, threads: threads)
   }
 
   /// An executor of `plan`.
@@ -60,30 +62,28 @@ public final class PlanExecutor {
     progress: @escaping Progress = { _ in }
   ) {
     self.init(
-      plan, crc: crc, windowSize: PlanExecutor.windowSize, stageSize: Workbench.stageSize,
-      threads: threads, hashes: hashes, progress: progress)
+      plan, crc: crc,
+      sizes: PlanExecutor.sizes(plan, hasMasters: hashes != nil, threads: threads),
+      hashes: hashes, progress: progress)
   }
 
   /// An executor with buffers of any size; small ones serve tests.
   init(
-    _ plan: ConversionPlan, crc: CRCMode = .auto, windowSize: Int, stageSize: Int,
-    threads: Int = 1, sharedFrom: Int = Workbench.sharedFrom, hashes: TensorHashes? = nil,
-    progress: @escaping Progress = { _ in }
+    _ plan: ConversionPlan, crc: CRCMode = .auto, sizes: Workbench.Sizes,
+    hashes: TensorHashes? = nil, progress: @escaping Progress = { _ in }
   ) {
     self.plan = plan
     self.crc = crc
     self.progress = progress
     self.hashes = hashes
     openFiles = OpenFiles(plan)
-    sizes = (windowSize, stageSize, threads, sharedFrom)
+    self.sizes = sizes
   }
 
   /// Buffers and threads, from the first use to ``releaseMemory()``.
   var bench: Workbench {
     if let heldBench { return heldBench }
-    let bench = Workbench(
-      windowSize: sizes.window, stageSize: sizes.stage, threads: sizes.threads,
-      sharedFrom: sizes.sharedFrom)
+    let bench = Workbench(sizes)
     heldBench = bench
     return bench
   }
@@ -108,7 +108,11 @@ public final class PlanExecutor {
       case .assembly(let assembly): try carryOut(assembly, sink)
       }
     }
-    bench.finishAfterwork()
+    try bench.finishAfterwork()
+    for (tensor, count) in overflowed.withLock({ $0 }) {
+      report.findings[tensor, default: TensorFindings()].floats.overflowed += count
+    }
+    overflowed.withLock { $0 = [:] }
     for (storage, copies) in schedule.streams { try stream(storage, copies, sink) }
     for merge in schedule.merges { try self.merge(merge, sink) }
     try openFiles.checkUnchanged()
@@ -125,7 +129,8 @@ public final class PlanExecutor {
     try note(range.bytes, crc: found.crc, of: storage)
     count(found.floats, in: range.tensor, bytesRead: range.bytes.count)
     let size = plan.tensors[range.tensor].format.size
-    finished(range.start * size..<(range.start + range.count) * size, of: range.tensor, sink)
+    let written = range.start * size..<(range.start + range.count) * size
+    if let sink { try bench.later { _ in sink.finished(written, tensor: range.tensor) } }
   }
 
   private func carryOut(_ assembly: TensorAssembly, _ sink: (any TensorSink)?) throws {
@@ -137,16 +142,43 @@ public final class PlanExecutor {
     var crcs = [UInt32](repeating: 0, count: assembly.parts.count)
     for strip in sink == nil ? [assembly.rows] : assembly.strips {
       try Stop.check()
-      let made = try assembly.make(
-        strip, from: files, plan, on: bench, checksums: crc != .none, to: sink, hashes: hashes)
-      for index in crcs.indices { crcs[index] ^= made.crcs[index] }
-      count(made.counts, in: assembly.tensor, bytesRead: made.bytesRead)
-      let size = assembly.width * plan.tensors[assembly.tensor].format.size
-      finished(strip.lowerBound * size..<strip.upperBound * size, of: assembly.tensor, sink)
+      let window = sink == nil ? nil : bench.window
+      let found = try assembly.read(
+        strip, from: files, plan, on: bench, checksums: crc != .none, into: window, hashes: hashes)
+      for index in crcs.indices { crcs[index] ^= found.crcs[index] }
+      count(found.counts, in: assembly.tensor, bytesRead: found.bytesRead)
+      if let sink, let window { try write(strip, of: assembly, from: window, sink) }
     }
     for (part, crc) in zip(assembly.parts, crcs) {
       try note(part.isDense ? part.bytes : 0..<0, crc: crc, of: part.storage)
     }
+  }
+
+  /// Writes a strip: beside the reading of what comes next, if there is another window for it, and else now.
+  private func write(
+    _ strip: Range<Int>, of assembly: TensorAssembly, from window: ByteBuffer,
+    _ sink: any TensorSink
+  ) throws {
+    let groups = assembly.groups(of: strip, in: window, on: bench)
+    let size = assembly.width * plan.tensors[assembly.tensor].format.size
+    let bytes = strip.lowerBound * size..<strip.upperBound * size
+    let write = { @Sendable [plan, overflowed] (range: Range<Int>, stage: Workbench.Stage) in
+      let count = try assembly.write(groups[range], plan, on: stage, to: sink)
+      if count > 0 { overflowed.withLock { $0[assembly.tensor, default: 0] += count } }
+    }
+    if bench.isOverlapping {
+      return try bench.later { stage in
+        try write(groups.indices, stage)
+        sink.finished(bytes, tensor: assembly.tensor)
+      }
+    }
+    // One thread does all where there is nothing to compute, and the others would only wait.
+    let isAlone = sink.takesTurns && !assembly.isComputed(in: plan)
+    let step = isAlone ? groups.count : 1
+    try bench.share(groups.count / step, bytes: bytes.count) { stage, index in
+      try write(index * step..<(index + 1) * step, stage)
+    }
+    try bench.later { _ in sink.finished(bytes, tensor: assembly.tensor) }
   }
 
   /// Whether the CRC of a storage is wanted and recorded.
@@ -168,15 +200,6 @@ public final class PlanExecutor {
     report.findings[tensor, default: TensorFindings()].floats += counts
     report.bytesRead += bytesRead
     progress(report.bytesRead)
-  }
-
-  /// What is shorter is left to the end: each call takes time of its own.
-  private static let announcedFrom = 1 << 20
-
-  /// Tells the sink of bytes that are complete, beside the writing of the next ones.
-  private func finished(_ range: Range<Int>, of tensor: Int, _ sink: (any TensorSink)?) {
-    guard let sink, range.count >= PlanExecutor.announcedFrom else { return }
-    bench.later { sink.finished(range, tensor: tensor) }
   }
 
   // MARK: - One storage

@@ -52,8 +52,7 @@ struct RangeCopy: Sendable {
     let (stored, format) = (source.format, plan.tensors[tensor].format)
     let step = bench.stages[0].stored.count / 8
     let total = Locked(ReadFindings())
-    try bench.share((count + step - 1) / step, bytes: bytes.count, besideAfterwork: true) {
-      stage, index in
+    try bench.share((count + step - 1) / step, bytes: bytes.count) { stage, index in
       try Stop.check()
       let first = index * step
       let part = min(step, count - first)

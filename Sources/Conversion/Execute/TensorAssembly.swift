@@ -101,22 +101,22 @@ struct TensorAssembly: Sendable {
     let block: CopyBlock
   }
 
-  /// Makes one strip.
+  /// Reads one strip.
   ///
   /// - Parameters:
   ///   - strip: The rows.
   ///   - files: The open files, by their positions in the plan.
   ///   - plan: The plan.
-  ///   - bench: Buffers and threads.
+  ///   - bench: Threads and their buffers.
   ///   - checksums: Whether CRCs are computed along the way.
-  ///   - sink: Where the rows go; without one, none are made.
+  ///   - window: Where the rows come together; without one, they do not.
   ///   - hashes: Whoever is to see all elements.
   /// - Returns: The CRC of what was read of each part, to be joined by XOR with those of the other strips; how
   ///   many bytes were read; and what was counted.
-  /// - Throws: ``ConversionError``, or what the sink throws.
-  func make(
+  /// - Throws: ``ConversionError``, or what was left to do before throws.
+  func read(
     _ strip: Range<Int>, from files: [Int: InputFile], _ plan: ConversionPlan, on bench: Workbench,
-    checksums: Bool, to sink: (any TensorSink)?, hashes: TensorHashes?
+    checksums: Bool, into window: ByteBuffer?, hashes: TensorHashes?
   ) throws -> (crcs: [UInt32], bytesRead: Int, counts: FloatCounts) {
     let limit = bench.stages[0].stored.count / stored.size
     let line = TensorAssembly.line / stored.size
@@ -140,14 +140,13 @@ struct TensorAssembly: Sendable {
         checksums: checksums && part.isDense)
       let counts = stage.prepare(chunk.block.count, as: stored, isBigEndian: isBigEndian)
       try hashes?.add(chunk.block, of: tensor, on: stage, as: stored)
-      if sink != nil { place(chunk.block, from: stage.stored, in: bench.window, strip) }
+      if let window { place(chunk.block, from: stage.stored, in: window, strip) }
       found.withLock {
         $0.crcs[chunk.part] ^= crc
         $0.counts += counts
       }
     }
-    var (crcs, counts) = found.withLock { $0 }
-    if let sink { counts += try write(strip, plan, on: bench, to: sink) }
+    let (crcs, counts) = found.withLock { $0 }
     return (crcs, bytes, counts)
   }
 
@@ -193,33 +192,42 @@ struct TensorAssembly: Sendable {
       strides: chunk.targetStrides.map { $0 == width ? pitch / stored.size : $0 }, streaming: true)
   }
 
-  /// Hands the rows of a strip to the sink.
+  /// The rows of a strip in a window, in groups that fit into the buffer of a thread, each with the number of its
+  /// first row.
+  func groups(
+    of strip: Range<Int>, in window: ByteBuffer, on bench: Workbench
+  ) -> [(first: Int, rows: BufferRows)] {
+    BufferRows(
+      of: window, start: 0, rowSize: width * stored.size, pitch: pitch, count: strip.count
+    ).groups(of: bench.stages[0].stored.count / 2).map { (strip.lowerBound + $0.first, $0.rows) }
+  }
+
+  /// Whether there is something to compute for the rows before they are handed on.
+  func isComputed(in plan: ConversionPlan) -> Bool {
+    stored != plan.tensors[tensor].format || addend != 0
+  }
+
+  /// Hands groups of rows to the sink.
   ///
-  /// - Returns: What was counted when they were converted.
-  private func write(
-    _ strip: Range<Int>, _ plan: ConversionPlan, on bench: Workbench, to sink: any TensorSink
-  ) throws -> FloatCounts {
+  /// - Parameters:
+  ///   - groups: The rows.
+  ///   - plan: The plan.
+  ///   - stage: The buffers of the thread.
+  ///   - sink: Where the rows go.
+  /// - Returns: How many finite values became infinite.
+  /// - Throws: What the sink throws, or ``Stop``.
+  func write(
+    _ groups: ArraySlice<(first: Int, rows: BufferRows)>, _ plan: ConversionPlan,
+    on stage: Workbench.Stage, to sink: any TensorSink
+  ) throws -> Int {
     let format = plan.tensors[tensor].format
-    let rows = BufferRows(
-      of: bench.window, start: 0, rowSize: width * stored.size, pitch: pitch, count: strip.count)
-    let groups = rows.groups(of: bench.stages[0].stored.count / 2)
-    // One thread does all where there is nothing to compute, and the others would only wait.
-    let isAlone = sink.takesTurns && stored == format && addend == 0
-    let step = isAlone ? groups.count : 1
-    let total = Locked(FloatCounts())
-    try bench.share(groups.count / step, bytes: rows.byteCount, besideAfterwork: true) {
-      stage, index in
-      for (first, group) in groups[index * step..<(index + 1) * step] {
-        try Stop.check()
-        var counts = FloatCounts()
-        let ready = stage.converted(
-          group, from: stored, to: format, adding: addend, &counts.overflowed)
-        try sink.accept(
-          ready, tensor: tensor, at: (strip.lowerBound + first) * width * format.size)
-        total.withLock { $0 += counts }
-      }
+    var overflowed = 0
+    for (first, rows) in groups {
+      try Stop.check()
+      let ready = stage.converted(rows, from: stored, to: format, adding: addend, &overflowed)
+      try sink.accept(ready, tensor: tensor, at: first * width * format.size)
     }
-    return total.withLock { $0 }
+    return overflowed
   }
 }
 

@@ -9,77 +9,94 @@ final class Workbench: Sendable {
     let converted: ByteBuffer
   }
 
-  /// Where the parts of a tensor come together.
-  let window: ByteBuffer
+  /// Where the parts of tensors come together; where there are two, one is filled while the other is written.
+  private let windows: [ByteBuffer]
   /// One for each thread.
   let stages: [Stage]
-  /// What is left to do for a tensor that is made, and is done beside the writing of the next one.
-  private let afterwork = Locked<(@Sendable () -> Void)?>(nil)
+  /// What is left to do with what was filled last.
+  private let afterwork = Locked<Afterwork?>(nil)
+  private let filled = Locked(0)
 
-  /// How much a thread reads at a time, and usually half of it: so it stays in the second-level cache until it
-  /// was put in place.
-  static let stageSize = 512 << 10
-  /// Work on fewer bytes than that is done before another thread has begun.
-  static let sharedFrom = 1 << 19
+  typealias Afterwork = @Sendable (Stage) throws -> Void
+
   private let sharedFrom: Int
 
-  /// - Parameters:
-  ///   - windowSize: The size of the window in bytes.
-  ///   - stageSize: How many bytes a thread reads at a time.
-  ///   - threads: How many threads share the work.
-  ///   - sharedFrom: On how many bytes they do.
-  init(windowSize: Int, stageSize: Int, threads: Int, sharedFrom: Int) {
-    self.sharedFrom = sharedFrom
-    window = ByteBuffer(count: windowSize)
-    stages = (0..<max(1, threads)).map { _ in
+  /// - Parameter sizes: How large all of it is.
+  init(_ sizes: Sizes) {
+    sharedFrom = sizes.sharedFrom
+    windows = (0..<sizes.windows).map { _ in ByteBuffer(count: sizes.window) }
+    stages = (0..<max(1, sizes.threads)).map { _ in
       // The widest conversion doubles the size.
-      Stage(stored: ByteBuffer(count: stageSize), converted: ByteBuffer(count: 2 * stageSize))
+      Stage(
+        stored: ByteBuffer(count: sizes.stage), converted: ByteBuffer(count: 2 * sizes.stage))
     }
   }
 
-  /// The memory that a bench takes when all of it was used.
-  static func size(windowSize: Int, stageSize: Int, threads: Int) -> Int {
-    windowSize + 3 * stageSize * threads
-  }
+  /// A window that is not in use.
+  var window: ByteBuffer { windows[filled.withLock { $0 } % windows.count] }
 
-  /// Shares `count` calls among the threads, if all of it is about enough `bytes`.
+  /// Whether a window is written while another one is filled.
+  var isOverlapping: Bool { windows.count > 1 }
+
+  /// Shares `count` calls among the threads, if all of it is about enough `bytes`. What was left for later is done
+  /// meanwhile.
   ///
   /// - Parameters:
   ///   - count: How many calls are made.
   ///   - bytes: How much all of them read or write.
-  ///   - isBesideAfterwork: Whether what was left for later is done meanwhile.
   ///   - body: The work, with the buffers of the thread that it is on.
   /// - Throws: What one of the calls throws.
-  func share(
-    _ count: Int, bytes: Int, besideAfterwork isBesideAfterwork: Bool = false,
-    _ body: @Sendable (Stage, Int) throws -> Void
-  ) throws {
+  func share(_ count: Int, bytes: Int, _ body: @Sendable (Stage, Int) throws -> Void) throws {
     guard bytes >= sharedFrom, stages.count > 1 else {
       for index in 0..<count { try body(stages[0], index) }
       return
     }
-    let first = isBesideAfterwork ? takeAfterwork() : nil
+    let first = takeAfterwork()
     let extra = first == nil ? 0 : 1
     try Workers.perform(count + extra, threads: stages.count) { worker, index in
-      if let first, index == 0 { return first() }
+      if let first, index == 0 { return try first(stages[worker]) }
       try body(stages[worker], index - extra)
     }
   }
 
-  /// Leaves `work` to be done beside what is shared next and asks for that.
-  func later(_ work: @escaping @Sendable () -> Void) {
-    finishAfterwork()
+  /// Leaves `work` to be done beside what is shared next, and turns to the other window.
+  ///
+  /// - Throws: What was left before throws.
+  func later(_ work: @escaping Afterwork) throws {
+    try finishAfterwork()
     afterwork.withLock { $0 = work }
+    filled.withLock { $0 += 1 }
   }
 
   /// Does what was left for later.
-  func finishAfterwork() { takeAfterwork()?() }
+  func finishAfterwork() throws { try takeAfterwork()?(stages[0]) }
 
-  private func takeAfterwork() -> (@Sendable () -> Void)? {
+  private func takeAfterwork() -> Afterwork? {
     afterwork.withLock { work in
       defer { work = nil }
       return work
     }
+  }
+}
+
+extension Workbench {
+  /// How large a bench is.
+  struct Sizes: Sendable {
+    /// The size of a window in bytes. A whole projection of a model of hidden size 2048 fits in two bytes an
+    /// element, with the room between its rows, so that it is read in one go.
+    var window = 34 << 20
+    /// How many windows there are.
+    var windows = 1
+    /// How much a thread reads at a time, and usually half of it: so it stays in the second-level cache until it
+    /// was put in place.
+    var stage = 512 << 10
+    /// How many threads share the work.
+    var threads = 1
+    /// Work on fewer bytes than that is done before another thread has begun.
+    var sharedFrom = 1 << 19
+
+    /// The memory that a bench takes when all of it was used.
+    var total: Int { window * windows + 3 * stage * threads }
   }
 }
 
