@@ -61,7 +61,7 @@ struct Report {
 
   private func print(_ display: Display) {
     let messages = Messages(display)
-    if !display.quiet { for warning in warnings { messages.show(warning) } }
+    if !display.quiet { messages.show(warnings) }
     for error in errors { messages.show(error) }
     if isStreamed { return }
     let result =
@@ -115,6 +115,21 @@ struct Messages {
   /// Shows a warning.
   func show(_ warning: ConversionWarning) {
     line("warning", "33", (warning.tensor.map { "tensor \($0): " } ?? "") + warning.message)
+  }
+
+  /// Shows warnings: of many of one kind only the first three, and how many more there are.
+  func show(_ warnings: [ConversionWarning]) {
+    let totals = Dictionary(grouping: warnings, by: \.code).mapValues(\.count)
+    var numbers: [String: Int] = [:]
+    for warning in warnings {
+      let (number, total) = (numbers[warning.code, default: 0] + 1, totals[warning.code] ?? 1)
+      numbers[warning.code] = number
+      if total <= 4 || number <= 3 {
+        show(warning)
+      } else if number == 4 {
+        line("warning", "33", "\(total - 3) more like it (\(warning.code)); --json lists all")
+      }
+    }
   }
 
   /// Shows a line that is neither.

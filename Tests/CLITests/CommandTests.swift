@@ -62,6 +62,25 @@ import Testing
         """)
   }
 
+  /// A model of which all layernorms are odd gave a line for each of them.
+  @Test func ofManyWarningsOfOneKindOnlyTheFirstAreShown() throws {
+    let folder = try TemporaryFolder()
+    var writer = DumpWriter()
+    writer.change = { name, _, tensor in
+      if name.hasSuffix("layernorm.weight") {
+        tensor = TestTensor(tensor.shape, tensor.values.map { _ in 0.01 })
+      }
+    }
+    try writer.write(to: folder)
+    let outcome = try meg2hf(["convert", folder.path.string, "out", "--json"], in: folder.path)
+    let lines = outcome.errors.split(separator: "\n").filter { $0.contains("layernorm") }
+    #expect(lines.count == 4)
+    #expect(lines.last == "meg2hf: warning: 2 more like it (values/layernorm); --json lists all")
+    let document = try JSONParser.parse(Array(outcome.output.utf8)).object
+    let codes = document?["warnings"]?.array?.map { $0.object?["code"]?.string }
+    #expect(codes?.filter { $0 == "values/layernorm" }.count == 5)
+  }
+
   @Test func everyCommandHasADocument() throws {
     let folder = try TemporaryFolder()
     let run = dump.string
