@@ -1,6 +1,6 @@
 import Glibc
 
-/// Work that is done on a thread of its own, which takes the time that other threads leave.
+/// Work that is done on a thread of its own, which mostly takes the time that other threads leave.
 public final class BackgroundWork: Sendable {
   private enum State {
     case begun(Workers.Handle)
@@ -24,8 +24,9 @@ public final class BackgroundWork: Sendable {
       }
     }
     let handle = Workers.start {
-      // On Linux, of this thread alone.
-      _ = nice(19)
+      // On Linux, of this thread alone. A tenth of the usual share: somebody will wait for it at last, and other
+      // processes may keep the machine busy.
+      _ = nice(10)
       work()
     }
     state = Locked(handle.map { .begun($0) } ?? .waiting(work))

@@ -2,28 +2,6 @@ import ByteIO
 import Safetensors
 import SystemPackage
 
-/// Forms the hashes of the weights beside a conversion of their masters.
-private final class WeightHashing {
-  private let hashes: TensorHashes
-  private let work: BackgroundWork
-
-  init(_ plan: ConversionPlan, _ crc: CRCMode, threads: Int) {
-    let hashes = TensorHashes(plan)
-    self.hashes = hashes
-    work = BackgroundWork { try hashes.hash(plan, crc, threads: threads) }
-  }
-
-  deinit { hashes.cancel() }
-
-  /// Waits for the hashes.
-  ///
-  /// - Throws: ``ConversionError``, or ``Stop``.
-  func found() throws -> [Int: WordHash] {
-    try work.wait()
-    return hashes.found
-  }
-}
-
 /// One run of a conversion: files are made or taken up one by one, and OUTPUT of all of them.
 final class ConversionRun {
   private let converter: Converter
@@ -63,7 +41,7 @@ final class ConversionRun {
     }
     weights = converter.trained.flatMap { trained in
       guard options.work == .all, options.threads > 1 else { return nil }
-      return WeightHashing(trained, options.crc, threads: 1)
+      return WeightHashing(trained, options.crc)
     }
     keepsRecords = options.work != .all || options.resume && converter.plan.shards.count > 1
   }
@@ -191,8 +169,8 @@ final class ConversionRun {
     if let trained = converter.trained {
       let comparison = MasterComparison(
         plan, masters: records.values.reduce(into: [:]) { $0.merge($1.masters) { $1 } },
-        weights: try (weights ?? WeightHashing(trained, options.crc, threads: options.threads))
-          .found())
+        weights: try weights?.found()
+          ?? TensorHashes.ofAll(trained, options.crc, threads: options.threads))
       try comparison.check(converter.index)
       warnings += comparison.warnings
     }

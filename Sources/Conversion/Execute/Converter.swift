@@ -211,12 +211,11 @@ public struct Converter {
     crc: CRCMode = .auto, threads: Int = 1, progress: @escaping PlanExecutor.Progress = { _ in }
   ) throws -> MasterComparison? {
     guard let trained else { return nil }
-    let (masters, weights) = (
-      TensorHashes(plan, in: trained.tensors.map(\.format)), TensorHashes(trained)
-    )
-    try masters.hash(plan, crc, threads: threads, progress: progress)
-    try weights.hash(trained, crc, threads: threads)
-    let comparison = MasterComparison(plan, masters: masters.found, weights: weights.found)
+    let masters = TensorHashes(plan, in: trained.tensors.map(\.format))
+    try masters.addAll(of: plan, crc, threads: threads, progress: progress)
+    let comparison = MasterComparison(
+      plan, masters: masters.found,
+      weights: try TensorHashes.ofAll(trained, crc, threads: threads))
     try comparison.check(index)
     return comparison
   }
@@ -239,69 +238,5 @@ public struct Converter {
     files += tokenizer?.files(positions: plan.geometry.positions) ?? []
     add("README.md", ModelCard.text(plan, index))
     return files
-  }
-}
-
-extension ConversionPlan {
-  /// The bytes of the storages that are read, as far as they are needed.
-  public var sourceBytes: Int { sourceBytes(of: Array(shards.indices)) }
-
-  /// The same for some of the files.
-  func sourceBytes(of shards: [Int]) -> Int {
-    shards.flatMap { self.shards[$0].tensors }.reduce(0) { total, position in
-      tensors[position].pieces.reduce(total) { total, piece in
-        switch piece {
-        case .copy(let source, _, _): total + source.box.count * source.format.size
-        case .merge(let replicas, _, _, _):
-          total + replicas.reduce(0) { $0 + $1.box.count * $1.format.size }
-        case .fill: total
-        }
-      }
-    }
-  }
-
-  /// What the user should know of what was found in the data.
-  func warnings(about report: ExecutionReport) -> [ConversionWarning] {
-    var result: [ConversionWarning] = []
-    for (position, tensor) in tensors.enumerated() {
-      guard let finding = report.findings[position] else { continue }
-      func warn(_ code: String, _ message: String) {
-        result.append(ConversionWarning(code, message, tensor: tensor.name))
-      }
-      if finding.differing > 0 {
-        let taken = options.replicas == .mean ? "their mean is" : "those of rank 0 are"
-        warn(
-          "replicas/differ",
-          "the replicas of \(tensor.source) differ between tensor-parallel ranks in "
-            + "\(finding.differing) elements, by up to \(finding.largestDifference); \(taken) taken"
-        )
-      }
-      if finding.floats.nan + finding.floats.infinite > 0 {
-        warn(
-          "values/not-finite",
-          "\(finding.floats.nan) values are NaN and \(finding.floats.infinite) are infinite")
-      }
-      if finding.floats.overflowed > 0 {
-        warn(
-          "values/overflow",
-          "\(finding.floats.overflowed) values are too large for \(tensor.format.torchName) and "
-            + "became infinite")
-      }
-    }
-    if report.crcNotRecorded > 0 {
-      result.append(
-        ConversionWarning(
-          "crc/not-recorded",
-          "\(report.crcNotRecorded) storages were written without a CRC, so damage to them cannot "
-            + "be seen"))
-    }
-    if report.crcPartlyRead > 0 {
-      result.append(
-        ConversionWarning(
-          "crc/not-checked",
-          "\(report.crcPartlyRead) storages were read in part, so their CRC was not checked; "
-            + "--crc all reads the rest of them"))
-    }
-    return result
   }
 }

@@ -28,7 +28,7 @@ public final class PlanExecutor {
   public internal(set) var report = ExecutionReport()
   let crc: CRCMode
   private let progress: Progress
-  private let hashes: TensorHashes?
+  let hashes: TensorHashes?
   private let openFiles: OpenFiles
   private let sizes: Workbench.Sizes
   /// What is known of the CRCs of storages, by their positions in the plan.
@@ -202,54 +202,7 @@ public final class PlanExecutor {
     progress(report.bytesRead)
   }
 
-  // MARK: - One storage
-
-  private struct Block {
-    let copy: Schedule.Copy
-    let part: CopyBlock
-    let bytes: Range<Int>
-  }
-
-  private func stream(_ storage: Int, _ copies: [Schedule.Copy], _ sink: (any TensorSink)?) throws {
-    var blocks: [Block] = []
-    for copy in copies {
-      let size = copy.source.format.size
-      for part in CopyBlock(copy.source, copy.destination).split(
-        sourceExtent: bench.window.count / size)
-      {
-        blocks.append(
-          Block(
-            copy: copy, part: part,
-            bytes: part.source * size..<(part.source + part.sourceExtent) * size))
-      }
-    }
-    blocks.sort { $0.bytes.lowerBound < $1.bytes.lowerBound }
-    let reader = try reader(storage)
-    var next = 0
-    while next < blocks.count {
-      // As many blocks as fit into the window, without the gaps between them: what lies there is
-      // not needed, or is read when its replicas are.
-      var range = blocks[next].bytes
-      var last = next + 1
-      while last < blocks.count,
-        blocks[last].bytes.upperBound - range.lowerBound <= bench.window.count,
-        blocks[last].bytes.lowerBound <= range.upperBound
-      {
-        range = range.lowerBound..<max(range.upperBound, blocks[last].bytes.upperBound)
-        last += 1
-      }
-      try read(range, with: reader)
-      for block in blocks[next..<last] {
-        try scatter(
-          block.part, from: bench.window,
-          at: block.part.source * block.copy.source.format.size
-            - range.lowerBound, block.copy.source, addend: block.copy.addend,
-          tensor: block.copy.tensor, sink)
-      }
-      next = last
-    }
-    try note(reader, storage)
-  }
+  // MARK: - Reading
 
   /// Keeps what a reader found out about the CRC of its storage; a CRC that is known by now to be
   /// wrong ends the conversion.
@@ -279,70 +232,5 @@ public final class PlanExecutor {
     let file = try openFiles.file(stored.file)
     return EntryReader(
       stored.entry, in: file, checksums: crc != .none, ledger: ledgers[storage] ?? ChecksumLedger())
-  }
-
-  // MARK: - Into the sink
-
-  /// Puts a block that lies in memory into the order of the output, strip by strip, and hands it on.
-  private func scatter(
-    _ block: CopyBlock, from buffer: ByteBuffer, at start: Int, _ source: StoredBox, addend: Float,
-    tensor: Int, _ sink: (any TensorSink)?
-  ) throws {
-    let staged = bench.stages[0].stored
-    // The axes in the order of the output, so that what is written lies together.
-    for strip in block.orderedByTarget.split(count: staged.count / 4) {
-      let count = strip.count
-      let offset = start + (strip.source - block.source) * source.format.size
-      staged.gather(
-        ElementBox(sizes: strip.sizes, strides: strip.sourceStrides), from: buffer, at: offset,
-        elementSize: source.format.size, to: 0)
-      if source.isBigEndian { staged.swapBytes(count, wordSize: source.format.size, at: 0) }
-      try emit(strip, as: source.format, addend: addend, tensor: tensor, sink)
-    }
-  }
-
-  /// Converts the elements of a block, which lie at the start of the first stage, and hands them to the sink in
-  /// runs.
-  func emit(
-    _ block: CopyBlock, as stored: FloatFormat, addend: Float, tensor: Int,
-    _ sink: (any TensorSink)?
-  ) throws {
-    let format = plan.tensors[tensor].format
-    let stage = bench.stages[0]
-    var counts = stage.prepare(block.count, as: stored, isBigEndian: false)
-    defer { report.findings[tensor, default: TensorFindings()].floats += counts }
-    try hashes?.add(block, of: tensor, on: stage, as: stored)
-    guard let sink else { return }
-    let ready = stage.converted(
-      BufferRows(0..<block.count * stored.size, of: stage.stored), from: stored, to: format,
-      adding: addend, &counts.overflowed)
-    let size = block.targetRun * format.size
-    var position = 0
-    try block.forEachTargetRun { target in
-      try sink.accept(
-        BufferRows(position..<position + size, of: ready.buffer), tensor: tensor,
-        at: target * format.size)
-      position += size
-    }
-  }
-
-  private func fill(_ fill: Schedule.Fill, _ sink: (any TensorSink)?) throws {
-    guard let sink else { return }
-    let stage = bench.stages[0]
-    let format = plan.tensors[fill.tensor].format
-    let constant = ByteBuffer(
-      (0..<4).map { UInt8(truncatingIfNeeded: fill.value.bitPattern >> (8 * $0)) })
-    var done = 0
-    while done < fill.count {
-      let part = min(fill.count - done, stage.stored.count / 4)
-      stage.stored.gather(
-        ElementBox(sizes: [part], strides: [0]), from: constant, at: 0, elementSize: 4, to: 0)
-      _ = stage.converted.convert(
-        part, from: stage.stored, at: 0, as: .float32, to: format, at: 0)
-      try sink.accept(
-        BufferRows(0..<part * format.size, of: stage.converted), tensor: fill.tensor,
-        at: (fill.destination.offset + done) * format.size)
-      done += part
-    }
   }
 }

@@ -42,11 +42,23 @@ final class TensorHashes: Sendable {
     }
   }
 
-  /// Reads all elements of a plan and makes nothing of them.
+  /// Hashes all elements of a plan as they are stored.
+  ///
+  /// - Returns: The hashes, by the positions of the tensors.
+  /// - Throws: ``ConversionError``, or ``Stop``.
+  static func ofAll(
+    _ plan: ConversionPlan, _ crc: CRCMode, threads: Int
+  ) throws -> [Int: WordHash] {
+    let hashes = TensorHashes(plan)
+    try hashes.addAll(of: plan, crc, threads: threads)
+    return hashes.found
+  }
+
+  /// Reads all elements of a plan, adds them, and makes nothing else of them.
   ///
   /// - Throws: ``ConversionError``, ``Stop``, or ``Cancelled``.
-  func hash(
-    _ plan: ConversionPlan, _ crc: CRCMode, threads: Int,
+  func addAll(
+    of plan: ConversionPlan, _ crc: CRCMode, threads: Int,
     progress: @escaping PlanExecutor.Progress = { _ in }
   ) throws {
     let executor = PlanExecutor(

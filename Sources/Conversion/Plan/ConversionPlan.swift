@@ -189,3 +189,22 @@ extension FloatFormat {
     }
   }
 }
+
+extension ConversionPlan {
+  /// The bytes of the storages that are read, as far as they are needed.
+  public var sourceBytes: Int { sourceBytes(of: Array(shards.indices)) }
+
+  /// The same for some of the files.
+  func sourceBytes(of shards: [Int]) -> Int {
+    shards.flatMap { self.shards[$0].tensors }.reduce(0) { total, position in
+      tensors[position].pieces.reduce(total) { total, piece in
+        switch piece {
+        case .copy(let source, _, _): total + source.box.count * source.format.size
+        case .merge(let replicas, _, _, _):
+          total + replicas.reduce(0) { $0 + $1.box.count * $1.format.size }
+        case .fill: total
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import ByteIO
+
+extension ConversionPlan {
+  /// What the user should know of what was found in the data.
+  func warnings(about report: ExecutionReport) -> [ConversionWarning] {
+    var result: [ConversionWarning] = []
+    for (position, tensor) in tensors.enumerated() {
+      guard let finding = report.findings[position] else { continue }
+      func warn(_ code: String, _ message: String) {
+        result.append(ConversionWarning(code, message, tensor: tensor.name))
+      }
+      if finding.differing > 0 {
+        let taken = options.replicas == .mean ? "their mean is" : "those of rank 0 are"
+        warn(
+          "replicas/differ",
+          "the replicas of \(tensor.source) differ between tensor-parallel ranks in "
+            + "\(finding.differing) elements, by up to \(finding.largestDifference); \(taken) taken"
+        )
+      }
+      if finding.floats.nan + finding.floats.infinite > 0 {
+        warn(
+          "values/not-finite",
+          "\(finding.floats.nan) values are NaN and \(finding.floats.infinite) are infinite")
+      }
+      if finding.floats.overflowed > 0 {
+        warn(
+          "values/overflow",
+          "\(finding.floats.overflowed) values are too large for \(tensor.format.torchName) and "
+            + "became infinite")
+      }
+    }
+    if report.crcNotRecorded > 0 {
+      result.append(
+        ConversionWarning(
+          "crc/not-recorded",
+          "\(report.crcNotRecorded) storages were written without a CRC, so damage to them cannot "
+            + "be seen"))
+    }
+    if report.crcPartlyRead > 0 {
+      result.append(
+        ConversionWarning(
+          "crc/not-checked",
+          "\(report.crcPartlyRead) storages were read in part, so their CRC was not checked; "
+            + "--crc all reads the rest of them"))
+    }
+    return result
+  }
+}
