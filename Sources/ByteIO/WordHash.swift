@@ -5,8 +5,9 @@ import CIntrinsics
 ///
 /// Each word is multiplied by a factor of its row and one of its column, and the products are added up modulo 2^32,
 /// twice with different factors. All factors are odd, so that a single word that changes always changes
-/// both sums; other changes go unseen with a probability of about 2^-64, such that two words or two rows change
-/// places of about 2^-30. Not for those who want to be deceived: the factors are no secret.
+/// both sums. Other changes go unseen with a probability of about 2^-64; of about 2^-32 when only the highest bit of
+/// words changes, as that of a sign does, and of 2^-30 when two words or two rows change places. Not for those who
+/// want to be deceived: the factors are no secret.
 public struct WordHash: Hashable, Sendable {
   /// How words that lie behind each other in memory lie in the matrix.
   public enum Direction: Hashable, Sendable {
@@ -116,9 +117,12 @@ public struct WordHash: Hashable, Sendable {
       sums = WordHash(bits: bits).sums
     }
     for index in done..<count {
-      let word = UInt32(
+      var word = UInt32(
         truncatingIfNeeded: unsafe words.loadUnaligned(
           fromByteOffset: index &* size, as: Word.self))
+      // Of a product modulo 2^32 the highest bit of a word decides the highest bit alone, whatever the factor, so that
+      // two signs that change would cancel each other. This moves the upper half into the lower one, too.
+      if size == 4 { word ^= word >> 16 }
       sums[0] &+= word &* UInt32(truncatingIfNeeded: unsafe factors[index])
       sums[1] &+= word &* UInt32(truncatingIfNeeded: unsafe others[index])
     }

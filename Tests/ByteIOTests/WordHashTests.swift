@@ -82,4 +82,32 @@ struct WordHashTests {
       }
     }
   }
+  /// Once, two signs that changed in words of 4 bytes cancelled each other, and so did exponents.
+  @Test(arguments: [2, 4])
+  func signsAndExponentsThatChangeTogetherAreNoticed(wordSize: Int) {
+    let matrix = Matrix(rows: 13, columns: 16, wordSize: wordSize)
+    let whole = matrix.hash()
+    let top = wordSize - 1
+    /// The matrix with some of its words changed.
+    func changed(_ places: some Sequence<Int>, _ change: (inout [UInt8]) -> Void) -> Matrix {
+      var result = matrix
+      for place in places { change(&result.words[place]) }
+      return result
+    }
+    for count in [2, 4, 16, 128, matrix.words.count] {
+      #expect(changed(0..<count) { $0[top] ^= 0x80 }.hash() != whole)
+      #expect(changed(0..<count) { $0[top] = $0[top] &+ 0x40 }.hash() != whole)
+      #expect(changed(0..<count) { $0[top] ^= 0xC0 }.hash() != whole)
+    }
+    for place in matrix.words.indices.dropFirst() {
+      #expect(changed([0, place]) { $0[top] ^= 0x80 }.hash() != whole)
+      // Two words of one magnitude and different signs change places.
+      var pair = matrix
+      pair.words[place] = pair.words[0]
+      pair.words[place][top] ^= 0x80
+      let before = pair.hash()
+      pair.words.swapAt(0, place)
+      #expect(pair.hash() != before)
+    }
+  }
 }

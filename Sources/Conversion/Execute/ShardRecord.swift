@@ -7,7 +7,7 @@ import TorchArchive
 /// make it again: how to recognise it, and what was found while it was made.
 struct ShardRecord {
   /// The version of the contents.
-  static let schema = "meg2hf.shard/2"
+  static let schema = "meg2hf.shard/3"
 
   /// The position of the file in the plan.
   let shard: Int
