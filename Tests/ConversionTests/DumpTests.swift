@@ -81,33 +81,6 @@ func failure(_ body: () throws -> Void) -> String {
     #expect(try folder.names() == ["out"])
   }
 
-  @Test(arguments: dumps)
-  func windowsAndStagesOfAnySizeGiveTheSameBytes(dump: String) throws {
-    let folder = try TemporaryFolder()
-    let index = try index(fixture("dumps/\(dump)/ckpt"))
-    let output = folder.path.appending("out")
-    let whole = try Converter(index).run(to: output)
-    var options = ConversionOptions()
-    options.maximumShardSize = nil
-    let plan = try Planner.plan(index, options: options)
-    for (window, windows, stage, threads) in [
-      (512, 1, 512, 1), (1000, 1, 4096, 3), (1000, 2, 4096, 3), (3072, 1, 256, 2),
-      (3072, 2, 256, 2), (700, 1, 1024, 1), (700, 2, 1024, 1), (20_000, 2, 600, 4),
-    ] {
-      let path = folder.path.appending("w\(window)-\(windows)")
-      let sink = try FileSink(plan.shards[0], at: path)
-      let executor = PlanExecutor(
-        plan,
-        sizes: Workbench.Sizes(
-          window: window, windows: windows, stage: stage, threads: threads, sharedFrom: 0))
-      try executor.run(into: sink)
-      try executor.finish()
-      try sink.finish()
-      #expect(executor.report.crcVerified == whole.report.crcVerified)
-      #expect(try bytes(of: path) == bytes(of: output.appending("model.safetensors")))
-    }
-  }
-
   @Test(arguments: [
     "bs_tp1pp1_fp16_z1", "bs_tp2pp2dp1_bf16", "ds_tp2pp2dp2_fp16_z1", "ds_nopp_tp2dp2_fp16_z2",
   ])

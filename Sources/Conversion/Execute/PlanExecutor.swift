@@ -130,7 +130,9 @@ public final class PlanExecutor {
     count(found.floats, in: range.tensor, bytesRead: range.bytes.count)
     let size = plan.tensors[range.tensor].format.size
     let written = range.start * size..<(range.start + range.count) * size
-    if let sink { try bench.later { _ in sink.finished(written, tensor: range.tensor) } }
+    if let sink {
+      try bench.later(bytes: written.count) { _ in sink.finished(written, tensor: range.tensor) }
+    }
   }
 
   private func carryOut(_ assembly: TensorAssembly, _ sink: (any TensorSink)?) throws {
@@ -167,7 +169,7 @@ public final class PlanExecutor {
       if count > 0 { overflowed.withLock { $0[assembly.tensor, default: 0] += count } }
     }
     if bench.isOverlapping {
-      return try bench.later { stage in
+      return try bench.later(bytes: bytes.count) { stage in
         try write(groups.indices, stage)
         sink.finished(bytes, tensor: assembly.tensor)
       }
@@ -178,7 +180,7 @@ public final class PlanExecutor {
     try bench.share(groups.count / step, bytes: bytes.count) { stage, index in
       try write(index * step..<(index + 1) * step, stage)
     }
-    try bench.later { _ in sink.finished(bytes, tensor: assembly.tensor) }
+    try bench.later(bytes: bytes.count) { _ in sink.finished(bytes, tensor: assembly.tensor) }
   }
 
   /// Whether the CRC of a storage is wanted and recorded.

@@ -15,7 +15,8 @@ final class Workbench: Sendable {
   let stages: [Stage]
   /// What is left to do with what was filled last.
   private let afterwork = Locked<Afterwork?>(nil)
-  private let filled = Locked(0)
+  /// How often the windows took turns.
+  private let turn = Locked(0)
 
   typealias Afterwork = @Sendable (Stage) throws -> Void
 
@@ -33,13 +34,13 @@ final class Workbench: Sendable {
   }
 
   /// A window that is not in use.
-  var window: ByteBuffer { windows[filled.withLock { $0 } % windows.count] }
+  var window: ByteBuffer { windows[turn.withLock { $0 } % windows.count] }
 
   /// Whether a window is written while another one is filled.
   var isOverlapping: Bool { windows.count > 1 }
 
-  /// Shares `count` calls among the threads, if all of it is about enough `bytes`. What was left for later is done
-  /// meanwhile.
+  /// Shares `count` calls among the threads, and does meanwhile what was left for later. If all of it is about too
+  /// few `bytes`, this thread makes the calls, and what was left stays so.
   ///
   /// - Parameters:
   ///   - count: How many calls are made.
@@ -61,11 +62,12 @@ final class Workbench: Sendable {
 
   /// Leaves `work` to be done beside what is shared next, and turns to the other window.
   ///
-  /// - Throws: What was left before throws.
-  func later(_ work: @escaping Afterwork) throws {
+  /// - Throws: What was left before throws, or `work`.
+  func later(bytes: Int, _ work: @escaping Afterwork) throws {
+    guard bytes >= sharedFrom else { return try work(stages[0]) }
     try finishAfterwork()
     afterwork.withLock { $0 = work }
-    filled.withLock { $0 += 1 }
+    turn.withLock { $0 += 1 }
   }
 
   /// Does what was left for later.
