@@ -8,7 +8,7 @@
 #endif
 
 // What the processor can do beyond what every one of its kind can. Functions that come in two widths take this first:
-// both give the same bits.
+// both give the same results.
 enum cintrinsics_features {
   // Carry-less multiplication (PCLMUL).
   cintrinsics_can_multiply = 1,
@@ -104,8 +104,8 @@ __attribute__((target("avx2,vpclmulqdq,pclmul,sse4.1"))) static inline void cint
   cintrinsics_fold_all(parts, 8, folded);
 }
 #endif
-// Folds `count` bytes, a multiple of 128 and not 0, to 16 bytes. `state` is the CRC register before them. Only where
-// the processor can multiply.
+// Folds `count` bytes, a multiple of 128 and not 0, to 16 bytes, which depend on the width; their CRC does not. `state`
+// is the CRC register before them. Only where the processor can multiply.
 static inline void cintrinsics_fold_crc(
     unsigned features, const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
 #if defined(__x86_64__)
@@ -116,8 +116,8 @@ static inline void cintrinsics_fold_crc(
 #endif
 }
 
-// Conversions between floating-point formats, eight elements at a time in integer arithmetic: Swift's conversions
-// between vectors of different widths go element by element. Each converts the first `count` / 8 * 8 elements, and
+// Conversions between floating-point formats, eight elements at a time, in integer arithmetic or in instructions made
+// for it: Swift's conversions between vectors of different widths go element by element. Each converts the first `count` / 8 * 8 elements, and
 // returns whether all of them are what these few lines can do: finite, and not rounded to infinity.
 typedef unsigned cintrinsics_words __attribute__((vector_size(32)));
 typedef int cintrinsics_signed __attribute__((vector_size(32)));

@@ -72,7 +72,12 @@ public final class EntryReader {
   }
 
   /// Reads what was not read yet, for the sake of the CRC alone.
-  public func readRest(through buffer: ByteBuffer) throws {
+  ///
+  /// - Parameters:
+  ///   - buffer: What is read through.
+  ///   - step: Called before each piece of at most the size of the buffer; what it throws ends the reading.
+  /// - Throws: ``TorchFileError``, `FileError`, or what `step` throws.
+  public func readRest(through buffer: ByteBuffer, before step: () throws -> Void = {}) throws {
     guard checksums, entry.crc != nil || entry.compression == .deflated else { return }
     var position = 0
     while position < entry.size {
@@ -81,6 +86,7 @@ public final class EntryReader {
         position = window.upperBound
         continue
       }
+      try step()
       try read(at: missing.lowerBound, into: buffer, 0..<missing.count)
       position = missing.upperBound
     }

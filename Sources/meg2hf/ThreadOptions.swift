@@ -8,7 +8,7 @@ struct ThreadOptions: ParsableArguments {
     name: [.short, .long],
     help: ArgumentHelp(
       "How many threads share the work; by default as many as the batch system, the affinity mask "
-        + "or the control group grant, up to \(PlanExecutor.maximumThreads).", valueName: "n"))
+        + "or the control group grant, up to \(RunOptions.maximumThreads).", valueName: "n"))
   var jobs: Int?
 
   func validate() throws {

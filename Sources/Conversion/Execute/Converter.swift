@@ -96,9 +96,11 @@ public struct Converter {
     return hasher.hexDigest()
   }
 
-  /// The memory that the buffers of a conversion on so many threads take.
+  /// The memory that the buffers of a conversion on so many threads take, in bytes.
   public func bufferSize(threads: Int) -> Int {
-    PlanExecutor.sizes(plan, hasMasters: trained != nil, threads: threads).total + 1 << 20
+    let beside = trained != nil && threads > 1 ? Workbench.Sizes.reading(threads: 1).total : 0
+    return PlanExecutor.sizes(plan, comparesMasters: trained != nil, threads: threads).total
+      + beside + 1 << 20
   }
 
   /// How far an output is.
@@ -208,7 +210,7 @@ public struct Converter {
   /// - Returns: Which tensors differ.
   /// - Throws: ``ConversionError``, or ``Stop``.
   public func compareMasters(
-    crc: CRCMode = .auto, threads: Int = 1, progress: @escaping PlanExecutor.Progress = { _ in }
+    crc: CRCMode = .auto, threads: Int = 1, progress: @escaping ExecutionReport.Progress = { _ in }
   ) throws -> MasterComparison? {
     guard let trained else { return nil }
     let masters = TensorHashes(plan, in: trained.tensors.map(\.format))

@@ -10,6 +10,9 @@ public struct TensorFindings: Hashable, Sendable {
 
 /// What a pass over the sources found out.
 public struct ExecutionReport: Hashable, Sendable {
+  /// What is called after each step of a pass, with the number of bytes that were read so far.
+  public typealias Progress = (_ bytesRead: Int) -> Void
+
   /// By the positions of the tensors in the plan.
   public var findings: [Int: TensorFindings] = [:]
   /// Bytes that were read from storages.

@@ -2,8 +2,8 @@ import ByteIO
 
 /// Compares the float32 masters, rounded to the type that was trained in, with the weights.
 ///
-/// Neither is held in memory, and no order of reading is asked for: of each tensor the sum of a hash
-/// over all pairs of place and bits is formed, once from the masters and once from the weights.
+/// Neither is held in memory, and no order of reading is asked for: of each tensor a ``WordHash`` is formed where its
+/// elements are read, once from the masters and once from the weights.
 public struct MasterComparison: Sendable {
   /// The names of the tensors whose weights are not their rounded masters.
   public let differing: [String]

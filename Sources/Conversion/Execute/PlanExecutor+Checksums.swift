@@ -28,8 +28,8 @@ extension PlanExecutor {
   /// Compares the CRC of every storage that was touched, as far as it was read in all runs. An
   /// output is whole only after that.
   ///
-  /// - Throws: ``ConversionError`` 65 for a storage that is damaged.
-  public func finish() throws {
+  /// - Throws: ``ConversionError`` 65 for a storage that is damaged, or what ``checkWanted()`` throws.
+  func finish() throws {
     defer {
       ledgers = [:]
       releaseMemory()
@@ -38,7 +38,7 @@ extension PlanExecutor {
       let reader = try reader(storage)
       do {
         if crc == .all || crc == .auto && isNearlyRead(reader) {
-          try reader.readRest(through: bench.window)
+          try reader.readRest(through: bench.window, before: checkWanted)
         }
         switch try reader.verdict() {
         case .verified: report.crcVerified += 1
@@ -46,7 +46,7 @@ extension PlanExecutor {
         case .partlyRead: report.crcPartlyRead += 1
         case .notChecked: break
         }
-      } catch {
+      } catch let error where error is TorchFileError || error is FileError {
         throw ConversionError(
           reading: error, file: plan.files[plan.storages[storage].file].path)
       }

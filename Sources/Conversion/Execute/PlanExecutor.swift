@@ -12,22 +12,19 @@ public enum CRCMode: String, Hashable, Sendable, CaseIterable {
   case none
 }
 
-/// Carries out a plan: each stored byte is read once and goes into a sink.
+/// Carries out a plan: each stored byte is read once and goes into a sink, or, without one, is looked at.
 ///
 /// Runs that are stored as they are written are copied (``RangeCopy``), on several threads; what has to be
 /// put into another order is put together in rows (``TensorAssembly``), likewise. Replicas are compared side
 /// by side, and what neither fits, such as a deflated storage, is scattered from front to back.
 ///
-/// Memory is the window and the buffers of each thread, whatever the model's size; replicas that are compared
-/// share the window.
-public final class PlanExecutor {
-  /// What is called now and then, with the number of bytes that were read so far.
-  public typealias Progress = (_ bytesRead: Int) -> Void
-
-  public let plan: ConversionPlan
-  public internal(set) var report = ExecutionReport()
+/// Memory is one window or two and the buffers of each thread, whatever the model's size; replicas that are
+/// compared share a window.
+final class PlanExecutor {
+  let plan: ConversionPlan
+  var report = ExecutionReport()
   let crc: CRCMode
-  private let progress: Progress
+  private let progress: ExecutionReport.Progress
   let hashes: TensorHashes?
   private let openFiles: OpenFiles
   private let sizes: Workbench.Sizes
@@ -37,15 +34,13 @@ public final class PlanExecutor {
   /// How many finite values became infinite when tensors were written, by the positions of the tensors.
   private let overflowed = Locked<[Int: Int]>([:])
 
-  /// More threads than that only wait for memory and disk.
-  public static let maximumThreads = 4
-
-  /// The buffers of a conversion. Who asks for float32, or for the masters, has more to write than was trained
-  /// with, and gets a second window, so that it is written while the next is read.
+  /// The buffers of a conversion. Where the output was asked for in float32, or masters stand beside the weights,
+  /// there is more to write than was trained with, and several threads get a second window, so that it is written
+  /// while the next is read.
   static func sizes(
-    _ plan: ConversionPlan, hasMasters: Bool, threads: Int
+    _ plan: ConversionPlan, comparesMasters: Bool, threads: Int
   ) -> Workbench.Sizes {
-    let isWidened = hasMasters || plan.options.dtype == .f32
+    let isWidened = comparesMasters || plan.options.dtype == .f32
     return Workbench.Sizes(windows: isWidened && threads > 1 ? 2 : 1, threads: threads)
   }
 
@@ -59,18 +54,18 @@ public final class PlanExecutor {
   ///   - progress: Called after each step.
   convenience init(
     _ plan: ConversionPlan, crc: CRCMode = .auto, threads: Int = 1, hashes: TensorHashes? = nil,
-    progress: @escaping Progress = { _ in }
+    progress: @escaping ExecutionReport.Progress = { _ in }
   ) {
     self.init(
       plan, crc: crc,
-      sizes: PlanExecutor.sizes(plan, hasMasters: hashes != nil, threads: threads),
+      sizes: PlanExecutor.sizes(plan, comparesMasters: hashes != nil, threads: threads),
       hashes: hashes, progress: progress)
   }
 
-  /// An executor with buffers of any size; small ones serve tests.
+  /// An executor with buffers of any size.
   init(
     _ plan: ConversionPlan, crc: CRCMode = .auto, sizes: Workbench.Sizes,
-    hashes: TensorHashes? = nil, progress: @escaping Progress = { _ in }
+    hashes: TensorHashes? = nil, progress: @escaping ExecutionReport.Progress = { _ in }
   ) {
     self.plan = plan
     self.crc = crc
@@ -98,7 +93,7 @@ public final class PlanExecutor {
   ///   - sink: Where they go; without one, they are read and checked and not made.
   /// - Throws: ``ConversionError``, or what the sink throws; 130 and the like when a signal asked
   ///   for a stop.
-  public func run(_ positions: [Int]? = nil, into sink: (any TensorSink)?) throws {
+  func run(_ positions: [Int]? = nil, into sink: (any TensorSink)?) throws {
     let schedule = Schedule(
       positions ?? Array(plan.tensors.indices), of: plan, window: sizes.window, stage: sizes.stage)
     for fill in schedule.fills { try self.fill(fill, sink) }
@@ -120,8 +115,16 @@ public final class PlanExecutor {
 
   // MARK: - One tensor
 
-  private func carryOut(_ range: RangeCopy, _ sink: (any TensorSink)?) throws {
+  /// Ends the work when nobody wants it any more.
+  ///
+  /// - Throws: ``Stop``, or ``TensorHashes/Cancelled``.
+  func checkWanted() throws {
     try Stop.check()
+    try hashes?.checkWanted()
+  }
+
+  private func carryOut(_ range: RangeCopy, _ sink: (any TensorSink)?) throws {
+    try checkWanted()
     let storage = range.source.storage
     let found = try range.carryOut(
       from: openFiles.file(plan.storages[storage].file), plan, on: bench,
@@ -143,7 +146,7 @@ public final class PlanExecutor {
     }
     var crcs = [UInt32](repeating: 0, count: assembly.parts.count)
     for strip in sink == nil ? [assembly.rows] : assembly.strips {
-      try Stop.check()
+      try checkWanted()
       let window = sink == nil ? nil : bench.window
       let found = try assembly.read(
         strip, from: files, plan, on: bench, checksums: crc != .none, into: window, hashes: hashes)
@@ -219,7 +222,7 @@ public final class PlanExecutor {
 
   /// Reads a range of a storage to the beginning of the window.
   func read(_ range: Range<Int>, with reader: EntryReader) throws {
-    try Stop.check()
+    try checkWanted()
     do {
       try reader.read(at: range.lowerBound, into: bench.window, 0..<range.count)
     } catch {

@@ -22,12 +22,15 @@ public struct RunOptions: Hashable, Sendable {
   /// Whether files that an earlier run finished are taken up.
   public var resume: Bool
   public var work: Work
+  /// More threads than that only wait for memory and disk.
+  public static let maximumThreads = 4
+
   /// How many threads share the work; `nil` for as many as the process may keep busy, up to
-  /// ``PlanExecutor/maximumThreads``.
+  /// ``maximumThreads``.
   public var jobs: Int?
 
   /// How many threads there are.
-  public var threads: Int { jobs ?? min(Workers.granted, PlanExecutor.maximumThreads) }
+  public var threads: Int { jobs ?? min(Workers.granted, RunOptions.maximumThreads) }
 
   public init(
     crc: CRCMode = .auto, overwrite: Bool = false, check: OutputCheck = .fast,

@@ -59,10 +59,10 @@ final class TensorHashes: Sendable {
   /// - Throws: ``ConversionError``, ``Stop``, or ``Cancelled``.
   func addAll(
     of plan: ConversionPlan, _ crc: CRCMode, threads: Int,
-    progress: @escaping PlanExecutor.Progress = { _ in }
+    progress: @escaping ExecutionReport.Progress = { _ in }
   ) throws {
     let executor = PlanExecutor(
-      plan, crc: crc, threads: threads, hashes: self, progress: progress)
+      plan, crc: crc, sizes: .reading(threads: threads), hashes: self, progress: progress)
     try executor.run(into: nil)
     try executor.finish()
   }
@@ -73,19 +73,24 @@ final class TensorHashes: Sendable {
   /// Ends whatever adds to the hashes.
   func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
+  /// - Throws: ``Cancelled``.
+  func checkWanted() throws(Cancelled) {
+    if isCancelled.load(ordering: .relaxed) { throw Cancelled() }
+  }
+
   /// Adds the elements of a block.
   ///
   /// - Parameters:
   ///   - block: Where they go.
   ///   - tensor: The position of the tensor in the plan.
   ///   - stage: The buffers of a thread, of which the first holds the elements in the order of the axes of the
-  ///     block.
+  ///     block. The other one is overwritten.
   ///   - stored: Their format.
   /// - Throws: ``Cancelled``.
   func add(
     _ block: CopyBlock, of tensor: Int, on stage: Workbench.Stage, as stored: FloatFormat
   ) throws(Cancelled) {
-    if isCancelled.load(ordering: .relaxed) { throw Cancelled() }
+    try checkWanted()
     guard let form = forms[tensor], block.count > 0 else { return }
     var buffer = stage.stored
     if stored != form.format {

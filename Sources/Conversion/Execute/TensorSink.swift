@@ -1,9 +1,9 @@
-public import ByteIO
+import ByteIO
 
 /// Where the bytes of output tensors go: into files, or into a comparison.
 ///
 /// Several threads hand over bytes at the same time, never the same ones.
-public protocol TensorSink: AnyObject, Sendable {
+protocol TensorSink: AnyObject, Sendable {
   /// Whether it takes one thread at a time, so that another one had better do something else.
   var takesTurns: Bool { get }
 
@@ -15,7 +15,7 @@ public protocol TensorSink: AnyObject, Sendable {
 }
 
 extension TensorSink {
-  public var takesTurns: Bool { false }
+  var takesTurns: Bool { false }
 
-  public func finished(_ range: Range<Int>, tensor: Int) {}
+  func finished(_ range: Range<Int>, tensor: Int) {}
 }

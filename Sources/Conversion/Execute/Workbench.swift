@@ -60,7 +60,8 @@ final class Workbench: Sendable {
     }
   }
 
-  /// Leaves `work` to be done beside what is shared next, and turns to the other window.
+  /// Leaves `work` to be done beside what is shared next, and turns to the other window. If it is about too few
+  /// `bytes`, it is done at once, and what was left before stays so.
   ///
   /// - Throws: What was left before throws, or `work`.
   func later(bytes: Int, _ work: @escaping Afterwork) throws {
@@ -96,6 +97,9 @@ extension Workbench {
     var threads = 1
     /// Work on fewer bytes than that is done before another thread has begun.
     var sharedFrom = 1 << 19
+
+    /// For work that makes nothing. Replicas and what is read for its CRC alone come through the window.
+    static func reading(threads: Int) -> Sizes { Sizes(window: 2 << 20, threads: threads) }
 
     /// The memory that a bench takes when all of it was used.
     var total: Int { window * windows + 3 * stage * threads }

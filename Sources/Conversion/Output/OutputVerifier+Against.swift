@@ -23,7 +23,7 @@ extension OutputVerifier {
   /// - Throws: ``ConversionError`` when the checkpoint cannot be read.
   public mutating func compare(
     with index: CheckpointIndex, choices: VerificationChoices = VerificationChoices(),
-    progress: @escaping PlanExecutor.Progress = { _ in },
+    progress: @escaping ExecutionReport.Progress = { _ in },
     started: (ConversionPlan) -> Void = { _ in }
   ) throws -> ExecutionReport {
     let manifest = manifest
