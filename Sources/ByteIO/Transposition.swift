@@ -15,6 +15,8 @@ struct Transposition {
 /// then is one cache line, so that every line is loaded and stored whole even when the strides are
 /// powers of two and fall into the same cache sets.
 private let blockSide = 32
+/// The distance of the rows of a block, which may begin within a line.
+private let blockPitch = 2 * blockSide
 /// The side of the squares that are turned in registers.
 private let squareSide = 8
 /// The size of a cache line in bytes.
@@ -43,8 +45,9 @@ func transpose(
   }
 }
 
-/// Turns block after block on the stack: squares in registers, what is left at the edges element by element.
-/// The lines of a block are stored whole.
+/// Turns block after block on the stack: squares in registers, what is narrower than a square element by element.
+/// Lines of the target that a block covers are stored whole; so that there are as many as can be, a block begins on the
+/// stack where it does in its first line, and all but the last one end with a line.
 @inline(__always)
 private func transpose<Element: BitwiseCopyable>(
   _ shape: Transposition, _ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer,
@@ -53,40 +56,49 @@ private func transpose<Element: BitwiseCopyable>(
 ) {
   let size = MemoryLayout<Element>.size
   let (sourceStride, targetStride) = (shape.sourceStride &* size, shape.targetStride &* size)
-  unsafe withUnsafeTemporaryAllocation(byteCount: blockSide * blockSide * size, alignment: lineSize)
-  { block in
+  let offset = Int(bitPattern: target) & (lineSize - 1)
+  let isStreamed = streaming && (targetStride & (lineSize - 1) | offset & (size - 1)) == 0
+  unsafe withUnsafeTemporaryAllocation(
+    byteCount: blockSide * blockPitch * size, alignment: lineSize
+  ) { block in
     guard let block = block.baseAddress else { return }
     var row = 0
     while row < shape.rows {
       let height = min(blockSide, shape.rows &- row)
       var column = 0
+      var start = isStreamed ? offset : 0
       while column < shape.columns {
-        let width = min(blockSide, shape.columns &- column)
+        let room = start == 0 ? blockSide : blockPitch &- start / size
+        let width = min(room, shape.columns &- column)
         let from = unsafe source + row &* size + column &* sourceStride
-        let (turnedRows, turnedColumns) = (height & ~(squareSide - 1), width & ~(squareSide - 1))
-        unsafe turn(from, sourceStride, block, turnedRows, turnedColumns)
-        for line in 0..<height {
-          for place in (line < turnedRows ? turnedColumns : 0)..<width {
-            let value = unsafe from.loadUnaligned(
-              fromByteOffset: line &* size &+ place &* sourceStride, as: type)
-            unsafe block.storeBytes(
-              of: value, toByteOffset: (line &* blockSide &+ place) &* size, as: type)
-          }
-        }
-        let to = unsafe target + row &* targetStride + column &* size
-        // Lines are whole where they begin on a boundary and end on one.
-        if streaming, (Int(bitPattern: to) | targetStride | width &* size) & (lineSize - 1) == 0 {
-          for line in 0..<height {
-            unsafe cintrinsics_stream(
-              to + line &* targetStride, block + line &* blockSide &* size, width &* size)
-          }
+        if height >= squareSide && width >= squareSide {
+          unsafe turn(from, sourceStride, block + start, height, width)
         } else {
           for line in 0..<height {
-            unsafe (to + line &* targetStride).copyMemory(
-              from: block + line &* blockSide &* size, byteCount: width &* size)
+            for place in 0..<width {
+              let value = unsafe from.loadUnaligned(
+                fromByteOffset: line &* size &+ place &* sourceStride, as: type)
+              unsafe block.storeBytes(
+                of: value, toByteOffset: start &+ (line &* blockPitch &+ place) &* size, as: type)
+            }
           }
         }
-        column &+= blockSide
+        let end = start &+ width &* size
+        let first = isStreamed ? min((start &+ lineSize &- 1) & ~(lineSize - 1), end) : end
+        let last = max(first, end & ~(lineSize - 1))
+        let to = unsafe target + row &* targetStride + column &* size - start
+        for line in 0..<height {
+          let (from, to) = unsafe (block + line &* blockPitch &* size, to + line &* targetStride)
+          if first > start {
+            unsafe (to + start).copyMemory(from: from + start, byteCount: first &- start)
+          }
+          unsafe cintrinsics_stream(to + first, from + first, last &- first)
+          if end > last {
+            unsafe (to + last).copyMemory(from: from + last, byteCount: end &- last)
+          }
+        }
+        start = 0
+        column &+= width
       }
       row &+= blockSide
     }
@@ -104,9 +116,9 @@ private func turn16(
 ) {
   typealias Row = SIMD8<UInt16>
   var column = 0
-  while column < columns {
+  while true {
     var row = 0
-    while row < rows {
+    while true {
       let from = unsafe source + column &* sourceStride + row &* 2
       var r0 = unsafe from.loadUnaligned(as: Row.self)
       var r1 = unsafe (from + sourceStride).loadUnaligned(as: Row.self)
@@ -123,18 +135,20 @@ private func turn16(
         let (g, h) = (low(r3, r7), high(r3, r7))
         (r0, r1, r2, r3, r4, r5, r6, r7) = (a, b, c, d, e, f, g, h)
       }
-      let to = unsafe block + (row &* blockSide &+ column) &* 2
+      let to = unsafe block + (row &* blockPitch &+ column) &* 2
       unsafe to.storeBytes(of: r0, as: Row.self)
-      unsafe to.storeBytes(of: r1, toByteOffset: blockSide &* 2, as: Row.self)
-      unsafe to.storeBytes(of: r2, toByteOffset: blockSide &* 4, as: Row.self)
-      unsafe to.storeBytes(of: r3, toByteOffset: blockSide &* 6, as: Row.self)
-      unsafe to.storeBytes(of: r4, toByteOffset: blockSide &* 8, as: Row.self)
-      unsafe to.storeBytes(of: r5, toByteOffset: blockSide &* 10, as: Row.self)
-      unsafe to.storeBytes(of: r6, toByteOffset: blockSide &* 12, as: Row.self)
-      unsafe to.storeBytes(of: r7, toByteOffset: blockSide &* 14, as: Row.self)
-      row &+= 8
+      unsafe to.storeBytes(of: r1, toByteOffset: blockPitch &* 2, as: Row.self)
+      unsafe to.storeBytes(of: r2, toByteOffset: blockPitch &* 4, as: Row.self)
+      unsafe to.storeBytes(of: r3, toByteOffset: blockPitch &* 6, as: Row.self)
+      unsafe to.storeBytes(of: r4, toByteOffset: blockPitch &* 8, as: Row.self)
+      unsafe to.storeBytes(of: r5, toByteOffset: blockPitch &* 10, as: Row.self)
+      unsafe to.storeBytes(of: r6, toByteOffset: blockPitch &* 12, as: Row.self)
+      unsafe to.storeBytes(of: r7, toByteOffset: blockPitch &* 14, as: Row.self)
+      if row &+ 8 >= rows { break }
+      row = min(row &+ 8, rows &- 8)
     }
-    column &+= 8
+    if column &+ 8 >= columns { break }
+    column = min(column &+ 8, columns &- 8)
   }
 }
 
@@ -146,9 +160,9 @@ private func turn32(
 ) {
   typealias Row = SIMD4<UInt32>
   var column = 0
-  while column < columns {
+  while true {
     var row = 0
-    while row < rows {
+    while true {
       let from = unsafe source + column &* sourceStride + row &* 4
       var r0 = unsafe from.loadUnaligned(as: Row.self)
       var r1 = unsafe (from + sourceStride).loadUnaligned(as: Row.self)
@@ -159,14 +173,16 @@ private func turn32(
         let (c, d) = (low(r1, r3), high(r1, r3))
         (r0, r1, r2, r3) = (a, b, c, d)
       }
-      let to = unsafe block + (row &* blockSide &+ column) &* 4
+      let to = unsafe block + (row &* blockPitch &+ column) &* 4
       unsafe to.storeBytes(of: r0, as: Row.self)
-      unsafe to.storeBytes(of: r1, toByteOffset: blockSide &* 4, as: Row.self)
-      unsafe to.storeBytes(of: r2, toByteOffset: blockSide &* 8, as: Row.self)
-      unsafe to.storeBytes(of: r3, toByteOffset: blockSide &* 12, as: Row.self)
-      row &+= 4
+      unsafe to.storeBytes(of: r1, toByteOffset: blockPitch &* 4, as: Row.self)
+      unsafe to.storeBytes(of: r2, toByteOffset: blockPitch &* 8, as: Row.self)
+      unsafe to.storeBytes(of: r3, toByteOffset: blockPitch &* 12, as: Row.self)
+      if row &+ 4 >= rows { break }
+      row = min(row &+ 4, rows &- 4)
     }
-    column &+= 4
+    if column &+ 4 >= columns { break }
+    column = min(column &+ 4, columns &- 4)
   }
 }
 

@@ -85,20 +85,20 @@ import Testing
     }
   }
 
-  /// Whole lines that begin on a boundary take another way than the others.
+  /// Whole lines take another way than the others, wherever the first one begins.
   @Test(arguments: [2, 4])
   func whatIsStoredPastTheCachesIsEveryElementAtItsPlace(size: Int) {
     var random = SeededGenerator(UInt64(200 + size))
-    for turn in 0..<120 {
+    for turn in 0..<600 {
       let rows = Int.random(in: 1...100, using: &random)
       let columns = [16, 32, 48, 64, 96, Int.random(in: 1...99, using: &random)][turn % 6]
       // Rows that begin at a line, some lines apart; and others.
       let pitch = turn % 4 == 0 ? columns + 3 : (columns * size + 63) / 64 * 64 / size + 64 / size
       let box = ElementBox(sizes: [columns, rows], strides: [rows + turn % 3, 1])
       let bytes = (0..<box.extent * size).map { _ in UInt8.random(in: 0...255, using: &random) }
-      let target = ByteBuffer(count: rows * pitch * size + 128)
+      let target = ByteBuffer(count: rows * pitch * size + 192)
       target.fill(0..<target.count, with: 0xEE)
-      let start = turn % 5 == 0 ? size : 64
+      let start = [64, turn % 64 * size, turn][turn % 5 % 3] % 128
       target.gather(
         box, from: ByteBuffer(bytes), at: 0, elementSize: size, to: start, strides: [1, pitch],
         streaming: true)

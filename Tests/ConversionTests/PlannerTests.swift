@@ -175,6 +175,32 @@ import Testing
     }
   }
 
+  /// Chunks of queries, keys and values, as any number of heads of any size has them, cover each element once, and
+  /// none has more than the buffer of a thread.
+  @Test func chunksOfHeadsLoseNothing() {
+    var random = SeededGenerator(12)
+    var joined = 0
+    for _ in 0..<300 {
+      let (heads, channels, hidden) = (
+        Int.random(in: 1...6, using: &random), Int.random(in: 1...9, using: &random),
+        Int.random(in: 1...5, using: &random)
+      )
+      let width = 3 * heads * channels
+      let block = CopyBlock(
+        source: 7, target: 11, sizes: [heads, 3, channels, hidden],
+        sourceStrides: [3 * channels * hidden, channels * hidden, hidden, 1],
+        targetStrides: [channels, heads * channels, 1, width])
+      let limit = Int.random(in: 2...120, using: &random)
+      let chunks = block.chunks(of: limit / 2, limit: limit, line: 4)
+      #expect(chunks.allSatisfy { $0.count <= limit })
+      #expect(chunks.reduce(0) { $0 + $1.count } == block.count)
+      let moves = chunks.flatMap(elements).map { [$0.0, $0.1] }
+      #expect(Set(moves) == Set(elements(block).map { [$0.0, $0.1] }))
+      joined += chunks.filter { $0.sizes[0] > 1 && $0.sizes[1] == 1 && $0.sizes[2] % 4 != 0 }.count
+    }
+    #expect(joined > 20, "heads that are no whole lines are taken several at a time")
+  }
+
   /// The target and source offset of every element.
   private func elements(_ block: CopyBlock) -> [(Int, Int)] {
     var result: [(Int, Int)] = [(block.target, block.source)]

@@ -53,6 +53,7 @@ import ByteIO
             ).bits)
         })
     }
+    if size > 1 << 20 { result += [1, 3].map { heads($0, size, source, target) } }
     for format in FloatFormat.allCases {
       result.append(
         Kernel(name: "\(format): look for NaN") {
@@ -68,6 +69,21 @@ import ByteIO
       }
     }
     return result
+  }
+
+  /// Heads of 50 channels, some at a time, from the cache to their columns among 4800: no whole lines.
+  static func heads(
+    _ count: Int, _ size: Int, _ source: ByteBuffer, _ target: ByteBuffer
+  ) -> Kernel {
+    let (columns, rows, width) = (50 * count, 1600, 4800)
+    let box = ElementBox(sizes: [columns, rows], strides: [rows, 1])
+    return Kernel(name: "transpose, 2 bytes, heads of 50, \(count) at a time") {
+      for chunk in 0..<size / (columns * rows * 2) {
+        target.gather(
+          box, from: source, at: 0, elementSize: 2, to: chunk * columns % width * 2,
+          strides: [1, width + 64 & ~31], streaming: true)
+      }
+    }
   }
 
   static func measure(_ kernel: Kernel, _ size: Int) {

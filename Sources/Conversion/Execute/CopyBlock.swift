@@ -66,6 +66,7 @@ struct CopyBlock: Hashable {
       return count == 0 ? [] : [self]
     }
     let inner = count / sizes[axis]
+    if let groups = groups(along: axis, limit: limit, line: line) { return groups }
     guard targetStrides[axis] == 1, sizes[axis] >= line, usual / inner < line, limit >= line else {
       let step = max(1, usual / inner)
       return slices(along: axis, of: step > 32 ? step & ~31 : step).flatMap {
@@ -81,6 +82,17 @@ struct CopyBlock: Hashable {
         $0.split(count: limit)
       }
     }
+  }
+
+  /// Parts with several steps of `axis` each, where these continue each other in the output but not in the storage,
+  /// such as the heads of the queries: if they are no whole cache lines each, fewer lines are divided then.
+  private func groups(along axis: Int, limit: Int, line: Int) -> [CopyBlock]? {
+    guard axis + 2 < sizes.count, targetStrides[axis + 2] == 1,
+      targetStrides[axis] == sizes[axis + 2], sizes[axis + 2] % line != 0
+    else { return nil }
+    let step = limit / (count / sizes[axis] / sizes[axis + 1])
+    guard step > 1 else { return nil }
+    return slices(along: axis, of: step).flatMap { $0.slices(along: axis + 1, of: 1) }
   }
 
   private func slices(along axis: Int, of step: Int) -> [CopyBlock] {
