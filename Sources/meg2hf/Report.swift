@@ -117,7 +117,7 @@ struct Messages {
     line("warning", "33", (warning.tensor.map { "tensor \($0): " } ?? "") + warning.message)
   }
 
-  /// Shows warnings: of many of one kind only the first three, and how many more there are.
+  /// Shows warnings: of five and more of one kind only the first three, and how many more there are.
   func show(_ warnings: [ConversionWarning]) {
     let totals = Dictionary(grouping: warnings, by: \.code).mapValues(\.count)
     var numbers: [String: Int] = [:]

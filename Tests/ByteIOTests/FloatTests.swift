@@ -98,6 +98,28 @@ import Testing
     #expect(ByteBuffer(bytes).countNonFinite(2, as: format, at: 0) == FloatCounts())
   }
 
+  /// What is left over behind the last vector counts, too.
+  @Test(arguments: FloatFormat.allCases)
+  func oneThatIsNotFiniteIsCountedAnywhere(format: FloatFormat) {
+    let size = format.size
+    func bytes(_ value: Float) -> [UInt8] {
+      convert(little(Int(value.bitPattern), 4), .float32, format).bytes
+    }
+    let (one, infinite) = (bytes(-1), bytes(-.infinity))
+    var single = FloatCounts()
+    single.infinite = 1
+    for count in [1, 7, 8, 15, 16, 17, 31, 33, 40] {
+      let buffer = ByteBuffer([0xFF] + (0..<count).flatMap { _ in one } + infinite)
+      #expect(buffer.countNonFinite(count, as: format, at: 1) == FloatCounts())
+      for place in 0..<count {
+        buffer.store(infinite, at: 1 + place * size)
+        #expect(
+          buffer.countNonFinite(count, as: format, at: 1) == single, "\(place) of \(count)")
+        buffer.store(one, at: 1 + place * size)
+      }
+    }
+  }
+
   @Test func differencesAreCountedAndMeasured() {
     let a = ByteBuffer([Float(1), 2, 3].flatMap { little(Int($0.bitPattern), 4) })
     let b = ByteBuffer([Float(1), 2.5, 7].flatMap { little(Int($0.bitPattern), 4) })

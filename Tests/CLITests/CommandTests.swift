@@ -81,6 +81,24 @@ import Testing
     #expect(codes?.filter { $0 == "values/layernorm" }.count == 5)
   }
 
+  /// A line that says that there is one more would be as long as that one.
+  @Test func fourWarningsOfOneKindAreAllShown() throws {
+    let folder = try TemporaryFolder()
+    var writer = DumpWriter()
+    writer.change = { name, _, tensor in
+      if name.hasSuffix("layernorm.weight"), !name.hasPrefix("final") {
+        tensor = TestTensor(tensor.shape, tensor.values.map { _ in 0.01 })
+      } else if name.hasPrefix("final_layernorm") {
+        tensor = TestTensor(tensor.shape, tensor.values.map { _ in 1 })
+      }
+    }
+    try writer.write(to: folder)
+    let outcome = try meg2hf(["convert", folder.path.string, "out"], in: folder.path)
+    let lines = outcome.errors.split(separator: "\n").filter { $0.contains("warning") }
+    #expect(lines.count == 4)
+    #expect(lines.allSatisfy { $0.contains("tensor transformer.h.") })
+  }
+
   @Test func everyCommandHasADocument() throws {
     let folder = try TemporaryFolder()
     let run = dump.string

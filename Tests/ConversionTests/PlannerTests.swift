@@ -44,12 +44,22 @@ import Testing
   }
 
   @Test func modelsOfOtherShapesDoToo() throws {
-    for (hidden, heads, inner, ranks) in [(6, 2, 6, 2), (4, 1, 16, 1), (12, 4, 8, 4)] {
+    for (hidden, heads, inner, ranks) in [
+      (6, 2, 6, 2), (4, 1, 16, 1), (12, 4, 8, 4), (100, 4, 36, 2),
+    ] {
       var writer = DumpWriter(
         TestModel(layers: 3, hidden: hidden, heads: heads, feedForward: inner, vocabulary: 8))
       writer.ranks = ranks
       try check(writer)
     }
+  }
+
+  @Test(arguments: [1, 2])
+  func bytesOfTheOtherOrderAreSwapped(ranks: Int) throws {
+    var writer = DumpWriter()
+    writer.ranks = ranks
+    writer.isBigEndian = true
+    try check(writer)
   }
 
   @Test func blocksMayBeginAnywhere() throws {

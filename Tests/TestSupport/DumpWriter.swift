@@ -151,6 +151,8 @@ public struct DumpWriter {
   public var hasStates = true
   /// Whether the tensors of a layer are views of one storage.
   public var isFlat = false
+  /// Whether a machine of the other byte order wrote it.
+  public var isBigEndian = false
   /// Changes the shards of a rank before they are written.
   public var change: (_ name: String, _ rank: Int, _ tensor: inout TestTensor) -> Void = {
     _, _, _ in
@@ -203,7 +205,9 @@ public struct DumpWriter {
         if tensor.shape.count == 2 { strides[0] = tensor.shape[1] }
         pickle.string(
           prefix == "output_layer." ? "lm_head.weight" : String(name.dropFirst(prefix.count)))
-        let values = tensor.values.flatMap { little(Int($0.bitPattern), 4) }
+        let values = tensor.values.flatMap {
+          little(Int(isBigEndian ? $0.bitPattern.byteSwapped : $0.bitPattern), 4)
+        }
         if isFlat {
           pickle.tensor(
             "FloatStorage", key: "0", count: total, offset: flat.count / 4, sizes: tensor.shape,
@@ -221,7 +225,10 @@ public struct DumpWriter {
     if isFlat { storages = [ZipWriter.Entry("archive/data/0", flat)] }
     return ZipWriter(
       [ZipWriter.Entry("archive/data.pkl", pickle.finished)] + storages
-        + [ZipWriter.Entry("archive/version", Array("3\n".utf8))]
+        + [
+          ZipWriter.Entry("archive/version", Array("3\n".utf8)),
+          ZipWriter.Entry("archive/byteorder", Array((isBigEndian ? "big" : "little").utf8)),
+        ]
     ).bytes
   }
 
