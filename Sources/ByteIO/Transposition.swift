@@ -11,11 +11,11 @@ struct Transposition {
   let targetStride: Int
 }
 
-/// The side of the square blocks that are turned in one go. A row of a block of 2-byte elements
+/// The side of the blocks that are turned in one go. A row of a block of 2-byte elements
 /// then is one cache line, so that every line is loaded and stored whole even when the strides are
 /// powers of two and fall into the same cache sets.
 private let blockSide = 32
-/// The distance of the rows of a block, which may begin within a line.
+/// The distance of the rows of a block, of which the first may begin within a line and have up to another one.
 private let blockPitch = 2 * blockSide
 /// The side of the squares that are turned in registers.
 private let squareSide = 8
@@ -46,8 +46,8 @@ func transpose(
 }
 
 /// Turns block after block on the stack: squares in registers, what is narrower than a square element by element.
-/// Lines of the target that a block covers are stored whole; so that there are as many as can be, a block begins on the
-/// stack where it does in its first line, and all but the last one end with a line.
+/// Where whole lines are stored past the caches, the first block begins on the stack where it does in its line of the
+/// target, and all but the last one end with a line, so that as many as can be are whole.
 @inline(__always)
 private func transpose<Element: BitwiseCopyable>(
   _ shape: Transposition, _ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer,

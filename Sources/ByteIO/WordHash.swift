@@ -5,9 +5,9 @@ import CIntrinsics
 ///
 /// Each word is multiplied by a factor of its row and one of its column, and the products are added up modulo 2^32,
 /// twice with different factors. All factors are odd, so that a single word that changes always changes
-/// both sums. Other changes go unseen with a probability of about 2^-64; of about 2^-32 when only the highest bit of
-/// words changes, as that of a sign does, and of 2^-30 when two words or two rows change places. Not for those who
-/// want to be deceived: the factors are no secret.
+/// both sums. Other changes go unseen with a probability of about 2^-64, and more often where only the upper bits of
+/// words change: of 2^-44 for the exponents of halves, of 2^-32 for signs. That two words or two rows change places
+/// goes unseen with one of 2^-30. Not for those who want to be deceived: the factors are no secret.
 public struct WordHash: Hashable, Sendable {
   /// How words that lie behind each other in memory lie in the matrix.
   public enum Direction: Hashable, Sendable {

@@ -117,8 +117,9 @@ static inline void cintrinsics_fold_crc(
 }
 
 // Conversions between floating-point formats, eight elements at a time, in integer arithmetic or in instructions made
-// for it: Swift's conversions between vectors of different widths go element by element. Each converts the first `count` / 8 * 8 elements, and
-// returns whether all of them are what these few lines can do: finite, and not rounded to infinity.
+// for it: Swift's conversions between vectors of different widths go element by element. Each converts the first
+// `count` / 8 * 8 elements, and returns whether all of them are what these few lines can do: finite, and not rounded to
+// infinity.
 typedef unsigned cintrinsics_words __attribute__((vector_size(32)));
 typedef int cintrinsics_signed __attribute__((vector_size(32)));
 typedef float cintrinsics_floats __attribute__((vector_size(32)));

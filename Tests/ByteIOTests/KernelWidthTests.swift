@@ -29,7 +29,11 @@ import Testing
     var runs: [[UInt16]] = []
     for start in stride(from: UInt16(0), through: .max - 7, by: 8) {
       runs.append(Array(start...start + 7))
-      runs.append((0..<48).map { start &+ $0 &* 1031 })
+      // All finite, and with one that may not be.
+      var words = (0..<48).map { (start &+ $0 &* 1031) & 0xBFFF }
+      runs.append(words)
+      words[Int(start) / 8 % 48] |= 0x4000
+      runs.append(words)
     }
     for words in runs {
       for conversion in [cintrinsics_widen_halves, cintrinsics_widen_brains] {

@@ -82,6 +82,7 @@ struct WordHashTests {
       }
     }
   }
+
   /// Once, two signs that changed in words of 4 bytes cancelled each other, and so did exponents.
   @Test(arguments: [2, 4])
   func signsAndExponentsThatChangeTogetherAreNoticed(wordSize: Int) {

@@ -192,7 +192,7 @@ import Testing
     var joined = 0
     for _ in 0..<300 {
       let (heads, channels, hidden) = (
-        Int.random(in: 1...6, using: &random), Int.random(in: 1...9, using: &random),
+        Int.random(in: 1...6, using: &random), Int.random(in: 2...9, using: &random),
         Int.random(in: 1...5, using: &random)
       )
       let width = 3 * heads * channels

@@ -134,8 +134,29 @@ import Testing
     #expect(hashes.found.isEmpty)
   }
 
-  /// Whoever begins hashes and does not ask for them does not wait long, and nothing goes on behind its back.
-  @Test func hashingThatNobodyAsksForEnds() throws {
+  /// What is read for its CRC alone is not read when nobody wants it any more, and the reason is told as it is: once,
+  /// it would have been taken for a fault of the file.
+  @Test func theReadingOfTheRestIsCancelledToo() throws {
+    let folder = try TemporaryFolder()
+    try DumpWriter().write(to: folder)
+    var options = ConversionOptions()
+    options.vocabulary = .rows(10)
+    let plan = try Planner.plan(index(folder.path), options: options)
+    for isCancelled in [false, true] {
+      let hashes = TensorHashes(plan)
+      let executor = PlanExecutor(plan, crc: .all, hashes: hashes)
+      try executor.run(into: nil)
+      guard isCancelled else {
+        try executor.finish()
+        #expect(executor.report.crcPartlyRead == 0, "the other 6 rows are read")
+        continue
+      }
+      hashes.cancel()
+      #expect(throws: TensorHashes.Cancelled.self) { try executor.finish() }
+    }
+  }
+
+  @Test func hashingMayBeDroppedAtAnyTime() throws {
     let plan = try plan(index(fixture("dumps/bs_tp2pp2dp1_bf16/ckpt")))
     for _ in 0..<50 { _ = WeightHashing(plan, .all) }
     let asked = WeightHashing(plan, .all)

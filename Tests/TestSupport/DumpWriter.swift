@@ -225,10 +225,8 @@ public struct DumpWriter {
     if isFlat { storages = [ZipWriter.Entry("archive/data/0", flat)] }
     return ZipWriter(
       [ZipWriter.Entry("archive/data.pkl", pickle.finished)] + storages
-        + [
-          ZipWriter.Entry("archive/version", Array("3\n".utf8)),
-          ZipWriter.Entry("archive/byteorder", Array((isBigEndian ? "big" : "little").utf8)),
-        ]
+        + [ZipWriter.Entry("archive/version", Array("3\n".utf8))]
+        + (isBigEndian ? [ZipWriter.Entry("archive/byteorder", Array("big".utf8))] : [])
     ).bytes
   }
 

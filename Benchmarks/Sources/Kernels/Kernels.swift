@@ -81,7 +81,7 @@ import ByteIO
       for chunk in 0..<size / (columns * rows * 2) {
         target.gather(
           box, from: source, at: 0, elementSize: 2, to: chunk * columns % width * 2,
-          strides: [1, width + 64 & ~31], streaming: true)
+          strides: [1, (width + 64) & ~31], streaming: true)
       }
     }
   }

@@ -60,7 +60,7 @@ struct CopyBlock: Hashable {
   }
 
   /// The block, its axes in the order of the storage, in parts to be transposed: of about `usual` elements, and
-  /// of `limit` at most where that makes whole cache lines of `line` elements in the output.
+  /// of `limit` at most where that makes whole cache lines of `line` elements in the output, or fewer divided ones.
   func chunks(of usual: Int, limit: Int, line: Int) -> [CopyBlock] {
     guard count > usual, let axis = sizes.firstIndex(where: { $0 > 1 }) else {
       return count == 0 ? [] : [self]

@@ -113,8 +113,6 @@ final class PlanExecutor {
     try openFiles.checkUnchanged()
   }
 
-  // MARK: - One tensor
-
   /// Ends the work when nobody wants it any more.
   ///
   /// - Throws: ``Stop``, or ``TensorHashes/Cancelled``.
@@ -122,6 +120,8 @@ final class PlanExecutor {
     try Stop.check()
     try hashes?.checkWanted()
   }
+
+  // MARK: - One tensor
 
   private func carryOut(_ range: RangeCopy, _ sink: (any TensorSink)?) throws {
     try checkWanted()

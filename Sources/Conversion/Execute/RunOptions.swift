@@ -11,6 +11,9 @@ public struct RunOptions: Hashable, Sendable {
     case finish
   }
 
+  /// More threads than that only wait for memory and disk.
+  public static let maximumThreads = 4
+
   /// How much of the recorded CRCs is checked.
   public var crc: CRCMode
   /// Whether an OUTPUT that exists may be replaced.
@@ -22,9 +25,6 @@ public struct RunOptions: Hashable, Sendable {
   /// Whether files that an earlier run finished are taken up.
   public var resume: Bool
   public var work: Work
-  /// More threads than that only wait for memory and disk.
-  public static let maximumThreads = 4
-
   /// How many threads share the work; `nil` for as many as the process may keep busy, up to
   /// ``maximumThreads``.
   public var jobs: Int?

@@ -14,7 +14,7 @@ struct ShardRecord {
   /// The CRC-32 of the whole file.
   var crc: UInt32
   var findings: PartialFindings
-  /// The hashes of the masters, which are compared with those of the weights at the end, by the positions of the tensors.
+  /// The hashes of the masters, by the positions of the tensors; they are compared with those of the weights at the end.
   var masters: [Int: WordHash] = [:]
   /// Which part of how many made it.
   var part: Part?

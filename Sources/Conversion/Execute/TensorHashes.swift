@@ -84,7 +84,7 @@ final class TensorHashes: Sendable {
   ///   - block: Where they go.
   ///   - tensor: The position of the tensor in the plan.
   ///   - stage: The buffers of a thread, of which the first holds the elements in the order of the axes of the
-  ///     block. The other one is overwritten.
+  ///     block. The other one may be overwritten.
   ///   - stored: Their format.
   /// - Throws: ``Cancelled``.
   func add(

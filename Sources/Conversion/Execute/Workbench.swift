@@ -40,7 +40,7 @@ final class Workbench: Sendable {
   var isOverlapping: Bool { windows.count > 1 }
 
   /// Shares `count` calls among the threads, and does meanwhile what was left for later. If all of it is about too
-  /// few `bytes`, this thread makes the calls, and what was left stays so.
+  /// few `bytes`, or there is no other thread, this one makes the calls, and what was left stays so.
   ///
   /// - Parameters:
   ///   - count: How many calls are made.
@@ -98,7 +98,8 @@ extension Workbench {
     /// Work on fewer bytes than that is done before another thread has begun.
     var sharedFrom = 1 << 19
 
-    /// For work that makes nothing. Replicas and what is read for its CRC alone come through the window.
+    /// For work that makes nothing: only what is read from front to back, for its CRC alone, or to be compared with
+    /// replicas, comes through the window.
     static func reading(threads: Int) -> Sizes { Sizes(window: 2 << 20, threads: threads) }
 
     /// The memory that a bench takes when all of it was used.
