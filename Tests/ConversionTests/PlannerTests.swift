@@ -154,6 +154,24 @@ import Testing
         == [UInt8](repeating: 0, count: 96))
   }
 
+  /// What GPT-2 does not have is found in whichever block it is, and named.
+  @Test(arguments: [
+    ("layers.1.self_attention.q_layernorm.weight", "query-norm"),
+    ("layers.12.mlp.deepspeed_moe.gate.wg.weight", "experts"),
+    ("layers.0.norm.weight", "gpt-neox"), ("pooler.dense.weight", "bert"),
+  ])
+  func aTensorThatGPT2DoesNotHaveIsRefused(name: String, code: String) throws {
+    let folder = try TemporaryFolder()
+    try DumpWriter().write(to: folder)
+    var index = try index(folder.path)
+    #expect(try GPT2Refusals.all(of: index) == [])
+    let shards = try #require(index.tensors.last).shards
+    index.tensors.append(IndexedTensor(name: name, shards: shards))
+    let found = try GPT2Refusals.all(of: index)
+    #expect(found.map(\.code) == ["model/\(code)"])
+    #expect(found.map(\.tensor) == [name])
+  }
+
   /// Any split of a block covers each of its elements once.
   @Test func splittingABlockLosesNothing() {
     var random = SeededGenerator(11)
