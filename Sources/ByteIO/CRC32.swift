@@ -19,7 +19,7 @@ public enum CRC32 {
     guard canFold, range.count >= foldFrom else {
       return unsafe zlib(start, range.count, previous)
     }
-    let whole = range.count & ~127
+    let whole = range.count & ~255
     // Sound: the first `whole` bytes of the slice are folded to 16, and the rest is below `count`.
     let folded = unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { folded in
       guard let target = folded.baseAddress else { return previous }

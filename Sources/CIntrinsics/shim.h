@@ -14,8 +14,9 @@ enum cintrinsics_features {
   cintrinsics_can_multiply = 1,
   // Integers and half-precision numbers in 32 bytes (AVX2, F16C).
   cintrinsics_is_wide = 2,
-  // Carry-less multiplication in 32 bytes (VPCLMULQDQ).
+  // Carry-less multiplication in 32 bytes (VPCLMULQDQ), and in 64 (AVX-512).
   cintrinsics_can_multiply_wide = 4,
+  cintrinsics_can_multiply_widest = 8,
 };
 static inline unsigned cintrinsics_features(void) {
   unsigned result = 0;
@@ -28,7 +29,9 @@ static inline unsigned cintrinsics_features(void) {
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   if ((low & 6) != 6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2)) return result;
   result |= cintrinsics_is_wide;
-  if ((c & bit_VPCLMULQDQ) && (result & cintrinsics_can_multiply)) result |= cintrinsics_can_multiply_wide;
+  if (!(c & bit_VPCLMULQDQ) || !(result & cintrinsics_can_multiply)) return result;
+  result |= cintrinsics_can_multiply_wide;
+  if ((low & 0xE6) == 0xE6 && (b & bit_AVX512F)) result |= cintrinsics_can_multiply_widest;
 #endif
   return result;
 }
@@ -54,7 +57,7 @@ static inline void cintrinsics_stream_fence(void) {
 }
 
 // CRC-32 by carry-less multiplication (Gopal et al., "Fast CRC Computation for Generic Polynomials Using
-// PCLMULQDQ"): 64 or 128 bytes are folded onto the next ones, and what is left has the CRC of all. The keys are
+// PCLMULQDQ"): 64, 128 or 256 bytes are folded onto the next ones, and what is left has the CRC of all. The keys are
 // x to the power of the distance in bits, plus and minus 32, modulo the polynomial.
 #if defined(__x86_64__)
 #define CINTRINSICS_MULTIPLY __attribute__((target("pclmul,sse4.1"))) static inline
@@ -103,13 +106,33 @@ __attribute__((target("avx2,vpclmulqdq,pclmul,sse4.1"))) static inline void cint
   memcpy(parts, sums, sizeof parts);
   cintrinsics_fold_all(parts, 8, folded);
 }
+__attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static inline void cintrinsics_fold_widest(
+    const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
+  const __m512i by_2048 = _mm512_set_epi64(
+    0x01322d1430, 0x011542778a, 0x01322d1430, 0x011542778a, 0x01322d1430, 0x011542778a, 0x01322d1430, 0x011542778a);
+  __m512i a = _mm512_loadu_si512(bytes), b = _mm512_loadu_si512(bytes + 64);
+  __m512i c = _mm512_loadu_si512(bytes + 128), d = _mm512_loadu_si512(bytes + 192);
+  a = _mm512_xor_si512(a, _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)state)));
+  for (size_t done = 256; done + 256 <= count; done += 256) {
+#define CINTRINSICS_FOLD(sum, place)                                                                          \
+  sum = _mm512_ternarylogic_epi64(                                                                              \
+    _mm512_clmulepi64_epi128(sum, by_2048, 0x00), _mm512_clmulepi64_epi128(sum, by_2048, 0x11),                 \
+    _mm512_loadu_si512(bytes + done + place), 0x96);
+    CINTRINSICS_FOLD(a, 0) CINTRINSICS_FOLD(b, 64) CINTRINSICS_FOLD(c, 128) CINTRINSICS_FOLD(d, 192)
+  }
+  __m128i parts[16];
+  _mm512_storeu_si512(parts, a), _mm512_storeu_si512(parts + 4, b);
+  _mm512_storeu_si512(parts + 8, c), _mm512_storeu_si512(parts + 12, d);
+  cintrinsics_fold_all(parts, 16, folded);
+}
 #endif
-// Folds `count` bytes, a multiple of 128 and not 0, to 16 bytes, which depend on the width; their CRC does not. `state`
+// Folds `count` bytes, a multiple of 256 and not 0, to 16 bytes, which depend on the width; their CRC does not. `state`
 // is the CRC register before them. Only where the processor can multiply.
 static inline void cintrinsics_fold_crc(
     unsigned features, const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
 #if defined(__x86_64__)
-  if (features & cintrinsics_can_multiply_wide) cintrinsics_fold_wide(bytes, count, state, folded);
+  if (features & cintrinsics_can_multiply_widest) cintrinsics_fold_widest(bytes, count, state, folded);
+  else if (features & cintrinsics_can_multiply_wide) cintrinsics_fold_wide(bytes, count, state, folded);
   else cintrinsics_fold_narrow(bytes, count, state, folded);
 #else
   (void)features, (void)bytes, (void)count, (void)state, (void)folded;

@@ -97,7 +97,7 @@ import Testing
 
   @Test func productsAndFoldedBytesAreAlike() {
     var random = SeededGenerator(4)
-    for count in stride(from: 128, through: 1024, by: 128) {
+    for count in stride(from: 256, through: 2048, by: 256) {
       let words = (0..<count).map { _ in Int16.random(in: .min ... .max, using: &random) }
       let factors = (0..<2 * count).map { _ in Int16.random(in: .min ... .max, using: &random) | 1 }
       var sums: (UInt32, UInt32) = (0, 0)
@@ -113,7 +113,7 @@ import Testing
       }
       guard narrow != 0 else { continue }
       let bytes = words.map { UInt8(truncatingIfNeeded: $0) }
-      for features in [narrow, wide] {
+      for features in [narrow, wide & ~cintrinsics_can_multiply_widest.rawValue, wide] {
         var folded = [UInt8](repeating: 0, count: 16)
         cintrinsics_fold_crc(features, bytes, bytes.count, 0x1234_5678, &folded)
         // The 16 bytes depend on the width; the checksum that they lead to does not.
