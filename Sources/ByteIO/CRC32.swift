@@ -2,11 +2,11 @@ import CIntrinsics
 import CZlib
 
 /// The CRC-32 of zip archives and gzip: by carry-less multiplication where the processor has it, which is
-/// three to six times as fast as zlib, and by zlib elsewhere and for what is short.
+/// many times as fast as zlib, and by zlib elsewhere and for what is short.
 public enum CRC32 {
   private static let canFold = Processor.features & cintrinsics_can_multiply.rawValue != 0
-  /// Below that, folding does not pay.
-  private static let foldFrom = 256
+  /// What is folded is a multiple of that; below it, folding does not pay.
+  private static let foldSize = 256
 
   /// The checksum of `range` of `buffer`, continuing `previous`.
   public static func checksum(
@@ -16,10 +16,10 @@ public enum CRC32 {
     guard let start = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else {
       return previous
     }
-    guard canFold, range.count >= foldFrom else {
+    guard canFold, range.count >= foldSize else {
       return unsafe zlib(start, range.count, previous)
     }
-    let whole = range.count & ~255
+    let whole = range.count / foldSize * foldSize
     // Sound: the first `whole` bytes of the slice are folded to 16, and the rest is below `count`.
     let folded = unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { folded in
       guard let target = folded.baseAddress else { return previous }

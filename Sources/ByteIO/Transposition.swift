@@ -106,7 +106,8 @@ private func transpose<Element: BitwiseCopyable>(
   if streaming { cintrinsics_stream_fence() }
 }
 
-/// Turns a block of elements of 2 bytes, 8 by 8 at a time.
+/// Turns a block of elements of 2 bytes, 8 by 8 at a time, of 8 rows and columns at least. The last squares overlap
+/// those before.
 ///
 /// Three rounds of interleaving the rows i and i + 4 of eight registers are a transposition.
 @inline(__always)
@@ -152,7 +153,7 @@ private func turn16(
   }
 }
 
-/// Turns a block of elements of 4 bytes, 4 by 4 at a time.
+/// Turns a block of elements of 4 bytes, 4 by 4 at a time, of 4 rows and columns at least; likewise.
 @inline(__always)
 private func turn32(
   _ source: UnsafeRawPointer, _ sourceStride: Int, _ block: UnsafeMutableRawPointer, _ rows: Int,

@@ -7,8 +7,8 @@
 #include <immintrin.h>
 #endif
 
-// What the processor can do beyond what every one of its kind can. Functions that come in two widths take this first:
-// both give the same results.
+// What the processor can do beyond what every one of its kind can. Functions that come in several widths take this
+// first: all give the same results.
 enum cintrinsics_features {
   // Carry-less multiplication (PCLMUL).
   cintrinsics_can_multiply = 1,
