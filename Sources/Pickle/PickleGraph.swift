@@ -20,6 +20,8 @@ public enum PickleNode: Hashable, Sendable {
   case list(Int)
   case tuple(Int)
   case set(Int)
+  /// A set that cannot change, and so can be a key.
+  case frozenSet(Int)
   case dict(Int)
   /// A class or function by name.
   case global(Int)
@@ -54,12 +56,23 @@ public struct PickleObject: Hashable, Sendable {
   public internal(set) var items: [NodeID] = []
   /// What SETITEM added.
   public internal(set) var entries: [PickleEntry] = []
+
+  /// A call of `callable` with a tuple of arguments.
+  public init(callable: NodeID, arguments: NodeID) {
+    self.callable = callable
+    self.arguments = arguments
+  }
 }
 
 /// A key and its value.
 public struct PickleEntry: Hashable, Sendable {
   public let key: NodeID
   public var value: NodeID
+
+  public init(key: NodeID, value: NodeID) {
+    self.key = key
+    self.value = value
+  }
 }
 
 /// All values of a pickle: an arena, in which containers refer to their contents by index.
@@ -110,7 +123,8 @@ public struct PickleGraph: Sendable {
   /// The contents of a list, tuple or set.
   public func items(_ id: NodeID) -> [NodeID]? {
     switch self[id] {
-    case .list(let index), .tuple(let index), .set(let index): sequences[index]
+    case .list(let index), .tuple(let index), .set(let index), .frozenSet(let index):
+      sequences[index]
     default: nil
     }
   }
@@ -167,6 +181,16 @@ public struct PickleGraph: Sendable {
       if case .persistent(let id) = node { id } else { nil }
     }
   }
+
+  /// All references to something outside the pickle, in the order of the pickle.
+  public var persistentNodes: [NodeID] {
+    nodes.indices.compactMap { index in
+      if case .persistent = nodes[index] { NodeID(index: Int32(index)) } else { nil }
+    }
+  }
+
+  /// The position of a value among all values, from 0 on and below ``nodeCount``.
+  public func position(_ id: NodeID) -> Int { Int(id.index) }
 
   /// The text of a string; parts that are not Unicode are shown as U+FFFD.
   public func text(_ id: NodeID) -> String? {

@@ -1,5 +1,5 @@
 /// A dictionary key, equal to another one exactly if Python finds them equal.
-enum PickleKey: Hashable, Sendable {
+indirect enum PickleKey: Hashable, Sendable {
   case none
   /// Integers, booleans, and floats without a fraction: `True == 1 == 1.0`.
   case int(Int)
@@ -8,6 +8,7 @@ enum PickleKey: Hashable, Sendable {
   case string([UInt8])
   case bytes([UInt8])
   case tuple([PickleKey])
+  case frozenSet(Set<PickleKey>)
   /// Classes, functions, and values outside the pickle, by name or id.
   case global(GlobalName)
   /// Objects are equal to themselves.
@@ -59,6 +60,14 @@ extension PickleGraph {
         items.append(part)
       }
       return .tuple(items)
+    case .frozenSet(let index):
+      guard depth > 0 else { return nil }
+      var items: Set<PickleKey> = []
+      for item in sequences[index] {
+        guard let part = key(item, depth: depth - 1, parts: &parts) else { return nil }
+        items.insert(part)
+      }
+      return .frozenSet(items)
     case .list, .set, .dict: return nil
     }
   }

@@ -115,7 +115,7 @@ public struct PickleMachine {
     case .emptyList: stack.append(try makeSequence([]) { .list($0) })
     case .list: stack.append(try makeSequence(try popMark()) { .list($0) })
     case .emptySet: stack.append(try makeSequence([]) { .set($0) })
-    case .frozenSet: stack.append(try makeSequence(try popMark()) { .set($0) })
+    case .frozenSet: stack.append(try makeSequence(try popMark()) { .frozenSet($0) })
     case .emptyDict: stack.append(try makeDictionary())
     case .dict:
       let items = try popMark()
@@ -291,7 +291,7 @@ public struct PickleMachine {
     case .object(let index): graph.objects[index].state = state
     case .dict(let index): graph.dictionaries[index].attributes = state
     // A set or list with attributes: they say nothing about its contents.
-    case .list, .set, .persistent: break
+    case .list, .set, .frozenSet, .persistent: break
     default: throw error(.type, "BUILD needs an object")
     }
   }

@@ -2,7 +2,7 @@
 ///
 /// Everything else stays a name. Nothing is looked up, imported or called for any of them.
 enum PythonName: Hashable, Sendable {
-  case orderedDict, set, list, tuple, dict, bytes, encode, reconstructor
+  case orderedDict, set, frozenSet, list, tuple, dict, bytes, encode, reconstructor
 
   init?(_ name: GlobalName) {
     guard let known = PythonName.table[name] else { return nil }
@@ -15,8 +15,8 @@ enum PythonName: Hashable, Sendable {
     GlobalName("collections", "OrderedDict"):     .orderedDict,
     GlobalName("builtins",    "set"):             .set,
     GlobalName("__builtin__", "set"):             .set,
-    GlobalName("builtins",    "frozenset"):       .set,
-    GlobalName("__builtin__", "frozenset"):       .set,
+    GlobalName("builtins",    "frozenset"):       .frozenSet,
+    GlobalName("__builtin__", "frozenset"):       .frozenSet,
     GlobalName("builtins",    "list"):            .list,
     GlobalName("__builtin__", "list"):            .list,
     GlobalName("builtins",    "tuple"):           .tuple,
@@ -56,7 +56,7 @@ extension PickleMachine {
       let made = try makeDictionary()
       for pair in pairs { try setItem(made, pair.key, pair.value) }
       return made
-    case .set, .list, .tuple:
+    case .set, .frozenSet, .list, .tuple:
       guard arguments.count <= 1 else { return nil }
       var contents: [NodeID] = []
       if let source = arguments.first {
@@ -66,6 +66,7 @@ extension PickleMachine {
       try countCopies(contents.count)
       return switch name {
       case .set: try makeSequence(contents) { .set($0) }
+      case .frozenSet: try makeSequence(contents) { .frozenSet($0) }
       case .list: try makeSequence(contents) { .list($0) }
       default: try makeSequence(contents) { .tuple($0) }
       }

@@ -2,9 +2,29 @@ public import Pickle
 
 /// A tensor with its place in the tree of objects.
 public struct NamedTensor: Hashable, Sendable {
+  /// One step on the way from the root of a file to a tensor.
+  public enum Step: Hashable, Sendable {
+    /// A text key of a dictionary, or the name of an attribute.
+    case key(String)
+    /// A position in a list or tuple, or an integer key of a dictionary.
+    case index(Int)
+    /// A key of any other kind, or what an object holds beside items and attributes: `args`, `state`.
+    case other(String)
+
+    /// The step as a part of a name.
+    public var text: String {
+      switch self {
+      case .key(let text), .other(let text): text
+      case .index(let index): "\(index)"
+      }
+    }
+  }
+
   /// Keys, positions in lists, and attributes, from the root on, joined by dots; the root itself is
-  /// the empty string.
+  /// the empty string. Two tensors can have one name, as under the keys `0` and `"0"`.
   public let name: String
+  /// The same, step by step, which no two tensors share.
+  public let path: [Step]
   public let node: NodeID
 }
 
@@ -27,10 +47,10 @@ extension TorchFile {
     guard let total = counts[root], total > 0 else { return [] }
     var result: [NamedTensor] = []
     result.reserveCapacity(total)
-    var path: [String] = []
+    var path: [NamedTensor.Step] = []
     var open: [(node: NodeID, children: [TreeEdge], next: Int)] = []
     var entered: Set<NodeID> = []
-    if isTensor(root) { return [NamedTensor(name: "", node: root)] }
+    if isTensor(root) { return [NamedTensor(name: "", path: [], node: root)] }
     open.append((root, children(of: root), 0))
     entered.insert(root)
     var bytes = 0
@@ -52,14 +72,15 @@ extension TorchFile {
       open[open.count - 1].next += 1
       let edge = children[next]
       if isTensor(edge.child) {
-        let name = (path + [edge.name]).joined(separator: ".")
+        let whole = path + [edge.step]
+        let name = whole.map(\.text).joined(separator: ".")
         bytes += name.utf8.count
-        result.append(NamedTensor(name: name, node: edge.child))
+        result.append(NamedTensor(name: name, path: whole, node: edge.child))
       } else if counts[edge.child, default: 0] > 0, !entered.contains(edge.child) {
         guard open.count < limits.depth else {
           throw TorchFileError(.limitDepth, "more than \(limits.depth) containers in each other")
         }
-        path.append(edge.name)
+        path.append(edge.step)
         entered.insert(edge.child)
         open.append((edge.child, self.children(of: edge.child), 0))
       }
@@ -103,49 +124,72 @@ extension TorchFile {
   }
 
   private struct TreeEdge {
-    let name: String
+    let step: NamedTensor.Step
     let child: NodeID
   }
 
-  /// What a container holds. The arguments of an object are not looked into: they are what some
-  /// function would have been given, not what is there.
+  /// What a container or an object holds: items, attributes, and what its class was given.
   private func children(of id: NodeID) -> [TreeEdge] {
     if let items = graph.items(id) { return numbered(items) }
-    if let entries = graph.entries(id) { return entries.map(edge) }
+    if let entries = graph.entries(id) {
+      return entries.map(edge)
+    }
     guard let object = graph.object(id) else { return [] }
     var edges = numbered(object.items) + object.entries.map(edge)
     if let state = object.state {
       if let attributes = graph.entries(state) {
         edges += attributes.map(edge)
-      } else if let parts = graph.tuple(state) {
+      } else if let parts = graph.tuple(state),
+        parts.allSatisfy({ graph.entries($0) != nil || graph[$0] == .none })
+      {
         // Objects with slots: a tuple of two dictionaries of attributes.
         for part in parts { edges += (graph.entries(part) ?? []).map(edge) }
+      } else {
+        edges.append(TreeEdge(step: .other("state"), child: state))
       }
     }
+    edges.append(TreeEdge(step: .other("args"), child: object.arguments))
     return edges
   }
 
   private func numbered(_ items: [NodeID]) -> [TreeEdge] {
-    items.enumerated().map { TreeEdge(name: "\($0.offset)", child: $0.element) }
+    items.enumerated().map { TreeEdge(step: .index($0.offset), child: $0.element) }
   }
 
   private func edge(_ entry: PickleEntry) -> TreeEdge {
-    let name: String =
+    let step: NamedTensor.Step =
       switch graph[entry.key] {
-      case .string: graph.text(entry.key) ?? ""
-      case .int, .bigInt: graph.digits(entry.key) ?? "?"
-      case .bool(let value): value ? "True" : "False"
-      case .none: "None"
-      case .float(let value): "\(value)"
-      case .bytes(let range): "b'\(String(decoding: graph.bytes(range), as: UTF8.self))'"
-      case .tuple:
-        "("
-          + (graph.items(entry.key) ?? []).map {
-            graph.text($0) ?? graph.digits($0) ?? "?"
-          }
-          .joined(separator: ", ") + ")"
-      default: "?"
+      case .string: .key(graph.label(entry.key))
+      case .int(let value): .index(value)
+      default: .other(graph.label(entry.key))
       }
-    return TreeEdge(name: name, child: entry.value)
+    return TreeEdge(step: step, child: entry.value)
+  }
+}
+
+extension TorchFile {
+  /// How many references to storages no name leads to: tensors in places that are not looked into,
+  /// such as keys, and storages without a tensor.
+  ///
+  /// - Parameter named: The tensors of the whole file.
+  /// - Returns: Their number; linear in the size of the pickle.
+  public func hiddenStorages(besides named: [NamedTensor]) -> Int {
+    let all = graph.persistentNodes
+    guard !all.isEmpty else { return 0 }
+    var isSeen = [Bool](repeating: false, count: graph.nodeCount)
+    var open = named.map(\.node)
+    while let node = open.popLast() {
+      guard !isSeen[graph.position(node)] else { continue }
+      isSeen[graph.position(node)] = true
+      if let items = graph.items(node) {
+        open += items
+      } else if let entries = graph.entries(node) {
+        open += entries.map(\.value)
+      } else if let object = graph.object(node) {
+        open.append(object.arguments)
+        if let state = object.state { open.append(state) }
+      }
+    }
+    return all.count { !isSeen[graph.position($0)] && isStorage($0) }
   }
 }

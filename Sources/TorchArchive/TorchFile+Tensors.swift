@@ -4,19 +4,14 @@ public import Pickle
 extension TorchFile {
   /// Whether a value describes a tensor, be it one that can be read or not.
   public func isTensor(_ id: NodeID) -> Bool {
-    guard let object = graph.object(id), let name = graph.global(object.callable) else {
-      return false
-    }
-    return RebuildFunction(name) != nil
+    graph.object(id).map { rebuildFunction($0) != nil } ?? false
   }
 
   /// The tensor that a value describes; `nil` when it describes none.
   ///
   /// - Throws: ``TorchFileError`` with a `tensor/`, `storage/` or `unsupported/` code.
   public func tensor(_ id: NodeID) throws(TorchFileError) -> TorchTensor? {
-    guard let object = graph.object(id), let name = graph.global(object.callable),
-      var function = RebuildFunction(name)
-    else { return nil }
+    guard var object = graph.object(id), var function = rebuildFunction(object) else { return nil }
     var arguments = graph.tuple(object.arguments) ?? []
     // Wrappers hold wrappers only in files that were made to be deep.
     for _ in 0..<16 {
@@ -35,24 +30,48 @@ extension TorchFile {
           throw TorchFileError(.unknownDType, "the type \(shortened(name.description))")
         }
         return try view(arguments, dtype: dtype)
+      case .foreign: return try foreignView(arguments, of: object.callable)
       case .wrapped:
-        guard let inner = arguments.first, let object = graph.object(inner),
-          let name = graph.global(object.callable), let next = RebuildFunction(name)
+        guard let first = arguments.first, let inner = graph.object(first),
+          let next = rebuildFunction(inner)
         else { throw bad("a parameter that holds no tensor") }
+        object = inner
         function = next
-        arguments = graph.tuple(object.arguments) ?? []
+        arguments = graph.tuple(inner.arguments) ?? []
       case .ofType:
         guard arguments.count == 4, let name = graph.global(arguments[0]),
           let inner = graph.tuple(arguments[2])
         else { throw bad("a tensor subclass without a tensor") }
-        guard let next = RebuildFunction(name) else {
-          throw bad("a tensor made by \(shortened(name.description))")
-        }
-        function = next
+        object = PickleObject(callable: arguments[0], arguments: arguments[2])
+        function = RebuildFunction(name) ?? .foreign
         arguments = inner
       }
     }
     throw TorchFileError(.limitDepth, "a tensor inside of more than 16 wrappers")
+  }
+
+  /// A view by the arguments of a function that is not known.
+  private func foreignView(
+    _ arguments: [NodeID], of callable: NodeID
+  ) throws(TorchFileError) -> TorchTensor {
+    guard arguments.count >= 4, isStorage(arguments[0]), areHarmless(arguments.dropFirst(4)),
+      let storageType = storageType(arguments[0]), !storageType.isUntyped
+    else {
+      let name = graph.global(callable)?.description ?? "an object"
+      throw TorchFileError(
+        .unknownRebuild,
+        "it is made by \"\(shortened(name))\", which is not known, and its arguments are not those of "
+          + "a plain view (storage, offset, shape, strides)")
+    }
+    return try view(Array(arguments.prefix(4)), dtype: nil)
+  }
+
+  /// The class of a storage, as the pickle names it.
+  private func storageType(_ id: NodeID) -> (name: GlobalName, isUntyped: Bool)? {
+    guard case .persistent(let reference) = graph[id], let fields = graph.tuple(reference),
+      fields.count > 1, let name = graph.global(fields[1])
+    else { return nil }
+    return (name, name.name == "UntypedStorage")
   }
 
   /// A view by the arguments of `_rebuild_tensor`, `_v2` (`dtype` nil) or `_v3`.

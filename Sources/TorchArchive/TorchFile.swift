@@ -47,7 +47,7 @@ public struct TorchFile: Sendable {
     } else if LegacyStream.isLegacy(start) {
       try self.init(legacy: LegacyStream(reading: file, limits: limits), file, limits)
     } else {
-      throw TorchFile.unknown(start)
+      throw TorchFile.unknown(start, size: file.size)
     }
   }
 
@@ -106,7 +106,9 @@ public struct TorchFile: Sendable {
     for reference in graph.persistentReferences {
       guard let fields = graph.tuple(reference), fields.count >= 5,
         graph.text(fields[0]) == "storage", let type = graph.global(fields[1]),
-        let key = graph.text(fields[2]).map(ExactName.init)
+        let key = graph.text(fields[2]).map(ExactName.init),
+        // Nothing can be misread in an empty storage, and PyTorch writes empty views of other types.
+        graph.int(fields[4]) != 0
       else { continue }
       if let other = types.updateValue(type, forKey: key), other != type { result.insert(key) }
     }
@@ -116,14 +118,28 @@ public struct TorchFile: Sendable {
   // MARK: - Recognising the file
 
   /// Names a file that is none of ours by its first bytes.
-  private static func unknown(_ start: [UInt8]) -> TorchFileError {
+  private static func unknown(_ start: [UInt8], size: Int) -> TorchFileError {
     if start.dropFirst(257).prefix(5).elementsEqual("ustar".utf8) {
-      return TorchFileError(.tar, "a tar archive, as PyTorch wrote before 2017")
+      // Those of PyTorch 0.1 hold three files of these names.
+      let first = String(decoding: start.prefix { $0 != 0 }, as: UTF8.self)
+      let isOurs = ["sys_info", "pickle", "storages", "tensors", "."].contains {
+        first == $0 || first == "./\($0)"
+      }
+      return TorchFileError(
+        .tar,
+        isOurs
+          ? "a tar archive, as PyTorch wrote before 2017"
+          : "a tar archive that begins with \"\(shortened(first, to: 60))\"",
+        hint: isOurs ? "load and save it with PyTorch 1.x" : "unpack it first: tar -xf FILE")
     }
     if start.count > 9, start[8] == UInt8(ascii: "{"), start[7] == 0, start[6] == 0 {
-      return TorchFileError(.safetensors, "this is a safetensors file, not a PyTorch file")
+      return TorchFileError(
+        .safetensors, "this is a safetensors file, not a PyTorch file",
+        hint: "it is in Hugging Face's form already")
     }
-    if start.isEmpty { return TorchFileError(.unknownFormat, "the file is empty") }
+    if let foreign = ForeignFormat(start, size: size) {
+      return TorchFileError(.unknownFormat, foreign.what, offset: 0, hint: foreign.hint)
+    }
     return TorchFileError(
       .unknownFormat,
       "not a PyTorch file: it begins with \(hexadecimal(Array(start.prefix(8))))", offset: 0)
@@ -141,14 +157,19 @@ public struct TorchFile: Sendable {
       }
       return first
     }
-    let inner = archive.entries.first { $0.name.hasSuffix(".pt") || $0.name.hasSuffix(".pth") }
+    let endings = [".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".distcp", ".tar", ".gz"]
+    let inner = archive.entries.first { entry in endings.contains { entry.name.hasSuffix($0) } }
     if let inner {
       throw TorchFileError(
         .nestedArchive,
-        "a zip archive that holds PyTorch files; unpack it first: unzip FILE -d FOLDER",
-        entry: inner.name)
+        "a zip archive that holds other files of weights; unpack it first: unzip FILE -d FOLDER",
+        entry: inner.name, hint: "unzip FILE -d FOLDER, then give the folder")
     }
-    throw TorchFileError(.missingEntry, "a zip archive without data.pkl: not a PyTorch file")
+    let names = archive.entries.prefix(3).map { "\"\(shortened($0.name, to: 60))\"" }
+    throw TorchFileError(
+      .missingEntry,
+      "a zip archive without data.pkl, not a PyTorch file; it holds "
+        + (names.isEmpty ? "nothing" : names.joined(separator: ", ")))
   }
 
   private static func checkSize(_ entry: ZipEntry, _ limits: TorchLimits) throws(TorchFileError) {

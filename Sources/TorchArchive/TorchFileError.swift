@@ -84,8 +84,13 @@ public struct TorchFileError: Error, Hashable, Sendable, CustomStringConvertible
   public let offset: Int?
   /// The archive entry that is meant.
   public let entry: String?
+  /// What to do about it, where that is clear.
+  public let hint: String?
 
-  public init(_ code: Code, _ detail: String, offset: Int? = nil, entry: String? = nil) {
+  public init(
+    _ code: Code, _ detail: String, offset: Int? = nil, entry: String? = nil, hint: String? = nil
+  ) {
+    self.hint = hint
     self.code = code
     self.detail = detail
     self.offset = offset

@@ -40,6 +40,18 @@ public struct TorchTensor: Hashable, Sendable {
   /// The view as a box of elements.
   public var box: ElementBox { ElementBox(sizes: sizes, strides: strides) }
 
+  /// A run of the elements of a tensor of one dimension and stride 1, as a tensor of its own.
+  ///
+  /// The run must lie inside of this tensor.
+  public func run(from start: Int, count: Int) -> TorchTensor {
+    precondition(
+      sizes.count == 1 && start >= 0 && count >= 0 && start + count <= sizes[0],
+      "outside of the tensor")
+    return TorchTensor(
+      dtype: dtype, sizes: [count], strides: [1], storageOffset: storageOffset + start,
+      storage: storage, isBigEndian: isBigEndian, isConjugate: isConjugate, isNegative: isNegative)
+  }
+
   /// Whether the elements lie behind each other in row-major order, as little-endian values.
   public var isPlain: Bool {
     let box = box.collapsed

@@ -69,6 +69,8 @@ struct ZipEnd {
     let start = try agree(Int(directoryOffset), Int(UInt32.max), zip64?.directoryOffset)
     let (directoryEnd, overflow) = start.addingReportingOverflow(size)
     guard !overflow, directoryEnd == zip64?.offset ?? offset else {
+      try ZipEnd.refuseSecondArchive(
+        startingAt: (zip64?.offset ?? offset).subtractingReportingOverflow(directoryEnd), in: file)
       throw ZipEnd.bad(
         "the central directory is said to be the \(size) bytes at \(start), "
           + "but its end record is at \(zip64?.offset ?? offset)", offset)
@@ -87,6 +89,23 @@ struct ZipEnd {
       let comment = Int(tail[start + 20]) | Int(tail[start + 21]) << 8
       return (start, start + size + comment)
     }
+  }
+
+  /// Two archives one behind the other: the offsets of the second one count from its own beginning, and
+  /// before that the first one ends.
+  private static func refuseSecondArchive(
+    startingAt start: (partialValue: Int, overflow: Bool), in file: InputFile
+  ) throws {
+    let place = start.partialValue - size
+    guard !start.overflow, place >= 0, start.partialValue < file.size else { return }
+    let bytes = try file.read(at: place, count: size + min(4, file.size - start.partialValue))
+    guard bytes.starts(with: [0x50, 0x4B, 0x05, 0x06]),
+      bytes[size...].starts(with: [0x50, 0x4B, 0x03, 0x04])
+    else { return }
+    throw TorchFileError(
+      .severalEnds,
+      "a second archive begins in the same file, so two readers could see two contents",
+      offset: start.partialValue, hint: "cut the file in two, or save it again")
   }
 
   static func bad(_ detail: String, _ offset: Int) -> TorchFileError {
@@ -110,6 +129,11 @@ struct ZipEnd {
       else { throw ZipEnd.bad("the zip64 locator makes no sense", locator) }
       guard position >= 0, position <= locator - ZipEnd.zip64Size else {
         throw ZipEnd.bad("the zip64 end record is said to be at \(position)", locator)
+      }
+      let expected = locator - ZipEnd.zip64Size
+      if position < expected {
+        try ZipEnd.refuseSecondArchive(
+          startingAt: expected.subtractingReportingOverflow(position), in: file)
       }
       offset = position
       var record = ByteReader(try file.read(at: position, count: ZipEnd.zip64Size))

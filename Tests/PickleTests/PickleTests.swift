@@ -30,7 +30,7 @@ import Testing
     case .bytes(let range): return "b\(Array(graph.bytes(range)))"
     case .list: return "[\(list(graph.items(id) ?? []))]"
     case .tuple: return "(\(list(graph.items(id) ?? [])))"
-    case .set: return "{\(list(graph.items(id) ?? []))}"
+    case .set, .frozenSet: return "{\(list(graph.items(id) ?? []))}"
     case .dict:
       let entries = (graph.entries(id) ?? []).map {
         "\(show($0.key, graph, depth: depth - 1)):\(show($0.value, graph, depth: depth - 1))"
