@@ -27,6 +27,8 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
   public let path: String
   /// What was tried, as a verb: "open", "read", "write".
   public let operation: String
+  /// What was tried, with its object: "open it", "look it up".
+  public var phrase: String { operation == "look up" ? "look it up" : "\(operation) it" }
   /// The byte offset in the file, for reads and writes.
   public let offset: Int?
   /// What happened instead, in words.

@@ -46,15 +46,39 @@ public enum FileSystem {
     return status.st_mode & S_IFMT == S_IFREG
   }
 
+  /// Whether the name is a symbolic link.
+  public static func isLink(_ path: FilePath) -> Bool {
+    var status = stat()
+    guard unsafe path.withPlatformString({ unsafe lstat($0, &status) }) == 0 else { return false }
+    return status.st_mode & S_IFMT == S_IFLNK
+  }
+
+  /// Whether the name is a folder without anything in it, and no link to one.
+  public static func isEmptyFolder(_ path: FilePath) -> Bool {
+    guard !isLink(path), let names = try? list(path) else { return false }
+    return names.isEmpty
+  }
+
+  /// Whether a folder is the one that this process stands in.
+  public static func isCurrentFolder(_ path: FilePath) -> Bool {
+    guard let here = identity(of: "."), let there = identity(of: path) else { return false }
+    return here.inode == there.inode && here.device == there.device
+  }
+
   /// Creates a folder and those above it.
-  public static func makeFolders(_ path: FilePath) throws(FileError) {
-    guard !path.isEmpty, !exists(path) else { return }
-    try makeFolders(path.removingLastComponent())
+  ///
+  /// - Returns: The folders that were not there before, outermost first.
+  @discardableResult
+  public static func makeFolders(_ path: FilePath) throws(FileError) -> [FilePath] {
+    guard !path.isEmpty, !exists(path) else { return [] }
+    let above = try makeFolders(path.removingLastComponent())
     do {
       try makeFolder(path)
     } catch {
       guard error.code == .exists else { throw error }
+      return above
     }
+    return above + [path]
   }
 
   /// The device and inode that `path` leads to, to find out whether two paths are one thing.

@@ -23,6 +23,11 @@ public struct JSONParser {
       throw JSONError(offset: 0, detail: "the text is not UTF-8")
     }
     var parser = JSONParser(bytes: bytes[...], position: 0, maximumDepth: maximumDepth)
+    if bytes.starts(with: [0xEF, 0xBB, 0xBF]) {
+      throw JSONError(
+        offset: 0, detail: "a byte order mark (EF BB BF) stands before the text, where readers stop"
+      )
+    }
     parser.skipSpace()
     let value = try parser.value(depth: 0)
     parser.skipSpace()
@@ -162,8 +167,10 @@ public struct JSONParser {
       guard digits() > 0 else { throw error("a digit was expected") }
     }
     let text = String(decoding: bytes[start..<position], as: UTF8.self)
-    if isInteger { return Int(text).map { .int($0) } ?? .bigInt(text) }
+    // Minus zero is a number of its own.
+    if isInteger, text != "-0", let value = Int(text) { return .int(value) }
     guard let value = Double(text), value.isFinite else { throw error("a number out of range") }
+    if isInteger, text != "-0" { return .bigInt(text) }
     return .double(value)
   }
 
@@ -193,6 +200,6 @@ public struct JSONParser {
   }
 
   private func error(_ detail: String) -> JSONError {
-    JSONError(offset: position, detail: detail)
+    JSONError(offset: position - bytes.startIndex, detail: detail)
   }
 }

@@ -101,6 +101,9 @@ public struct JSONObject: Hashable, Sendable {
     }
   }
 
+  /// The position of the last member of a key.
+  func position(of key: String) -> Int? { positions[Array(key.utf8)] }
+
   /// Keys that occur more than once.
   public var repeatedKeys: [String] {
     members.enumerated().filter { positions[Array($0.element.key.utf8)] != $0.offset }

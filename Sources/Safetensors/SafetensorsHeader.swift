@@ -96,7 +96,7 @@ public struct SafetensorsHeader: Hashable, Sendable {
     }
     var metadata: [String: String]?
     var tensors: [SafetensorsTensor] = []
-    for member in object.members {
+    for (number, member) in object.members.enumerated() {
       if member.key == "__metadata__" {
         if member.value == .null { continue }
         guard let entries = member.value.object else { throw invalid("__metadata__ is no object") }
@@ -110,17 +110,16 @@ public struct SafetensorsHeader: Hashable, Sendable {
         notes += entries.repeatedKeys.map { "the metadata key \($0) occurs more than once" }
         continue
       }
+      let tensor = try SafetensorsHeader.tensor(member, invalid)
       // Of two members with one name the last one counts.
-      if object[member.key] != member.value { continue }
-      tensors.append(try SafetensorsHeader.tensor(member, invalid))
+      if object.position(of: member.key) == number { tensors.append(tensor) }
     }
     tensors.sort { a, b in
       (a.dataOffsets.lowerBound, a.dataOffsets.upperBound)
         < (b.dataOffsets.lowerBound, b.dataOffsets.upperBound)
     }
     var end = 0
-    for (index, tensor) in tensors.enumerated() {
-      if index > 0, tensor == tensors[index - 1] { continue }
+    for tensor in tensors {
       guard tensor.dataOffsets.lowerBound == end else {
         throw SafetensorsError(
           .invalidOffset,

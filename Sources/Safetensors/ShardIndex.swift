@@ -1,7 +1,9 @@
+public import ByteIO
+
 /// `model.safetensors.index.json`: which file holds which tensor.
 public struct ShardIndex: Hashable, Sendable {
   /// Tensor name to file name.
-  public let weightMap: [String: String]
+  public let weightMap: [ExactName: String]
   /// The bytes of all tensors, as the index states them.
   public let totalSize: Int?
   /// The elements of all tensors, as the index states them.
@@ -11,7 +13,8 @@ public struct ShardIndex: Hashable, Sendable {
   public static let fileName = "model.safetensors.index.json"
 
   public init(weightMap: [String: String], totalSize: Int, totalParameters: Int) {
-    self.weightMap = weightMap
+    self.weightMap = Dictionary(
+      weightMap.map { (ExactName($0.key), $0.value) }, uniquingKeysWith: { $1 })
     self.totalSize = totalSize
     self.totalParameters = totalParameters
   }
@@ -34,12 +37,12 @@ public struct ShardIndex: Hashable, Sendable {
     guard map.repeatedKeys.isEmpty else {
       throw invalid("\(map.repeatedKeys[0]) occurs more than once")
     }
-    var weightMap: [String: String] = [:]
+    var weightMap: [ExactName: String] = [:]
     for member in map.members {
       guard let file = member.value.string, !file.isEmpty, !file.contains("/"),
         !file.contains("\0"), file != "..", file != "."
       else { throw invalid("\(member.key) is not in a file of this folder") }
-      weightMap[member.key] = file
+      weightMap[ExactName(member.key)] = file
     }
     self.weightMap = weightMap
     guard let metadata = object["metadata"]?.object else {
@@ -51,7 +54,7 @@ public struct ShardIndex: Hashable, Sendable {
 
   /// The text of the index, as `save_pretrained` writes it.
   public var serialized: String {
-    let members = weightMap.map { JSONObject.Member(key: $0.key, value: .string($0.value)) }
+    let members = weightMap.map { JSONObject.Member(key: $0.key.string, value: .string($0.value)) }
     return JSONWriter.text(
       [
         "metadata": [
