@@ -72,14 +72,14 @@ extension ConversionError {
       ]
       self.init(
         missing.contains(error.code) ? .noInput : .inputOutput, error.code.rawValue,
-        "cannot \(error.operation) it: \(error.reason)", file: error.path, tensor: tensor,
+        "cannot \(error.phrase): \(error.reason)", file: error.path, tensor: tensor,
         offset: error.offset)
     case let error as TorchFileError:
       let refused = error.code.rawValue.hasPrefix("unsupported/")
       self.init(
         refused ? .unsupported : .malformed, error.code.rawValue,
         error.entry.map { "\(error.detail) (entry \($0))" } ?? error.detail, file: file.string,
-        tensor: tensor, offset: error.offset)
+        tensor: tensor, offset: error.offset, hint: error.hint)
     case let error as SafetensorsError:
       self.init(
         .malformed, error.code.rawValue, error.detail, file: file.string,
@@ -98,7 +98,7 @@ extension ConversionError {
     }
     self.init(
       creating && error.code != .noSpace ? .cannotCreate : .inputOutput, error.code.rawValue,
-      "cannot \(error.operation) it: \(error.reason)", file: error.path, offset: error.offset)
+      "cannot \(error.phrase): \(error.reason)", file: error.path, offset: error.offset)
   }
 }
 

@@ -1,3 +1,5 @@
+import Safetensors
+
 /// Which function the feed-forward layers were trained with, by its name in transformers.
 ///
 /// Megatron changed its default twice, so the arguments tell by what they have as well as by what
@@ -6,10 +8,12 @@ public struct GPT2Activation: Hashable, Sendable {
   /// `gelu_fast` is the tanh form with Megatron's own order of operations; `gelu` the exact one.
   public let name: String
   public let reason: String
+  public let basis: Decision.Basis
 
-  private init(_ name: String, _ reason: String) {
+  private init(_ name: String, _ reason: String, _ basis: Decision.Basis = .fact) {
     self.name = name
     self.reason = reason
+    self.basis = basis
   }
 
   init(_ arguments: TrainingArguments) throws(ConversionError) {
@@ -17,22 +21,44 @@ public struct GPT2Activation: Hashable, Sendable {
     let openai = try arguments.bool("openai_gelu")
     let onnx = try arguments.bool("onnx_safe")
     guard arguments.isPresent || fused != nil || openai != nil || onnx != nil else {
-      self.init("gelu_fast", "assumed: there are no arguments")
+      self.init("gelu_fast", "there are no arguments; it is the default of most trainers", .guess)
       return
     }
     // Trees that know swiglu look at onnx_safe before the fusion, older ones after it.
     let isLater = arguments.has("swiglu")
     switch (fused, openai, onnx) {
     case (_, nil, _) where !arguments.has("openai_gelu") && fused == nil:
-      self.init("gelu_fast", "the arguments have no openai_gelu: the tanh form until April 2020")
+      // transformers' own script to make Megatron checkpoints writes neither, whatever the model has.
+      let isMadeUp = arguments.has("orig_vocab_size")
+      self.init(
+        "gelu_fast",
+        isMadeUp
+          ? "the arguments have neither bias_gelu_fusion nor openai_gelu, but orig_vocab_size, as "
+            + "transformers' reshaping script writes them for any activation"
+          : "the arguments have neither bias_gelu_fusion nor openai_gelu, as those before April 2020",
+        .guess)
     case (_, true?, _):
       self.init("gelu_fast", "openai_gelu: the tanh form")
     case (true?, _, true?) where isLater:
       self.init("gelu", "onnx_safe: the exact form")
     case (true?, _, _):
       self.init("gelu_fast", "bias_gelu_fusion: the tanh form")
+    case (nil, false?, _) where !arguments.has("bias_gelu_fusion"):
+      self.init(
+        "gelu", "openai_gelu is False, and there is no bias_gelu_fusion yet: the exact form")
+    case (nil, _, _):
+      self.init(
+        "gelu", "neither bias_gelu_fusion nor openai_gelu is set: the exact form", .guess)
     default:
       self.init("gelu", "neither bias_gelu_fusion nor openai_gelu: the exact form")
     }
+  }
+
+  /// The decision that is shown.
+  var decision: Decision {
+    Decision(
+      "activation_function", .string(name), reason, basis,
+      hint: "--set bias_gelu_fusion=true (tanh) or --set bias_gelu_fusion=false --set "
+        + "openai_gelu=false (exact) settles it")
   }
 }

@@ -6,37 +6,24 @@ public struct GPT2Config: Hashable, Sendable {
   public let config: JSONValue
   public let generation: JSONValue
 
-  /// Fills the fields from the plan and the training arguments.
-  ///
-  /// - Parameters:
-  ///   - plan: The plan of the conversion.
-  ///   - arguments: What the model was trained with.
-  ///   - endOfText: The id of the tokenizer's end-of-text token, when a tokenizer was given.
-  /// - Throws: ``ConversionError`` 78 for an argument of the wrong type.
-  init(
-    _ plan: ConversionPlan, arguments: TrainingArguments, endOfText: Int?
-  ) throws(ConversionError) {
+  /// Fills the fields from a plan.
+  init(_ plan: ConversionPlan) {
     let geometry = plan.geometry
-    // The stock tokenizer's id, unless the vocabulary is too small to have it.
-    let token: JSONValue =
-      endOfText.map { .int($0) } ?? (plan.vocabulary > 50256 ? 50256 : nil)
-    let hiddenDropout = try arguments.double("hidden_dropout") ?? 0.1
-    let epsilon = try arguments.double("layernorm_epsilon")
-    let normEpsilon = try arguments.double("norm_epsilon")
-    let attentionDropout = try arguments.double("attention_dropout")
-    let initializerRange = try arguments.double("init_method_std")
+    let settings = plan.settings
+    let bos: JSONValue = settings.tokens.bos.map { .int($0) } ?? nil
+    let eos: JSONValue = settings.tokens.eos.map { .int($0) } ?? nil
     let dtype = JSONValue.string(plan.format.torchName)
     // swift-format-ignore
     let fields: [(String, JSONValue)] = [
-      ("activation_function",             .string(plan.activation.name)),
+      ("activation_function",             .string(settings.activation.name)),
       ("architectures",                   ["GPT2LMHeadModel"]),
-      ("attn_pdrop",                      .double(attentionDropout ?? 0.1)),
-      ("bos_token_id",                    token),
+      ("attn_pdrop",                      .double(settings.attentionDropout)),
+      ("bos_token_id",                    bos),
       ("dtype",                           dtype),
-      ("embd_pdrop",                      .double(hiddenDropout)),
-      ("eos_token_id",                    token),
-      ("initializer_range",               .double(initializerRange ?? 0.02)),
-      ("layer_norm_epsilon",              .double(epsilon ?? normEpsilon ?? 1e-5)),
+      ("embd_pdrop",                      .double(settings.hiddenDropout)),
+      ("eos_token_id",                    eos),
+      ("initializer_range",               .double(settings.initializerRange)),
+      ("layer_norm_epsilon",              .double(settings.epsilon)),
       ("model_type",                      "gpt2"),
       // Not a field of transformers any more, but llama.cpp and MLX read it.
       ("n_ctx",                           .int(geometry.positions)),
@@ -46,7 +33,7 @@ public struct GPT2Config: Hashable, Sendable {
       ("n_layer",                         .int(geometry.layers)),
       ("n_positions",                     .int(geometry.positions)),
       ("reorder_and_upcast_attn",         false),
-      ("resid_pdrop",                     .double(hiddenDropout)),
+      ("resid_pdrop",                     .double(settings.hiddenDropout)),
       // Megatron's query-key layer scaling cancels out; this one would not.
       ("scale_attn_by_inverse_layer_idx", false),
       ("scale_attn_weights",              true),
@@ -61,7 +48,9 @@ public struct GPT2Config: Hashable, Sendable {
       ("vocab_size",                      .int(plan.vocabulary)),
     ]
     config = .object(JSONObject(fields.map { JSONObject.Member(key: $0.0, value: $0.1) }))
-    generation =
-      token == .null ? [:] : ["bos_token_id": token, "eos_token_id": token]
+    var generation = JSONObject()
+    if bos != .null { generation["bos_token_id"] = bos }
+    if eos != .null { generation["eos_token_id"] = eos }
+    self.generation = .object(generation)
   }
 }

@@ -24,11 +24,18 @@ public struct GPT2Geometry: Hashable, Sendable {
   ///
   /// - Throws: ``ConversionError`` 65 when tensors are missing or disagree with each other, 78 when
   ///   they contradict the arguments or the arguments leave the number of heads open.
-  public init(of index: CheckpointIndex) throws(ConversionError) {
+  public init(of index: CheckpointIndex, mergedRanks ranks: Int? = nil) throws(ConversionError) {
     let arguments = index.arguments
     func shape(_ name: String, rank: Int) throws(ConversionError) -> [Int] {
-      guard let tensor = index.tensor(name) else { throw GPT2Geometry.missing(name, in: index) }
+      guard let tensor = index.tensor(name) else { throw MissingTensor.error(name, in: index) }
       let sizes = tensor.shards[0].sizes
+      if sizes.contains(0) {
+        throw ConversionError(
+          .malformed, "checkpoint/placeholder",
+          "its shape is \(sizes): a placeholder, as ZeRO-3 leaves it where the weights are in the shards of "
+            + "the optimizer", file: index.files[tensor.shards[0].file].name, tensor: name,
+          hint: "copy the zero_pp_rank_X_mp_rank_YY files, too, and give the folder")
+      }
       guard sizes.count == rank, sizes.allSatisfy({ (1...1 << 40).contains($0) }) else {
         throw ConversionError(
           .malformed, "tensor/unexpected-shape",
@@ -50,10 +57,10 @@ public struct GPT2Geometry: Hashable, Sendable {
     let positionName =
       hasDividedPositions ? GPT2Rules.dividedPositions.source : GPT2Rules.embedding[1].source
     let positionRows = try shape(positionName, rank: 2)[0]
-    guard index.blockCount > 0 else { throw GPT2Geometry.missing("layers.0", in: index) }
+    guard index.blockCount > 0 else { throw MissingTensor.error("layers.0", in: index) }
     let upward = try shape("layers.0.mlp.dense_h_to_4h.weight", rank: 2)
     tensorParallel = index.tensorParallel
-    mergedRanks = index.mergedRanks
+    mergedRanks = ranks ?? index.mergedRanks
     layers = index.blockCount
     hidden = words[1]
     paddedVocabulary = try times(words[0], "embedding.word_embeddings.weight")
@@ -63,7 +70,7 @@ public struct GPT2Geometry: Hashable, Sendable {
 
     // A missing rank would make everything else look wrong.
     for key in ["tensor_model_parallel_size", "model_parallel_size"] {
-      guard let said = try arguments.int(key), said > index.tensorParallel * index.mergedRanks,
+      guard let said = try arguments.int(key), said > tensorParallel * mergedRanks,
         arguments.source(of: key) == .checkpoint
       else { continue }
       throw ConversionError(
@@ -83,10 +90,10 @@ public struct GPT2Geometry: Hashable, Sendable {
         "a hidden size of \(hidden) cannot be divided into \(heads) heads",
         hint: "correct it with --set num_attention_heads=N")
     }
-    guard heads.isMultiple(of: index.tensorParallel * index.mergedRanks) else {
+    guard heads.isMultiple(of: tensorParallel * mergedRanks) else {
       throw ConversionError(
         .undecided, "arguments/heads",
-        "\(heads) heads cannot be divided among \(index.tensorParallel * index.mergedRanks) "
+        "\(heads) heads cannot be divided among \(tensorParallel * mergedRanks) "
           + "tensor-parallel ranks",
         hint: "correct it with --set num_attention_heads=N")
     }
@@ -124,6 +131,8 @@ public struct GPT2Geometry: Hashable, Sendable {
     }
     // Sizes over all ranks make no sense while a rank is missing, so this comes first.
     for key in ["tensor_model_parallel_size", "model_parallel_size"] {
+      // A tool that puts ranks together may have written down how many are left.
+      if mergedRanks != index.mergedRanks, try arguments.int(key) == tensorParallel { continue }
       try check(key, tensorParallel * mergedRanks, "the number of tensor-parallel ranks found is")
     }
     try check("num_layers", layers, "the number of blocks found is")
@@ -136,22 +145,13 @@ public struct GPT2Geometry: Hashable, Sendable {
     }
     try check("ffn_hidden_size", feedForward, "the feed-forward layer has a size of")
     if let untied = try arguments.bool("untie_embeddings_and_output_weights"), untied != isUntied {
-      if untied { throw GPT2Geometry.missing(GPT2Rules.head.source, in: index) }
+      if untied { throw MissingTensor.error(GPT2Rules.head.source, in: index) }
       throw ConversionError(
         .undecided, "arguments/contradiction",
         "untie_embeddings_and_output_weights is False, but there is a head of its own",
         tensor: GPT2Rules.head.source,
         hint: "if the head is right: --set untie_embeddings_and_output_weights=true")
     }
-  }
-
-  private static func missing(
-    _ name: String, in index: CheckpointIndex
-  ) -> ConversionError {
-    ConversionError(
-      .malformed, "checkpoint/missing-tensor", "the checkpoint does not have it",
-      file: index.directory.folder.string, tensor: name,
-      hint: "the dump is not whole: copy the missing layer file")
   }
 
   /// The size of a dimension over all ranks.
@@ -177,10 +177,16 @@ public struct GPT2Geometry: Hashable, Sendable {
   }
 
   /// The number of parameters of the converted model with a vocabulary of `vocabulary` rows.
-  public func parameterCount(vocabulary: Int) -> Int {
+  ///
+  /// - Parameters:
+  ///   - vocabulary: The rows of the embedding.
+  ///   - positions: The rows of the position embedding; `nil` for all.
+  /// - Returns: The number of parameters.
+  public func parameterCount(vocabulary: Int, positions: Int? = nil) -> Int {
     let h = hidden
     let block = 4 * h + 3 * h * h + 3 * h + h * h + h + 2 * h * feedForward + feedForward + h
-    return (isUntied ? 2 : 1) * vocabulary * h + positions * h + layers * block + 2 * h
+    return (isUntied ? 2 : 1) * vocabulary * h + (positions ?? self.positions) * h + layers * block
+      + 2 * h
   }
 
   /// The size that the model cards of bigscience state: `l(12h² + 13h) + vh + sh + 2h` parameters.

@@ -71,13 +71,20 @@ enum GPT2Refusals {
             + "size of \(hidden) evenly")
       }
     }
+    for refusal in try FunctionArguments.refusals(arguments) {
+      refuse(refusal.code, refusal.reason)
+    }
+    if let reason = try AttentionMask.refusal(index) { refuse("attention-mask", reason) }
     // Blocks have the same names but for their number, and looking for parts of names takes its time.
     var seen: Set<Substring> = []
     for tensor in index.tensors {
       let name = tensor.name[...]
       let kind = name.hasPrefix("layers.") ? name.dropFirst(7).drop { $0 != "." } : name
       guard seen.insert(kind).inserted else { continue }
-      for (part, code, reason) in tensors where tensor.name.contains(part) {
+      // `word_embeddings.norm` is BLOOM's, `.norm` within a block GPT-NeoX's.
+      let isEmbedding = tensor.name.hasPrefix("embedding.")
+      for (part, code, reason) in tensors
+      where tensor.name.contains(part) && !(isEmbedding && code == "gpt-neox") {
         refuse(code, reason, tensor: tensor.name)
       }
     }
@@ -133,7 +140,6 @@ enum GPT2Refusals {
     ("embed_layernorm",                          "embedding-layernorm", "GPT-2 has no layernorm behind the embedding (BLOOM has)"),
     ("use_rotary_position_embeddings",           "positions",           "GPT-2 has learned absolute positions"),
     ("swiglu",                                   "glu",                 "GPT-2 has no gated feed-forward layer"),
-    ("squared_relu",                             "activation",          "GPT-2 has no squared ReLU"),
     ("apply_residual_connection_post_layernorm", "residual",            "GPT-2 takes the residual before the layernorm"),
     ("ds_sequence_parallel_fpdt",                "fpdt",                "the tensors of FPDT runs have other names and another order"),
   ]
@@ -149,8 +155,8 @@ enum GPT2Refusals {
     ("self_attention.key_value.",   "grouped-query",       "GPT-2 has one fused projection of as many keys as queries"),
     ("qkv_linear_",                 "fpdt",                "the tensors of FPDT runs have other names and another order"),
     ("qkv_dense_",                  "fpdt",                "the tensors of FPDT runs have other names and another order"),
-    ("linear_qkv",                  "megatron-core",       "the tensors are those of Megatron-core; its tools/checkpoint/convert.py writes the classic ones"),
-    ("linear_fc1",                  "megatron-core",       "the tensors are those of Megatron-core; its tools/checkpoint/convert.py writes the classic ones"),
+    ("lora_",                       "adapter",             "the weights of an adapter are beside those of the model; merge them first (merge_and_unload of PEFT)"),
+    ("modules_to_save.",            "adapter",             "the weights of an adapter are beside those of the model; merge them first (merge_and_unload of PEFT)"),
     ("final_linear.weight",         "gpt-neox",            "the layers are those of GPT-NeoX, whose blocks compute something else"),
     (".norm.weight",                "gpt-neox",            "the layers are those of GPT-NeoX, whose blocks compute something else"),
     ("q_layernorm",                 "query-norm",          "GPT-2 has no layernorm of queries and keys"),

@@ -18,6 +18,22 @@ public struct CheckpointInspection: Sendable {
     /// The name and shape in transformers; `nil` for a tensor that no rule names.
     public let target: String?
     public let targetShape: [Int]?
+    /// Where the values are, one for each rank.
+    public let shards: [Shard]
+
+    /// The bytes on all ranks.
+    public var byteCount: Int { shards.reduce(0) { $0 + $1.byteCount } }
+  }
+
+  /// What one rank holds of a tensor.
+  public struct Shard: Hashable, Sendable {
+    public let rank: Int
+    /// The name of the file within the checkpoint's folder; the first one where there are several.
+    public let file: String
+    /// The pipeline stage, where the name of the file tells it.
+    public let stage: Int?
+    public let shape: [Int]
+    public let byteCount: Int
   }
 
   public let index: CheckpointIndex
@@ -27,6 +43,8 @@ public struct CheckpointInspection: Sendable {
   /// The sizes of the model, if they could be worked out.
   public let geometry: GPT2Geometry?
   public let qkv: QKVEvidence?
+  /// What was concluded, as far as the checkpoint can be converted.
+  public let decisions: [Decision]
   /// The plan of a conversion with the given options, if it can be converted.
   public let plan: ConversionPlan?
 
@@ -34,25 +52,30 @@ public struct CheckpointInspection: Sendable {
   public init(_ index: CheckpointIndex, options: ConversionOptions) throws(ConversionError) {
     self.index = index
     var reasons = try GPT2Refusals.all(of: index).map(\.error)
+    let isRefused = !reasons.isEmpty
     func attempt<Value>(_ body: () throws(ConversionError) -> Value) -> Value? {
       do throws(ConversionError) {
         return try body()
       } catch {
-        if !reasons.contains(error) { reasons.append(error) }
+        // What a model of another kind lacks is no fault of it.
+        if !isRefused, !reasons.contains(error) { reasons.append(error) }
         return nil
       }
     }
-    let isRefused = !reasons.isEmpty
-    geometry = attempt { () throws(ConversionError) in try GPT2Geometry(of: index) }
+    geometry = attempt { () throws(ConversionError) in
+      try GPT2Geometry(of: index, mergedRanks: options.mergedRanks)
+    }
     qkv = attempt { () throws(ConversionError) in
-      try QKVEvidence(
-        chosen: options.qkvLayout, version: index.checkpointVersion, arguments: index.arguments,
-        firstBlock: index.firstBlockLayer, layout: index.directory.layout)
+      try QKVEvidence(index, chosen: options.qkvLayout)
     }
     plan =
       isRefused
       ? nil
       : attempt { () throws(ConversionError) in try Planner.plan(index, options: options) }
+    decisions =
+      plan?.decisions
+      ?? [Decision("layout", .string(index.directory.layout.rawValue), index.directory.reason)]
+      + index.decisions + (qkv.map { [$0.decision] } ?? [])
     self.reasons = reasons
     rows = CheckpointInspection.rows(index, geometry, options.keyStyle)
   }
@@ -76,7 +99,15 @@ public struct CheckpointInspection: Sendable {
         shardShapes: Set(shapes).count == 1 ? [shapes[0]] : shapes, ranks: shapes.count,
         mergedShape: merged, partition: applied?.rule.partition.rawValue,
         target: applied.map { style.name($0.target) },
-        targetShape: transposed ? merged?.reversed() : merged)
+        targetShape: transposed ? merged?.reversed() : merged,
+        shards: tensor.shards.map { shard in
+          Shard(
+            rank: shard.rank, file: index.files[shard.file].name,
+            stage: index.files[shard.file].stage, shape: shard.sizes,
+            byteCount: shard.sizes.reduce(shard.dtype.size) {
+              $0.multipliedReportingOverflow(by: $1).partialValue
+            })
+        })
     }
   }
 
@@ -104,39 +135,15 @@ public struct CheckpointInspection: Sendable {
     "apply_residual_connection_post_layernorm", "untie_embeddings_and_output_weights",
     "num_experts", "params_dtype", "tensor_model_parallel_size", "model_parallel_size",
     "pipeline_model_parallel_size", "data_parallel_size", "ds_sequence_parallel_fpdt",
-    "tokenizer_type", "consumed_train_samples", "consumed_train_tokens",
+    "tokenizer_type", "lr", "min_lr", "lr_decay_style", "weight_decay", "global_batch_size",
+    "train_iters", "train_samples", "train_tokens", "seed", "consumed_train_samples",
+    "consumed_train_tokens",
   ]
-}
 
-/// The SHA-256 of the values of every shard of a checkpoint.
-public struct CheckpointDigests: Sendable {
-  /// By the name of the tensor, in the order of the ranks.
-  public private(set) var byTensor: [String: [String]] = [:]
-
-  /// Reads all tensors.
-  ///
-  /// - Throws: ``ConversionError``.
-  public init(_ index: CheckpointIndex, crc: CRCMode) throws(ConversionError) {
-    for (position, file) in index.files.enumerated() {
-      var wanted: [(tensor: Int, stored: TorchTensor)] = []
-      for (number, tensor) in index.tensors.enumerated() {
-        for case .whole(position, let stored) in tensor.shards.map(\.content) {
-          wanted.append((number, stored))
-        }
-      }
-      guard !wanted.isEmpty else { continue }
-      do {
-        let reader = TensorReader(try TorchFile(opening: file.path), crc: crc != .none)
-        for (number, stored) in wanted {
-          var hasher = SHA256Hasher()
-          try reader.forEachPart(of: stored) { hasher.update($0, of: $1) }
-          _ = try reader.verdict(stored.storage, all: crc == .all)
-          let name = index.tensors[number].name
-          byTensor[name, default: []].append(hasher.hexDigest())
-        }
-      } catch {
-        throw ConversionError(reading: error, file: file.path)
-      }
-    }
+  /// The names of arguments that no trainer known here has: they may change the function.
+  public var unknownArguments: [String] {
+    index.arguments.values.keys.filter { key in
+      index.arguments.source(of: key) == .checkpoint && !KnownArguments.names.contains(key)
+    }.sorted()
   }
 }

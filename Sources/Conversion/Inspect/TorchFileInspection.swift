@@ -8,6 +8,8 @@ public struct TorchFileInspection: Sendable {
   /// A tensor, or why it cannot be read.
   public struct Tensor: Sendable {
     public let name: String
+    /// The way from the root to it, which no two tensors share.
+    public let path: [NamedTensor.Step]
     public let tensor: TorchTensor?
     /// The SHA-256 of the contiguous row-major little-endian bytes, when it was asked for.
     public var sha256: String?
@@ -29,16 +31,19 @@ public struct TorchFileInspection: Sendable {
     self.path = path
     do {
       let file = try TorchFile(opening: path, limits: limits)
-      for named in try file.namedTensors() {
+      let named = try file.namedTensors()
+      for named in named {
         do throws(TorchFileError) {
-          tensors.append(Tensor(name: named.name, tensor: try file.tensor(named.node)))
+          tensors.append(
+            Tensor(name: named.name, path: named.path, tensor: try file.tensor(named.node)))
         } catch {
           tensors.append(
             Tensor(
-              name: named.name, tensor: nil,
+              name: named.name, path: named.path, tensor: nil,
               error: ConversionError(reading: error, file: path, tensor: named.name)))
         }
       }
+      warnings += ConversionWarning.about(file, named)
       if sha256 || crc == .all { hash(file, sha256: sha256, crc: crc) }
       try file.file.checkUnchanged()
     } catch {
@@ -105,6 +110,7 @@ public struct TorchFileInspection: Sendable {
     tensors.map { entry in
       var object = JSONObject()
       object["name"] = .string(entry.name)
+      object["path"] = .array(entry.path.map(\.json))
       if let tensor = entry.tensor {
         object["dtype"] = .string(tensor.dtype.rawValue)
         object["shape"] = .array(tensor.sizes.map { .int($0) })
@@ -115,5 +121,43 @@ public struct TorchFileInspection: Sendable {
       }
       return .object(object)
     }
+  }
+}
+
+extension NamedTensor.Step {
+  /// A text for a text key, a number for a position or an integer key, and an object for anything else.
+  var json: JSONValue {
+    switch self {
+    case .key(let text): .string(text)
+    case .index(let index): .int(index)
+    case .other(let text): ["key": .string(text)]
+    }
+  }
+}
+
+extension ConversionWarning {
+  /// What the user should know of how a file holds its tensors.
+  static func about(_ file: TorchFile, _ named: [NamedTensor]) -> [ConversionWarning] {
+    var result: [ConversionWarning] = []
+    let hidden = file.hiddenStorages(besides: named)
+    if hidden > 0 {
+      result.append(
+        ConversionWarning(
+          "tensor/hidden",
+          "\(file.file.path.lastComponent?.string ?? "") holds "
+            + "\(hidden == 1 ? "a tensor or storage" : "\(hidden) tensors or storages") in places that "
+            + "are not looked into (keys, attributes of dictionaries, storages without a tensor), which "
+            + "are not listed"))
+    }
+    let functions = Set(named.compactMap { file.foreignFunction($0.node) }).sorted()
+    for function in functions {
+      let count = named.count { file.foreignFunction($0.node) == function }
+      result.append(
+        ConversionWarning(
+          "tensor/foreign-function",
+          "\(count) tensors of \(file.file.path.lastComponent?.string ?? "") are made by \"\(function)\", "
+            + "which is not known; they are read as plain views, as their arguments say"))
+    }
+    return result
   }
 }

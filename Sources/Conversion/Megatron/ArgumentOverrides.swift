@@ -46,24 +46,34 @@ public struct ArgumentOverrides: Hashable, Sendable {
     guard !ArgumentOverrides.known.contains(key) else { return }
     throw ConversionError(
       .usage, "arguments/unknown", "no conversion depends on an argument \"\(key)\"", file: file,
-      hint: "known: " + ArgumentOverrides.known.sorted().joined(separator: ", "))
+      hint: ArgumentOverrides.suggestion(for: key))
+  }
+
+  /// The names that were probably meant.
+  private static func suggestion(for key: String) -> String {
+    if let near = Spelling.nearest(to: key, in: known) { return "did you mean \(near)?" }
+    let parts = known.sorted().filter { name in
+      key.split(separator: "_").contains { $0.count > 2 && name.contains($0) }
+    }
+    if !parts.isEmpty { return "did you mean \(parts.prefix(4).joined(separator: ", "))?" }
+    return "those that most often help: num_attention_heads, bias_gelu_fusion, layernorm_epsilon, "
+      + "apply_layernorm_1p, checkpoint_version"
   }
 
   /// Every argument that some table or check of this library reads.
-  static let known: Set<String> = [
+  static let known: Set<String> = Set(FunctionArguments.keys).union([
     "num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "kv_channels",
-    "num_key_value_heads", "num_query_groups", "max_position_embeddings", "padded_vocab_size",
-    "layernorm_epsilon", "norm_epsilon", "normalization", "apply_layernorm_1p",
-    "apply_residual_connection_post_layernorm", "embed_layernorm", "use_bnb_optimizer",
-    "add_bias_linear", "swiglu", "squared_relu", "openai_gelu", "onnx_safe", "bias_gelu_fusion",
+    "num_key_value_heads", "num_query_groups", "group_query_attention", "max_position_embeddings",
+    "padded_vocab_size", "layernorm_epsilon", "norm_epsilon", "normalization", "apply_layernorm_1p",
+    "layernorm_zero_centered_gamma", "apply_residual_connection_post_layernorm", "embed_layernorm",
+    "add_bias_linear", "add_qkv_bias", "swiglu", "openai_gelu", "onnx_safe", "bias_gelu_fusion",
     "glu_activation", "position_embedding_type", "add_position_embedding",
     "use_rotary_position_embeddings", "untie_embeddings_and_output_weights", "attention_dropout",
-    "hidden_dropout", "init_method_std", "params_dtype", "tensor_model_parallel_size",
-    "model_parallel_size", "pipeline_model_parallel_size", "num_experts", "checkpoint_version",
-    "original_vocab_size", "orig_vocab_size", "ds_sequence_parallel_fpdt",
-    "old_checkpoint_format", "virtual_pipeline_model_parallel_size",
-    "num_layers_per_virtual_pipeline_stage", "num_unique_layers", "param_sharing_style",
-    "iteration", "tokenizer_type", "vocab_size", "group_query_attention",
-    "make_vocab_size_divisible_by",
-  ]
+    "hidden_dropout", "init_method_std", "tensor_model_parallel_size", "model_parallel_size",
+    "pipeline_model_parallel_size", "data_parallel_size", "context_parallel_size",
+    "ds_sequence_parallel_size", "world_size", "num_experts", "checkpoint_version",
+    "original_vocab_size", "orig_vocab_size", "vocab_size", "make_vocab_size_divisible_by",
+    "tokenizer_type", "tokenizer_name_or_path", "tokenizer_model", "ds_sequence_parallel_fpdt",
+    "pretrain_causal_attention", "num_unique_layers", "param_sharing_style", "iteration",
+  ])
 }

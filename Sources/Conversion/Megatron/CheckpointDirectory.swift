@@ -39,8 +39,7 @@ public struct CheckpointDirectory: Sendable {
       throw ConversionError(
         .noInput, "io/not-a-file", "neither a folder nor a file", file: root.string)
     case nil:
-      throw ConversionError(
-        .noInput, "io/not-found", "there is nothing of that name", file: root.string)
+      throw PathAdvice.missing(root)
     }
   }
 
@@ -53,30 +52,31 @@ public struct CheckpointDirectory: Sendable {
     var files = try CheckpointDirectory.list(root)
     if choice != .latest || CheckpointDirectory.layouts(of: files).isEmpty {
       let found = try CheckpointDirectory.step(in: root, files, choice, layout)
-      guard let component = FilePath.Component(found), component.kind == .regular else {
+      // Trackers that people wrote may hold a path, or end in a slash.
+      let isUpward = FilePath(found).components.contains { $0.kind == .parentDirectory }
+      let name = isUpward ? found : FilePath(found).lastComponent.map(\.string) ?? found
+      guard let component = FilePath.Component(name), component.kind == .regular else {
         throw ConversionError(
-          .malformed, "checkpoint/bad-tag", "\"\(found)\" is no name of a folder",
+          .malformed, "checkpoint/bad-tag", "\"\(found)\" is not the name of a folder",
           file: root.string,
           hint: CheckpointDirectory.available(files) ?? "name a folder with --tag")
       }
       folder = root.appending(component)
-      tag = found
-      guard try CheckpointDirectory.kind(folder) == .folder else {
-        throw ConversionError(
-          .noInput, "checkpoint/no-step", "there is no folder \(found)", file: root.string,
-          hint: CheckpointDirectory.available(files))
+      tag = name
+      if try CheckpointDirectory.kind(folder) != .folder {
+        // A number alone is that of a step.
+        guard let number = Int(name),
+          let step = try? CheckpointDirectory.step(in: root, files, .iteration(number), layout),
+          let component = FilePath.Component(step)
+        else { throw CheckpointAdvice.noStep(name, in: root, files, choice) }
+        folder = root.appending(component)
+        tag = step
       }
       files = try CheckpointDirectory.list(folder)
     }
     let found = CheckpointDirectory.layouts(of: files)
     guard !found.isEmpty else {
-      throw ConversionError(
-        .noInput, "checkpoint/none",
-        files.isEmpty
-          ? "no checkpoint of Megatron-DeepSpeed or Megatron-LM is in this folder"
-          : "the folder holds \(files[0].name), but no model weights", file: folder.string,
-        hint: "expected: layer_XX-model_YY-model_states.pt, mp_rank_XX_model_states.pt, "
-          + "mp_rank_XX/model_optim_rng.pt, or a folder above them with a file `latest`")
+      throw CheckpointAdvice.none(in: folder)
     }
     let fitting = found.filter { layout == nil ? $0.isPrimary : $0.layout == layout }
     guard let chosen = fitting.first else {
@@ -93,6 +93,9 @@ public struct CheckpointDirectory: Sendable {
         file: folder.string,
         hint: "choose with --layout " + fitting.map(\.layout.rawValue).joined(separator: " or "))
     }
+    if chosen.layout == .classic, choice == .latest {
+      try CheckpointAdvice.refuseLoneRank(folder, files)
+    }
     self.folder = folder
     self.tag = tag ?? folder.lastComponent?.string
     self.layout = chosen.layout
@@ -104,14 +107,11 @@ public struct CheckpointDirectory: Sendable {
   private init(file: FilePath) throws(ConversionError) {
     let name = file.lastComponent?.string ?? file.string
     let kind = CheckpointFileKind.of(name)?.kind
-    if kind == .layer || kind == .optimizerStates {
-      throw ConversionError(
-        .noInput, "checkpoint/part", "this file is a part of a checkpoint", file: file.string,
-        hint: "give the folder that it is in")
-    }
-    root = file
     let above = file.removingLastComponent()
-    folder = above.isEmpty ? "." : above
+    let folder: FilePath = above.isEmpty ? "." : above
+    try CheckpointAdvice.refusePart(file, kind, in: folder)
+    root = file
+    self.folder = folder
     tag = nil
     layout = kind == .modelStates ? .deepspeed : .classic
     files = [
@@ -121,9 +121,15 @@ public struct CheckpointDirectory: Sendable {
     reason = "one file was given"
   }
 
+  /// The number in the name of the step's folder, if it has one.
+  var stepNumber: Int? {
+    let numbers = tag.flatMap { CheckpointFileKind.of($0) }?.numbers
+    return numbers?["step"] ?? numbers?["iteration"]
+  }
+
   // MARK: - Names
 
-  private static func kind(_ path: FilePath) throws(ConversionError) -> FileSystem.Kind? {
+  static func kind(_ path: FilePath) throws(ConversionError) -> FileSystem.Kind? {
     do {
       return try FileSystem.kind(of: path)
     } catch {
@@ -131,7 +137,7 @@ public struct CheckpointDirectory: Sendable {
     }
   }
 
-  private static func list(_ folder: FilePath) throws(ConversionError) -> [CheckpointFile] {
+  static func list(_ folder: FilePath) throws(ConversionError) -> [CheckpointFile] {
     let names: [FilePath.Component]
     do {
       names = try FileSystem.list(folder)
@@ -147,7 +153,7 @@ public struct CheckpointDirectory: Sendable {
 
   /// The layouts of which a folder holds marks. Model states go with other layouts too, and count
   /// as one of their own only where they are alone.
-  private static func layouts(
+  static func layouts(
     of files: [CheckpointFile]
   ) -> [(layout: CheckpointLayout, mark: String, isPrimary: Bool)] {
     var found: [(layout: CheckpointLayout, mark: String, isPrimary: Bool)] = []
@@ -200,14 +206,18 @@ public struct CheckpointDirectory: Sendable {
       if let tag = try text(tracker, in: root) { return tag }
     }
     if let word = try text("latest_checkpointed_iteration.txt", in: root) {
-      if word == "release" { return word }
+      if word == "release" || CheckpointFileKind.of(word)?.kind == .iterationFolder { return word }
       if let number = Int(word) {
         return try step(in: root, files, .iteration(number), layout)
       }
       throw ConversionError(
-        .malformed, "checkpoint/bad-tracker", "\"\(word)\" is neither a number nor `release`",
+        .malformed, "checkpoint/bad-tracker",
+        word.hasPrefix("version https://git-lfs")
+          ? "it is a git-lfs pointer, not the file itself"
+          : "\"\(word)\" is neither a number nor `release`",
         file: root.appending("latest_checkpointed_iteration.txt").string,
-        hint: "name a folder with --tag")
+        hint: word.hasPrefix("version https://git-lfs")
+          ? "fetch the files: git lfs pull (after git lfs install)" : "name a folder with --tag")
     }
     let steps = files.filter { $0.kind == .stepFolder || $0.kind == .iterationFolder }
     if steps.count > 1 {
@@ -216,13 +226,7 @@ public struct CheckpointDirectory: Sendable {
         "there are \(steps.count) steps and no file `latest` that names one", file: root.string,
         hint: available(files))
     }
-    guard let only = steps.first else {
-      throw ConversionError(
-        .noInput, "checkpoint/none",
-        "no checkpoint of Megatron-DeepSpeed or Megatron-LM is in this folder",
-        file: root.string,
-        hint: "expected: a file `latest`, a folder global_stepN, or the files of a step")
-    }
+    guard let only = steps.first else { throw CheckpointAdvice.none(in: root) }
     return only.name
   }
 
@@ -240,7 +244,7 @@ public struct CheckpointDirectory: Sendable {
     .sorted { (number($0), $0.name) < (number($1), $1.name) }.map(\.name)
   }
 
-  private static func available(_ files: [CheckpointFile]) -> String? {
+  static func available(_ files: [CheckpointFile]) -> String? {
     let steps = files.filter { $0.kind == .stepFolder || $0.kind == .iterationFolder }
     guard !steps.isEmpty else { return nil }
     return "name one with --tag: " + steps.prefix(8).map(\.name).joined(separator: ", ")
@@ -265,8 +269,6 @@ public struct CheckpointDirectory: Sendable {
     } catch {
       throw ConversionError(reading: error, file: path)
     }
-    let space: [UInt8] = [0x20, 0x09, 0x0A, 0x0D]
-    let trimmed = bytes.drop { space.contains($0) }.reversed().drop { space.contains($0) }
-    return String(decoding: trimmed.reversed(), as: UTF8.self)
+    return TrackerText.firstLine(bytes)
   }
 }

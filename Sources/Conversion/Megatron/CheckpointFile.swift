@@ -42,6 +42,8 @@ enum CheckpointFileKind: String, Hashable, Sendable {
     (FilePattern("mp_rank_{tp}"),                                           .rankFolder),
     (FilePattern("mp_rank_{tp}_{pp}"),                                      .rankFolder),
     (FilePattern("mp_rank_{tp}_{pp}_{ep}"),                                 .rankFolder),
+    // NeMo 1
+    (FilePattern("tp_rank_{tp}_pp_rank_{pp}"),                              .rankFolder),
     (FilePattern("model_optim_rng.pt"),                                     .rankFile),
     (FilePattern("model_rng.pt"),                                           .rankFile),
     // DeepSpeed checkpoint/ds_to_universal.py

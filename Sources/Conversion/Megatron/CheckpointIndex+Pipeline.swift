@@ -101,15 +101,17 @@ extension CheckpointIndex {
     do {
       let file = try TorchFile(opening: path, limits: limits)
       let position = add(file, named: part.file.name)
-      return try file.namedTensors().map { named in
-        guard let tensor = try file.tensor(named.node) else {
-          throw ConversionError(
-            .bug, "bug/no-tensor", "a named tensor is none", file: path.string, tensor: named.name)
-        }
-        return TensorShard(
-          rank: part.rank, file: position, key: MegatronName.normalized(named.name),
-          tensor: tensor)
+      let all = try file.namedTensors()
+      noteHolding(of: file, all)
+      var shards: [TensorShard] = []
+      for named in all {
+        guard let tensor = try kept(named, of: file, part.file.name) else { continue }
+        shards.append(
+          TensorShard(
+            rank: part.rank, file: position, key: MegatronName.normalized(named.name),
+            tensor: tensor))
       }
+      return shards
     } catch {
       throw ConversionError(reading: error, file: path)
     }
@@ -179,6 +181,8 @@ extension CheckpointIndex {
       return found.first
     }
     let blocks = kinds.indices.filter { kinds[$0].kind == .block }
+    try refuseLeftovers(kinds, blocks, layers)
+    for kind in [LayerKind.embedding, .finalLayernorm, .head] { _ = try one(kind) }
     for (one, next) in zip(blocks, blocks.dropFirst())
     where kinds[next].layer != kinds[one].layer + 1 {
       throw ConversionError(
@@ -222,6 +226,37 @@ extension CheckpointIndex {
     for index in kinds.indices where kinds[index].kind == .unknown {
       take(index, "layer_\(kinds[index].layer).")
     }
+  }
+
+  /// Files of an earlier, deeper run in the same folder: there are more blocks, or more final layernorms,
+  /// than the arguments say.
+  private func refuseLeftovers(
+    _ kinds: [(layer: Int, kind: LayerKind)], _ blocks: [Int], _ layers: [[LayerFile]]
+  ) throws(ConversionError) {
+    guard let depth = try arguments.int("num_layers"), depth > 0, depth < 1 << 20,
+      arguments.source(of: "num_layers") == .checkpoint, let first = blocks.first
+    else { return }
+    let norms = kinds.indices.filter { kinds[$0].kind == .finalLayernorm }
+    guard blocks.count > depth || norms.count > 1 && blocks.count >= depth else { return }
+    let end = kinds[first].layer + depth
+    let norm = norms.first { kinds[$0].layer >= end }
+    let last = norm.map { kinds[$0].layer + 1 } ?? end
+    let surplus = kinds.indices.filter { index in
+      switch kinds[index].kind {
+      case .block: kinds[index].layer >= end
+      case .finalLayernorm: index != norm
+      case .embedding: false
+      case .head, .unknown: kinds[index].layer > last
+      }
+    }
+    guard let one = surplus.first else { return }
+    let numbers = surplus.map { padded(kinds[$0].layer) }.joined(separator: ", ")
+    throw ConversionError(
+      .malformed, "checkpoint/left-over-layers",
+      "num_layers is \(depth), but there are files of \(blocks.count) blocks and \(norms.count) final "
+        + "layernorms: layers \(numbers) are left over from an earlier run or another one",
+      file: layers[one][0].file.name,
+      hint: "move the files of layers \(numbers) away")
   }
 
   /// Without arguments only the numbers tell whether blocks are missing at either end: they begin at 3

@@ -1,5 +1,6 @@
 import ByteIO
 import Pickle
+import Safetensors
 import SystemPackage
 import TorchArchive
 
@@ -36,8 +37,8 @@ extension CheckpointIndex {
       do {
         let torchFile = try TorchFile(opening: file.path, limits: limits)
         states.append(try RankState(torchFile, named: file.name))
-        let position = add(torchFile, named: file.name)
-        chunks[file.tensorRank, default: [:]][file.stage] = try CheckpointIndex.chunks(
+        let position = add(torchFile, named: file.name, stage: file.stage)
+        chunks[file.tensorRank, default: [:]][file.stage] = try self.chunks(
           of: torchFile, file, at: position)
       } catch {
         throw ConversionError(reading: error, file: file.path)
@@ -45,6 +46,7 @@ extension CheckpointIndex {
     }
     try adopt(states)
     try assemble(chunks, stages: stages)
+    try foldTiedHead()
     try expandSharedLayers()
   }
 
@@ -53,9 +55,6 @@ extension CheckpointIndex {
     try RankState.checkAgreement(states)
     guard let first = states.first else { return try applyOverrides() }
     arguments = first.arguments ?? .absent
-    checkpointVersion = first.checkpointVersion
-    iteration = first.iteration
-    originalVocabularySize = first.originalVocabularySize
     deepspeedVersion = first.deepspeedVersion
     if !arguments.isPresent {
       warnings.append(
@@ -63,6 +62,24 @@ extension CheckpointIndex {
           "arguments/absent", "the checkpoint holds no training arguments"))
     }
     try applyOverrides()
+    // What the user set need not be readable in the file.
+    func recorded(_ value: ArgumentValue?, _ key: String) throws(ConversionError) -> Double? {
+      guard arguments.source(of: key) == .checkpoint else { return try arguments.double(key) }
+      return try TrainingArguments.recorded(value, as: key, in: first.file)
+    }
+    checkpointVersion = try recorded(first.checkpointVersion, "checkpoint_version")
+    iteration = try recorded(first.iteration, "iteration").flatMap { Int(exactly: $0) }
+    if let step = directory.stepNumber, let iteration, step != iteration,
+      arguments.source(of: "iteration") == .checkpoint
+    {
+      warnings.append(
+        ConversionWarning(
+          "checkpoint/other-iteration",
+          "the folder is named \"\(directory.tag ?? "")\", but its files are of iteration \(iteration): was it "
+            + "renamed, or were files of another step copied into it?"))
+    }
+    originalVocabularySize = try recorded(first.originalVocabularySize, "original_vocab_size")
+      .flatMap { Int(exactly: $0) }
   }
 
   // MARK: - Files
@@ -104,6 +121,7 @@ extension CheckpointIndex {
   /// The files in the folders of the ranks; a folder that holds optimizer shards only is passed over.
   private func classicFiles() throws(ConversionError) -> [RankFile] {
     var found: [RankFile] = []
+    var empty: [(name: String, files: [String])] = []
     for file in directory.files {
       if file.kind == .rankFile {
         found.append(
@@ -117,58 +135,78 @@ extension CheckpointIndex {
           .unsupported, "model/experts", "\(file.name) is the folder of an expert-parallel rank",
           file: directory.folder.string)
       }
-      for name in ["model_optim_rng.pt", "model_rng.pt"]
-      where FileSystem.exists(folder.appending(name)) {
+      let names = (try? FileSystem.list(folder))?.map(\.string) ?? []
+      if let name = try CheckpointIndex.weightsFile(names, in: "\(file.name)") {
         found.append(
           RankFile(
             tensorRank: file.numbers["tp"] ?? 0, stage: file.numbers["pp"] ?? 0,
             path: folder.appending(name), name: "\(file.name)/\(name)"))
-        break
+      } else if names != ["optim.pt"] {
+        // `mp_rank_XX_DDD` of a distributed optimizer holds nothing but its part of that.
+        empty.append((file.name, names))
       }
+    }
+    if let (name, names) = empty.first, !found.isEmpty {
+      throw ConversionError(
+        .malformed, "checkpoint/missing-rank",
+        "\"\(name)\" holds no model_optim_rng.pt, as the other ranks do; it holds "
+          + PathAdvice.listed(names), file: directory.folder.appending(name).string,
+        hint: "the dump is not whole: copy the file of this rank, or save it again")
     }
     guard !found.isEmpty else {
       throw ConversionError(
         .noInput, "checkpoint/none", "no folder of a rank holds a model_optim_rng.pt",
-        file: directory.folder.string)
+        file: directory.folder.string,
+        hint: empty.first.map { "\"\($0.name)\" holds \(PathAdvice.listed($0.files))" })
     }
     return found
+  }
+
+  /// The file with the weights of a rank among the names in its folder: that of Megatron, or the only one of
+  /// Lightning, which NeMo 1 wrote.
+  private static func weightsFile(
+    _ names: [String], in folder: String
+  ) throws(ConversionError) -> String? {
+    if let name = ["model_optim_rng.pt", "model_rng.pt"].first(where: names.contains) {
+      return name
+    }
+    let others = names.filter { $0.hasSuffix(".ckpt") }
+    guard others.count <= 1 else {
+      throw ConversionError(
+        .undecided, "checkpoint/several-steps",
+        "several files of weights are in it: \(PathAdvice.listed(others))", file: folder,
+        hint: "put those of one step into folders of their own, and give that")
+    }
+    return others.first
   }
 
   // MARK: - Tensors
 
   /// The chunks of a rank: one, or `model0`, `model1`, ... with a virtual pipeline.
-  private static func chunks(
+  private mutating func chunks(
     of file: TorchFile, _ source: RankFile, at position: Int
   ) throws -> [Chunk] {
-    let graph = file.graph
-    var roots: [NodeID] = []
-    for key in ["model", "module"] {
-      if let root = graph.value(key, in: graph.root), graph.entries(root) != nil { roots = [root] }
-      if !roots.isEmpty { break }
+    let roots = try WeightsRoot.all(in: file, named: source.name)
+    if let key = roots.first?.key, roots.count == 1, !["model", "module"].contains(key) {
+      note(
+        Decision(
+          "state_dict", .string(key.isEmpty ? "the whole file" : key),
+          "it is what holds tensors of a model"))
     }
-    while roots.isEmpty || roots.count > 1 || graph.value("model", in: graph.root) == nil,
-      let root = graph.value("model\(roots.count)", in: graph.root)
-    {
-      roots.append(root)
-    }
-    guard !roots.isEmpty else {
-      throw ConversionError(
-        .malformed, "checkpoint/no-weights",
-        "the file holds neither `model` nor `module` with weights", file: source.name)
-    }
-    return try roots.enumerated().map { number, root in
+    noteHolding(of: file, try file.namedTensors())
+    return try roots.map { root in
       // The chunks of a virtual pipeline have the same names within.
-      let prefix = roots.count > 1 ? "model\(number)." : ""
-      let tensors = try file.namedTensors(below: root).map { named in
-        guard let tensor = try file.tensor(named.node) else {
-          throw ConversionError(
-            .bug, "bug/no-tensor", "a named tensor is none", file: source.name, tensor: named.name)
-        }
-        return (
-          MegatronName.local(named.name),
-          TensorShard(
-            rank: source.tensorRank, file: position, key: prefix + named.name, tensor: tensor)
-        )
+      let prefix = roots.count > 1 ? "\(root.key)." : ""
+      var tensors: [(local: MegatronName.Local, shard: TensorShard)] = []
+      for named in root.named {
+        guard let tensor = try kept(named, of: file, source.name) else { continue }
+        if MegatronName.isCore(named.name) { isCore = true }
+        tensors.append(
+          (
+            MegatronName.local(named.name),
+            TensorShard(
+              rank: source.tensorRank, file: position, key: prefix + named.name, tensor: tensor)
+          ))
       }
       return Chunk(tensors: tensors, file: source.name)
     }
@@ -225,6 +263,17 @@ extension CheckpointIndex {
       MegatronName.precedes(a.element.name, b.element.name)
         || !MegatronName.precedes(b.element.name, a.element.name) && a.offset < b.offset
     }.map { IndexedTensor(name: $0.element.name, shards: $0.element.shards) }
+  }
+
+  /// Megatron-core's last stage has a copy of a tied embedding under the name of a head.
+  private mutating func foldTiedHead() throws(ConversionError) {
+    guard isCore, (pipelineParallel ?? 1) > 1,
+      try arguments.bool("untie_embeddings_and_output_weights") == false
+    else { return }
+    tensors = tensors.map { tensor in
+      tensor.name == GPT2Rules.head.source
+        ? IndexedTensor(name: GPT2Rules.headCopy, shards: tensor.shards) : tensor
+    }
   }
 
   /// In 2020 blocks could share their weights; then the file has each of them once

@@ -12,6 +12,8 @@ public struct SourceFile: Hashable, Sendable {
   public let directoryDigest: String
   /// Whether the pickle had a CRC that was checked.
   public let isPickleVerified: Bool
+  /// The pipeline stage, where the name of the file tells it.
+  public let stage: Int?
 }
 
 /// What one tensor-parallel rank holds of a tensor: one stored tensor, or runs of flat ones.
@@ -127,6 +129,13 @@ public struct CheckpointIndex: Sendable {
   /// The release of DeepSpeed that wrote it.
   public var deepspeedVersion: String?
   public var warnings: [ConversionWarning] = []
+  /// What was concluded while the files were read.
+  public private(set) var decisions: [Decision] = []
+  /// Tensors that are no part of the model, and why; a name with the number of its block left out.
+  public private(set) var passedOver: [String: String] = [:]
+  /// Whether the tensors have the names of Megatron-core.
+  var isCore = false
+  private var positions: [String: Int] = [:]
   private let overrides: ArgumentOverrides
 
   /// Opens a checkpoint and reads the pickles of its files.
@@ -180,9 +189,52 @@ public struct CheckpointIndex: Sendable {
     }
   }
 
+  /// Notes a decision once, however many files lead to it.
+  mutating func note(_ decision: Decision) {
+    if !decisions.contains(decision) { decisions.append(decision) }
+  }
+
+  /// Notes a warning once, however many files lead to it.
+  mutating func noteHolding(of file: TorchFile, _ named: [NamedTensor]) {
+    for warning in ConversionWarning.about(file, named) where !warnings.contains(warning) {
+      warnings.append(warning)
+    }
+  }
+
+  /// The tensor of a name in a file, unless it is known to be no part of a model.
+  ///
+  /// - Throws: ``ConversionError``, naming the tensor, for one that cannot be read.
+  mutating func kept(
+    _ named: NamedTensor, of file: TorchFile, _ source: String
+  ) throws(ConversionError) -> TorchTensor? {
+    let tensor: TorchTensor
+    do {
+      guard let found = try file.tensor(named.node) else {
+        throw ConversionError(
+          .bug, "bug/no-tensor", "a named tensor is none", file: source, tensor: named.name)
+      }
+      tensor = found
+    } catch {
+      if named.name.hasSuffix("_extra_state") { return nil }
+      throw ConversionError(reading: error, file: FilePath(source), tensor: named.name)
+    }
+    let name = MegatronName.unwrapped(named.name)
+    guard let reason = Bookkeeping.reason(name, tensor) else { return tensor }
+    let parts = name.split(separator: ".").map { Int($0) == nil ? String($0) : "*" }
+    passedOver[parts.joined(separator: ".")] = reason
+    return nil
+  }
+
   /// Puts what the user set over what the checkpoint says.
   mutating func applyOverrides() throws(ConversionError) {
     arguments.override(overrides.values)
+    for (key, recorded) in arguments.replaced.sorted(by: { $0.key < $1.key }) {
+      warnings.append(
+        ConversionWarning(
+          "arguments/overridden",
+          "\(key) is set to \(arguments.values[key]?.quoted ?? "None"), against the evidence: the checkpoint "
+            + "says \(recorded.quoted)"))
+    }
     if let version = try arguments.double("checkpoint_version") { checkpointVersion = version }
   }
 
@@ -228,14 +280,17 @@ public struct CheckpointIndex: Sendable {
   }
 
   /// Notes a file and gives its position.
-  mutating func add(_ file: TorchFile, named name: String) -> Int {
+  mutating func add(_ file: TorchFile, named name: String, stage: Int? = nil) -> Int {
+    // States are opened once more for the masters in them.
+    if let known = positions[name], files[known].identity == file.file.identity { return known }
     // A file without a directory of entries is known by its size and the time of its last change.
     let digest =
       file.container == .legacy ? "modified \(file.file.identity.modified)" : file.directoryDigest
     files.append(
       SourceFile(
         path: file.file.path, name: name, identity: file.file.identity,
-        directoryDigest: digest, isPickleVerified: file.isPickleVerified))
+        directoryDigest: digest, isPickleVerified: file.isPickleVerified, stage: stage))
+    positions[name] = files.count - 1
     return files.count - 1
   }
 }

@@ -1,8 +1,9 @@
 /// The names that tensors have in Megatron's own state dictionaries, brought to one form.
 ///
-/// Over the years the dictionary was flat or nested, `transformer` became `encoder`, `attention`
-/// became `self_attention`, and wrappers put `module.` in front (Megatron `language_model.py`,
-/// `load_state_dict`, accepts the same).
+/// Over the years the dictionary was flat or nested, `transformer` became `encoder` and then `decoder`,
+/// `attention` became `self_attention`, layernorms were called norms for a while, Transformer Engine and
+/// Megatron-core brought names of their own, and wrappers put theirs in front or in between (Megatron
+/// `language_model.py`, `load_state_dict`, accepts some of them).
 enum MegatronName {
   /// A tensor of a model-parallel rank.
   struct Local: Hashable {
@@ -23,33 +24,107 @@ enum MegatronName {
     ("lm_head.",                       "output_layer."),
     ("encoder.final_layernorm.",       "final_layernorm."),
     ("transformer.final_layernorm.",   "final_layernorm."),
+    ("decoder.final_layernorm.",       "final_layernorm."),
     ("final_layernorm.",               "final_layernorm."),
+    // NVIDIA/Megatron-LM, autumn 2023
+    ("encoder.final_norm.",            "final_layernorm."),
+    ("transformer.final_norm.",        "final_layernorm."),
+    ("final_norm.",                    "final_layernorm."),
   ]
+
+  /// Names within a block: those of other ages and implementations, and the one that all layouts share.
+  // swift-format-ignore
+  private static let aliases: [(prefix: String, name: String)] = [
+    // until 2020
+    ("attention.",                                   "self_attention."),
+    // NVIDIA/Megatron-LM, autumn 2023
+    ("input_norm.",                                  "input_layernorm."),
+    ("post_attention_norm.",                         "post_attention_layernorm."),
+    // Transformer Engine's TransformerLayer
+    ("self_attention.layernorm_qkv.layer_norm_",     "input_layernorm."),
+    ("self_attention.layernorm_qkv.",                "self_attention.query_key_value."),
+    ("self_attention.qkv.",                          "self_attention.query_key_value."),
+    ("self_attention.proj.",                         "self_attention.dense."),
+    ("layernorm_mlp.layer_norm_",                    "post_attention_layernorm."),
+    ("layernorm_mlp.fc1_",                           "mlp.dense_h_to_4h."),
+    ("layernorm_mlp.fc2_",                           "mlp.dense_4h_to_h."),
+    // Megatron-core
+    ("self_attention.linear_qkv.layer_norm_",        "input_layernorm."),
+    ("self_attention.linear_qkv.",                   "self_attention.query_key_value."),
+    ("self_attention.linear_proj.",                  "self_attention.dense."),
+    ("pre_mlp_layernorm.",                           "post_attention_layernorm."),
+    ("mlp.linear_fc1.layer_norm_",                   "post_attention_layernorm."),
+    ("mlp.linear_fc1.",                              "mlp.dense_h_to_4h."),
+    ("mlp.linear_fc2.",                              "mlp.dense_4h_to_h."),
+  ]
+
+  /// Parts of a name that wrappers and saved modules put there: DeepSpeed's inference engine,
+  /// `torch.compile`, FSDP, activation checkpointing, and `torch.nn.Module` itself.
+  private static let wrappers: Set<Substring> = [
+    "_forward_module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
+    "_fpw_module", "_modules", "_parameters", "_buffers",
+  ]
+
+  /// Names that stand in front of those of the model.
+  private static let fronts = ["module.", "model.", "language_model.", "state_dict."]
+
+  /// A path without the parts that wrappers put there.
+  static func unwrapped(_ path: String) -> String {
+    var name = path[...]
+    // PEFT; what its adapters add keeps other names.
+    if name.hasPrefix("base_model.model.") { name = name.dropFirst("base_model.model.".count) }
+    guard name.utf8.contains(UInt8(ascii: "_")) else { return String(name) }
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.contains(where: wrappers.contains) else { return String(name) }
+    let kept = parts.filter { !wrappers.contains($0) }.joined(separator: ".")
+    return kept.hasPrefix("base_model.model.") ? unwrapped(kept) : kept
+  }
+
+  private static func stripped(_ path: String) -> Substring {
+    var name = unwrapped(path)[...]
+    while let front = fronts.first(where: { name.hasPrefix($0) }) {
+      name = name.dropFirst(front.count)
+      if name.hasPrefix("base_model.model.") { name = name.dropFirst("base_model.model.".count) }
+    }
+    return name
+  }
 
   /// The form that all layouts share, of a path in a state dictionary.
   static func local(_ path: String) -> Local {
-    var name = path[...]
-    while let prefix = ["module.", "model.", "language_model."].first(where: { name.hasPrefix($0) })
-    {
-      name = name.dropFirst(prefix.count)
-    }
+    let name = stripped(path)
     for (prefix, form) in table where name.hasPrefix(prefix) {
       return Local(layer: nil, name: form + name.dropFirst(prefix.count))
     }
-    for prefix in ["encoder.layers.", "transformer.layers.", "layers."] where name.hasPrefix(prefix)
-    {
+    for prefix in ["encoder.layers.", "transformer.layers.", "decoder.layers.", "layers."]
+    where name.hasPrefix(prefix) {
       let rest = name.dropFirst(prefix.count)
       let digits = rest.prefix { $0.isASCII && $0.isNumber }
       if let layer = Int(digits), digits.count < 8, rest.dropFirst(digits.count).hasPrefix(".") {
-        return Local(layer: layer, name: normalized(String(rest.dropFirst(digits.count + 1))))
+        return Local(layer: layer, name: aliased(rest.dropFirst(digits.count + 1)))
       }
     }
     return Local(layer: nil, name: String(name))
   }
 
-  /// The name within a block, with `self_attention` for what was `attention` until 2020.
-  static func normalized(_ name: String) -> String {
-    name.hasPrefix("attention.") ? "self_\(name)" : name
+  /// The name within a layer of a pipeline module.
+  static func normalized(_ path: String) -> String { aliased(stripped(path)) }
+
+  /// The name within a block that all layouts share.
+  private static func aliased(_ name: Substring) -> String {
+    for (prefix, form) in aliases where name.hasPrefix(prefix) {
+      return form + name.dropFirst(prefix.count)
+    }
+    return String(name)
+  }
+
+  /// Whether a path is one of Megatron-core, in which query, key and value have one order only.
+  static func isCore(_ path: String) -> Bool { path.contains("self_attention.linear_qkv.") }
+
+  /// Whether a name is that of a tensor of a GPT, so that what holds it is a model.
+  static func isOfModel(_ path: String) -> Bool {
+    let local = local(path)
+    return local.name == "embedding.word_embeddings.weight"
+      || local.layer != nil && local.name.hasPrefix("self_attention.")
   }
 
   /// Sorts names that all layouts share into the order of the model.

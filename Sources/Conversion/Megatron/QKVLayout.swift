@@ -1,3 +1,5 @@
+import Safetensors
+
 /// The order of the rows of the fused query-key-value projection within one tensor-parallel rank,
 /// from the outermost to the innermost axis. `hn` is the size of a head.
 public enum QKVLayout: String, Hashable, Sendable, CaseIterable {
@@ -14,10 +16,20 @@ public struct QKVEvidence: Hashable, Sendable {
   public let layout: QKVLayout
   /// What it was concluded from.
   public let reason: String
+  public let basis: Decision.Basis
+  /// What the checkpoint says where the user said something else.
+  public private(set) var overridden: String?
 
-  /// Decides by what the checkpoint says of its age (NVIDIA/Megatron-LM
-  /// `megatron/model/transformer.py` and `checkpointing.py` at the commits that changed the order;
-  /// deepspeedai/Megatron-DeepSpeed 676a482c).
+  /// Decides for a checkpoint.
+  ///
+  /// - Throws: ``ConversionError`` 78 when nothing tells.
+  init(_ index: CheckpointIndex, chosen: QKVLayout?) throws(ConversionError) {
+    try self.init(
+      chosen: chosen, version: index.checkpointVersion, arguments: index.arguments,
+      firstBlock: index.firstBlockLayer, layout: index.directory.layout, isCore: index.isCore)
+  }
+
+  /// Decides by what the user says, else by what the checkpoint says of its age.
   ///
   /// - Parameters:
   ///   - chosen: The order that the user gave.
@@ -25,18 +37,50 @@ public struct QKVEvidence: Hashable, Sendable {
   ///   - arguments: What the model was trained with.
   ///   - firstBlock: The number of the first block's layer file, in pipeline layouts.
   ///   - layout: How the checkpoint is laid out.
+  ///   - isCore: Whether the tensors have the names of Megatron-core.
   /// - Throws: ``ConversionError`` 78 when nothing tells.
   init(
     chosen: QKVLayout?, version: Double?, arguments: TrainingArguments, firstBlock: Int?,
-    layout: CheckpointLayout
+    layout: CheckpointLayout, isCore: Bool = false
   ) throws(ConversionError) {
-    if let chosen {
-      self.init(layout: chosen, reason: "given by --qkv-layout")
+    guard let chosen else {
+      try self.init(
+        version: version, arguments: arguments, firstBlock: firstBlock, layout: layout,
+        isCore: isCore)
       return
     }
+    self.init(layout: chosen, reason: "given by --qkv-layout")
+    let evidence = try? QKVEvidence(
+      version: version, arguments: arguments, firstBlock: firstBlock, layout: layout,
+      isCore: isCore)
+    if let evidence, evidence.layout != chosen, evidence.basis == .fact {
+      overridden = "\(evidence.layout.rawValue) (\(evidence.reason))"
+    }
+  }
+
+  /// Decides by what the checkpoint says of its age (NVIDIA/Megatron-LM
+  /// `megatron/model/transformer.py` and `checkpointing.py` at the commits that changed the order;
+  /// deepspeedai/Megatron-DeepSpeed 676a482c; NeMo `megatron/attention.py`).
+  private init(
+    version: Double?, arguments: TrainingArguments, firstBlock: Int?, layout: CheckpointLayout,
+    isCore: Bool
+  ) throws(ConversionError) {
     // What the user sets corrects a value; the age of the file it does not tell.
     func recorded(_ key: String) -> Bool {
       arguments.has(key) && arguments.source(of: key) == .checkpoint
+    }
+    if isCore {
+      self.init(
+        layout: .heads3HN,
+        reason: "the tensors have Megatron-core's names, which has one order only")
+      return
+    }
+    if recorded("nemo") {
+      guard try arguments.bool("megatron_legacy") != true else {
+        throw QKVEvidence.open("megatron_legacy is True: NeMo took over a model of an older order")
+      }
+      self.init(layout: .heads3HN, reason: "a file of NeMo, which has one order only")
+      return
     }
     if recorded("ds_sequence_parallel_fpdt") {
       self.init(
@@ -64,13 +108,17 @@ public struct QKVEvidence: Hashable, Sendable {
       case 3:
         self.init(
           layout: .heads3HN,
-          reason: "no arguments, but the blocks begin at layer 03, as until July 2023")
+          reason: "no arguments, but the blocks begin at layer 03, as until July 2023",
+          basis: .guess)
       case let first?:
         throw QKVEvidence.open(
           "there are no arguments, and blocks that begin at layer \(first) were written in two "
             + "orders")
       case nil where layout == .classic:
-        self.init(layout: .thirds, reason: "no arguments: older than March 2020")
+        self.init(
+          layout: .thirds,
+          reason: "there are no arguments and no checkpoint_version, as before March 2020",
+          basis: .guess)
       case nil:
         throw QKVEvidence.open("there are no arguments and no checkpoint_version")
       }
@@ -84,18 +132,39 @@ public struct QKVEvidence: Hashable, Sendable {
     if recorded("bias_gelu_fusion") {
       self.init(
         layout: .heads3HN,
-        reason: "no checkpoint_version, but the arguments have bias_gelu_fusion: from September "
-          + "2020")
+        reason:
+          "no checkpoint_version, but the arguments know bias_gelu_fusion, so the code is from "
+          + "September 2020 or later")
+    } else if QKVEvidence.marksOf2020.allSatisfy(recorded) {
+      self.init(
+        layout: .thirds,
+        reason:
+          "no checkpoint_version, and the arguments are those of a trainer before September 2020")
     } else {
       self.init(
         layout: .thirds,
-        reason: "no checkpoint_version and no bias_gelu_fusion: older than September 2020")
+        reason: "there is no checkpoint_version and no bias_gelu_fusion, as before September 2020",
+        basis: .guess)
     }
   }
 
-  private init(layout: QKVLayout, reason: String) {
+  /// Arguments that every trainer of early 2020 wrote down and that tools which make checkpoints up do not
+  /// (Megatron-LM v1.0 `arguments.py`).
+  private static let marksOf2020 = [
+    "model_parallel_size", "openai_gelu", "fp32_allreduce", "DDP_impl", "layernorm_epsilon",
+  ]
+
+  private init(layout: QKVLayout, reason: String, basis: Decision.Basis = .fact) {
     self.layout = layout
     self.reason = reason
+    self.basis = basis
+  }
+
+  /// The decision that is shown.
+  var decision: Decision {
+    Decision(
+      "qkv_layout", .string(layout.rawValue), reason, basis,
+      hint: "--qkv-layout settles it")
   }
 
   private static func open(_ message: String) -> ConversionError {

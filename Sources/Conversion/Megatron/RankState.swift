@@ -8,9 +8,10 @@ import TorchArchive
 struct RankState {
   let file: String
   let arguments: TrainingArguments?
-  let checkpointVersion: Double?
-  let iteration: Int?
-  let originalVocabularySize: Int?
+  /// As recorded; what is no number is an error only where the user has not set it.
+  let checkpointVersion: ArgumentValue?
+  let iteration: ArgumentValue?
+  let originalVocabularySize: ArgumentValue?
   let deepspeedVersion: String?
 
   init(_ file: TorchFile, named name: String) throws(ConversionError) {
@@ -20,24 +21,41 @@ struct RankState {
         .malformed, "checkpoint/no-state", "the file holds no dictionary", file: name)
     }
     func value(_ key: String) -> NodeID? { graph.value(key, in: graph.root) }
+    func recorded(_ id: NodeID?) -> ArgumentValue? {
+      var budget = 100
+      return id.map { ArgumentValue($0, in: file, budget: &budget) }.flatMap {
+        $0 == .none ? nil : $0
+      }
+    }
     self.file = name
-    arguments = value("args").flatMap { TrainingArguments($0, in: graph) }
-    checkpointVersion = value("checkpoint_version").flatMap { RankState.number($0, graph) }
-    iteration =
-      value("iteration").flatMap { graph.int($0) }
-      ?? value("global_steps").flatMap { graph.int($0) }
+    arguments = try RankState.arguments(in: file, name)
+    checkpointVersion = recorded(value("checkpoint_version"))
+    iteration = recorded(value("iteration")) ?? recorded(value("global_steps"))
     let vocabularies = ["checkpoint_info", "universal_checkpoint_info"].compactMap {
-      value($0).flatMap { graph.value("original_vocab_size", in: $0) }.flatMap { graph.int($0) }
+      recorded(value($0).flatMap { graph.value("original_vocab_size", in: $0) })
     }
     originalVocabularySize = vocabularies.first
     deepspeedVersion = value("ds_version").flatMap { graph.text($0) }
   }
 
-  private static func number(_ id: NodeID, _ graph: PickleGraph) -> Double? {
-    switch graph[id] {
-    case .int(let value): Double(value)
-    case .float(let value): value
-    default: nil
+  /// What a state holds as `args`, or, in files of NeMo, as `hyper_parameters`.
+  private static func arguments(
+    in file: TorchFile, _ name: String
+  ) throws(ConversionError) -> TrainingArguments? {
+    let graph = file.graph
+    if let id = graph.value("args", in: graph.root), graph[id] != .none {
+      if let arguments = TrainingArguments(id, in: file) { return arguments }
+      if graph.entries(id)?.isEmpty == true { return nil }
+      var budget = 100
+      throw ConversionError(
+        .undecided, "arguments/type",
+        "the arguments (args) are \(ArgumentValue(id, in: file, budget: &budget).quoted); a Namespace or "
+          + "a dictionary was expected", file: name,
+        hint: "a file without args is read with --set num_attention_heads=N and --config FILE")
+    }
+    guard let id = graph.value("hyper_parameters", in: graph.root) else { return nil }
+    return TrainingArguments(id, in: file).map {
+      NeMoArguments.arguments(TrainingArguments(graph.value("cfg", in: id) ?? id, in: file) ?? $0)
     }
   }
 
@@ -59,19 +77,18 @@ struct RankState {
           "its \(what) is \(b), but that of \(first.file) is \(a): "
             + "files of several checkpoints lie in this folder", file: state.file)
       }
-      if state.iteration != first.iteration {
+      if state.iteration?.number != first.iteration?.number {
         throw differ(
-          "iteration", first.iteration.map { "\($0)" } ?? "unknown",
-          state.iteration.map { "\($0)" } ?? "unknown")
+          "iteration", first.iteration?.text ?? "unknown", state.iteration?.text ?? "unknown")
       }
-      if state.checkpointVersion != first.checkpointVersion {
+      if state.checkpointVersion?.number != first.checkpointVersion?.number {
         throw differ(
-          "checkpoint_version", first.checkpointVersion.map { "\($0)" } ?? "absent",
-          state.checkpointVersion.map { "\($0)" } ?? "absent")
+          "checkpoint_version", first.checkpointVersion?.text ?? "absent",
+          state.checkpointVersion?.text ?? "absent")
       }
       for key in shared {
         let (a, b) = (first.arguments?[key], state.arguments?[key])
-        if a != b { throw differ(key, a?.text ?? "unset", b?.text ?? "unset") }
+        if a != b { throw differ(key, a?.quoted ?? "unset", b?.quoted ?? "unset") }
       }
     }
   }

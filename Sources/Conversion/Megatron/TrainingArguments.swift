@@ -1,5 +1,6 @@
 import Pickle
 public import Safetensors
+import TorchArchive
 
 /// The value of one training argument, as plain data.
 public enum ArgumentValue: Hashable, Sendable {
@@ -9,6 +10,8 @@ public enum ArgumentValue: Hashable, Sendable {
   case double(Double)
   case string(String)
   case list([ArgumentValue])
+  /// A dictionary with text keys.
+  case dictionary([String: ArgumentValue])
   /// A class or type by name, such as `torch.float16`.
   case name(String)
   /// A member of an enumeration, by its type and its value or name.
@@ -25,9 +28,51 @@ public enum ArgumentValue: Hashable, Sendable {
     case .double(let value): "\(value)"
     case .string(let value): value
     case .list(let values): "[\(values.map(\.text).joined(separator: ", "))]"
+    case .dictionary(let values):
+      "{"
+        + values.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value.text)" }
+        .joined(separator: ", ") + "}"
     case .name(let name): name
     case .member(let type, let value): "\(type)(\(value))"
     case .other(let what): "<\(what)>"
+    }
+  }
+
+  /// The value with quotes around texts and the kind of what is none of Python's own numbers, as
+  /// messages show it.
+  public var quoted: String {
+    switch self {
+    case .string(let value): "\"\(value)\" (text)"
+    case .name(let name): "\(name) (a class or type)"
+    case .member(let type, let value): "\(type)(\(value)) (an enumeration)"
+    case .dictionary(let values): "a dictionary of \(values.count)"
+    case .list, .other, .none, .bool, .int, .double: text
+    }
+  }
+
+  /// The value that a text stands for, as in `"4"`, `"1e-5"` or `"True"`; other values are themselves.
+  var literal: ArgumentValue {
+    guard case .string(let text) = self else { return self }
+    let trimmed = text.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()
+    let parsed = ArgumentValue(parsing: String(trimmed))
+    return parsed == .string(String(trimmed)) ? self : parsed
+  }
+
+  /// An integer, be it written as text or as a number without a fraction; `nil` for anything else.
+  var integer: Int? {
+    switch literal {
+    case .int(let value): value
+    case .double(let value): Int(exactly: value)
+    default: nil
+    }
+  }
+
+  /// A number, be it written as text; `nil` for anything else.
+  var number: Double? {
+    switch literal {
+    case .int(let value): Double(value)
+    case .double(let value): value
+    default: nil
     }
   }
 
@@ -39,6 +84,10 @@ public enum ArgumentValue: Hashable, Sendable {
     case .int(let value): .int(value)
     case .double(let value): .double(value)
     case .list(let values): .array(values.map(\.json))
+    case .dictionary(let values):
+      .object(
+        JSONObject(
+          values.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: $0.value.json) }))
     case .string, .name, .member, .other: .string(text)
     }
   }
@@ -56,6 +105,8 @@ public struct TrainingArguments: Hashable, Sendable {
   public private(set) var isPresent: Bool
   public private(set) var values: [String: ArgumentValue]
   private var userKeys: Set<String> = []
+  /// What the checkpoint says where the user set something else.
+  private(set) var replaced: [String: ArgumentValue] = [:]
 
   /// No arguments at all.
   public static let absent = TrainingArguments(values: [:], isPresent: false)
@@ -65,10 +116,13 @@ public struct TrainingArguments: Hashable, Sendable {
     self.isPresent = isPresent
   }
 
-  /// Reads the attributes of a Namespace, or the entries of a plain dictionary.
-  init?(_ id: NodeID, in graph: PickleGraph) {
-    guard let entries = graph.object(id)?.state.flatMap({ graph.entries($0) }) ?? graph.entries(id)
-    else { return nil }
+  /// Reads what a value holds as attributes or entries: those of a Namespace, of a dictionary, of a
+  /// subclass of one (`AttrDict`, `EasyDict`, `defaultdict`), or of OmegaConf's `DictConfig`.
+  ///
+  /// - Returns: `nil` for a value without names.
+  init?(_ id: NodeID, in file: TorchFile) {
+    guard let entries = TrainingArguments.entries(of: id, in: file.graph) else { return nil }
+    let graph = file.graph
     var values: [String: ArgumentValue] = [:]
     // Real Namespaces have some 350 entries; lists in lists could make much of little.
     var budget = 20_000
@@ -76,14 +130,44 @@ public struct TrainingArguments: Hashable, Sendable {
       if case .string(let range) = graph[entry.key], range.count <= 256, budget > 0,
         let key = graph.text(entry.key)
       {
-        values[key] = ArgumentValue(entry.value, in: graph, budget: &budget)
+        values[key] = ArgumentValue(entry.value, in: file, budget: &budget)
       }
     }
     self.init(values: values)
   }
 
+  private static func entries(of id: NodeID, in graph: PickleGraph) -> [PickleEntry]? {
+    if let entries = graph.entries(id) { return entries }
+    guard let object = graph.object(id) else { return nil }
+    var entries: [PickleEntry] = []
+    // dict subclasses may be given their entries at once, as `defaultdict(None, {...})`.
+    for argument in graph.tuple(object.arguments) ?? [] { entries += graph.entries(argument) ?? [] }
+    if let state = object.state {
+      let parts = graph.tuple(state) ?? [state]
+      for part in parts {
+        if let content = graph.value("_content", in: part) {
+          // OmegaConf: each value is a node of its own.
+          entries += (graph.entries(content) ?? []).map { entry in
+            let inner = graph.object(entry.value)?.state.flatMap { graph.value("_val", in: $0) }
+            return PickleEntry(key: entry.key, value: inner ?? entry.value)
+          }
+        } else {
+          entries += graph.entries(part) ?? []
+        }
+      }
+    }
+    entries += object.entries
+    return entries.isEmpty ? nil : entries
+  }
+
   /// Sets values by the user's word.
   public mutating func override(_ values: [String: ArgumentValue]) {
+    for (key, value) in values {
+      guard source(of: key) == .checkpoint, let recorded = self[key],
+        recorded.literal != value.literal
+      else { continue }
+      replaced[key] = recorded
+    }
     self.values.merge(values) { $1 }
     userKeys.formUnion(values.keys)
   }
@@ -110,8 +194,10 @@ public struct TrainingArguments: Hashable, Sendable {
   public func int(_ key: String) throws(ConversionError) -> Int? {
     switch self[key] {
     case nil: return nil
-    case .int(let value): return value
-    case let value?: throw wrong(key, value, "an integer")
+    case let value?:
+      if value.literal == .none { return nil }
+      guard let integer = value.integer else { throw wrong(key, value, "an integer") }
+      return integer
     }
   }
 
@@ -119,143 +205,45 @@ public struct TrainingArguments: Hashable, Sendable {
   public func double(_ key: String) throws(ConversionError) -> Double? {
     switch self[key] {
     case nil: return nil
-    case .int(let value): return Double(value)
-    case .double(let value): return value
-    case let value?: throw wrong(key, value, "a number")
+    case let value?:
+      if value.literal == .none { return nil }
+      guard let number = value.number else { throw wrong(key, value, "a number") }
+      return number
     }
   }
 
   /// A truth value; `nil` when there is none. Integers count as Python counts them.
   public func bool(_ key: String) throws(ConversionError) -> Bool? {
-    switch self[key] {
-    case nil: return nil
+    guard let value = self[key] else { return nil }
+    switch value.literal {
+    case .none: return nil
     case .bool(let value): return value
     case .int(let value): return value != 0
-    case let value?: throw wrong(key, value, "True or False")
+    case .double(let value) where value == 0 || value == 1: return value == 1
+    default: throw wrong(key, value, "True or False")
     }
+  }
+
+  /// A value that the checkpoint records beside the arguments.
+  ///
+  /// - Throws: ``ConversionError`` 78 for a value that is there and is no number.
+  static func recorded(
+    _ value: ArgumentValue?, as key: String, in file: String
+  ) throws(ConversionError) -> Double? {
+    guard let value, value.literal != .none else { return nil }
+    guard let number = value.number else {
+      throw ConversionError(
+        .undecided, "arguments/type",
+        "the recorded \(key) is \(value.quoted); a number was expected", file: file,
+        hint: "set it with --set \(key)=VALUE")
+    }
+    return number
   }
 
   private func wrong(_ key: String, _ value: ArgumentValue, _ expected: String) -> ConversionError {
     ConversionError(
       .undecided, "arguments/type",
-      "the argument \(key) is \(value.text); \(expected) was expected",
+      "the argument \(key) is \(value.quoted); \(expected) was expected",
       hint: "set it with --set \(key)=VALUE")
-  }
-}
-
-extension ArgumentValue {
-  /// The value at `id`; objects that are no plain data become a word about them.
-  init(_ id: NodeID, in graph: PickleGraph, depth: Int = 4, budget: inout Int) {
-    budget -= 1
-    switch graph[id] {
-    case .none: self = .none
-    case .bool(let value): self = .bool(value)
-    case .int(let value): self = .int(value)
-    case .float(let value): self = .double(value)
-    case .string(let range):
-      budget -= range.count / 64
-      self = range.count <= 4096 ? .string(graph.text(id) ?? "") : .other("a long text")
-    case .bigInt: self = .other("a large integer")
-    case .bytes: self = .other("bytes")
-    case .global: self = .name(graph.global(id)?.description ?? "")
-    case .list, .tuple, .set:
-      let items = graph.items(id) ?? []
-      guard depth > 0, items.count <= 64, budget > 0 else {
-        self = .other("\(items.count) values")
-        return
-      }
-      var values: [ArgumentValue] = []
-      for item in items {
-        values.append(ArgumentValue(item, in: graph, depth: depth - 1, budget: &budget))
-      }
-      self = .list(values)
-    case .dict: self = .other("a dictionary")
-    case .persistent: self = .other("a storage")
-    case .object: self = ArgumentValue(object: id, in: graph)
-    }
-  }
-
-  /// Enumerations are pickled as a call of their class with the value, or, by some versions of
-  /// Python, as `getattr(class, name)`.
-  private init(object id: NodeID, in graph: PickleGraph) {
-    guard let object = graph.object(id), let callable = graph.global(object.callable),
-      let arguments = graph.tuple(object.arguments)
-    else {
-      self = .other("an object")
-      return
-    }
-    if callable.name == "scalar", callable.module.hasPrefix("numpy."),
-      let value = ArgumentValue(numpyScalar: arguments, in: graph)
-    {
-      self = value
-    } else if callable.name == "getattr", arguments.count == 2,
-      let type = graph.global(arguments[0]),
-      let name = graph.text(arguments[1])
-    {
-      self = .member(type: type.name, value: name)
-    } else if arguments.count == 1, object.state == nil, let value = graph.int(arguments[0]) {
-      self = .member(type: callable.name, value: "\(value)")
-    } else if arguments.count == 1, object.state == nil, let value = graph.text(arguments[0]) {
-      self = .member(type: callable.name, value: value)
-    } else {
-      self = .other(callable.description)
-    }
-  }
-
-  /// A scalar of numpy: a dtype such as `<i8`, and its bytes.
-  private init?(numpyScalar arguments: [NodeID], in graph: PickleGraph) {
-    guard arguments.count == 2, let dtype = graph.object(arguments[0]),
-      let code = graph.tuple(dtype.arguments)?.first.flatMap({ graph.text($0) }),
-      case .bytes(let range) = graph[arguments[1]], range.count <= 8
-    else { return nil }
-    let order = dtype.state.flatMap { graph.tuple($0) }.flatMap { state in
-      state.count > 1 ? graph.text(state[1]) : nil
-    }
-    let bytes = order == ">" ? graph.bytes(range).reversed() : Array(graph.bytes(range))
-    let bits = bytes.enumerated().reduce(UInt64(0)) {
-      $0 | UInt64($1.element) << UInt64(8 * $1.offset)
-    }
-    switch (code, bytes.count) {
-    case ("b1", 1): self = .bool(bits != 0)
-    case ("i1", 1): self = .int(Int(Int8(truncatingIfNeeded: bits)))
-    case ("i2", 2): self = .int(Int(Int16(truncatingIfNeeded: bits)))
-    case ("i4", 4): self = .int(Int(Int32(truncatingIfNeeded: bits)))
-    case ("i8", 8): self = .int(Int(truncatingIfNeeded: bits))
-    case ("u1", 1), ("u2", 2), ("u4", 4): self = .int(Int(bits))
-    case ("f4", 4): self = .double(Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits))))
-    case ("f8", 8): self = .double(Double(bitPattern: bits))
-    default: return nil
-    }
-  }
-
-  /// A value as the user writes it after `--set KEY=`.
-  public init(parsing text: String) {
-    switch text {
-    case "None", "none", "null", "": self = .none
-    case "True", "true": self = .bool(true)
-    case "False", "false": self = .bool(false)
-    default:
-      if let value = Int(text) {
-        self = .int(value)
-      } else if let value = Double(text), value.isFinite {
-        self = .double(value)
-      } else {
-        self = .string(text)
-      }
-    }
-  }
-
-  /// A value of a JSON file; `nil` for objects.
-  public init?(_ json: JSONValue) {
-    switch json {
-    case .null: self = .none
-    case .bool(let value): self = .bool(value)
-    case .int(let value): self = .int(value)
-    case .double(let value): self = .double(value)
-    case .bigInt(let text): self = .other(text)
-    case .string(let text): self = .string(text)
-    case .array(let values): self = .list(values.compactMap { ArgumentValue($0) })
-    case .object: return nil
-    }
   }
 }

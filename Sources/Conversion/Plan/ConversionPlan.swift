@@ -104,6 +104,18 @@ public struct OutputShard: Hashable, Sendable {
 
   /// The size of the file in bytes.
   public var size: Int { header.serialized.count + header.dataSize }
+
+  /// The CRC-32 of the file, from those of its tensors by their positions in the plan; `nil` unless all of
+  /// them are known.
+  func checksum(of tensors: [Int: UInt32]) -> UInt32? {
+    let start = header.serialized
+    var crc = CRC32.checksum(start)
+    for (position, tensor) in zip(self.tensors, header.tensors) {
+      guard let next = tensors[position] else { return nil }
+      crc = CRC32.Shift(by: tensor.dataOffsets.count)(crc) ^ next
+    }
+    return crc
+  }
 }
 
 /// What a conversion does, as plain data: every output tensor as pieces of stored bytes. It is made
@@ -116,13 +128,18 @@ public struct ConversionPlan: Hashable, Sendable {
   public let shards: [OutputShard]
   public let geometry: GPT2Geometry
   public let qkv: QKVEvidence
-  public let activation: GPT2Activation
+  public let settings: GPT2Settings
   /// Rows of the vocabulary in the output.
   public let vocabulary: Int
   /// The element type of the output.
   public let format: FloatFormat
   public let options: ConversionOptions
+  /// What was concluded, with its reasons, in the order in which it is shown.
+  public let decisions: [Decision]
   public let warnings: [ConversionWarning]
+
+  /// The function of the feed-forward layers.
+  public var activation: GPT2Activation { settings.activation }
 
   /// A text that two pieces share only if they make the same elements of the same files.
   func identity(of piece: Piece) -> String {

@@ -40,11 +40,17 @@ extension Planner {
     if let dtype = options.dtype {
       guard let format = FloatFormat(dtype) else {
         throw ConversionError(
-          .usage, "options/dtype", "\(dtype.rawValue) is no type for weights")
+          .usage, "options/dtype", "\(dtype.torchName) is not a type for weights")
       }
+      decisions.append(Decision("dtype", .string(format.torchName), "given by --dtype"))
       return format
     }
-    guard formats.count > 1 else { return formats.first ?? .float32 }
+    guard formats.count > 1 else {
+      let format = formats.first ?? .float32
+      decisions.append(Decision("dtype", .string(format.torchName), "as stored"))
+      return format
+    }
+    decisions.append(Decision("dtype", "float32", "the weights are stored in several types"))
     warnings.append(
       ConversionWarning(
         "dtype/mixed",
@@ -54,28 +60,112 @@ extension Planner {
     return .float32
   }
 
-  mutating func vocabularyRows() throws(ConversionError) -> Int {
+  /// The rows of the vocabulary that are written: all, those before the padding, or a number.
+  mutating func vocabularyRows(_ tokenizer: ModelTokenizer?) throws(ConversionError) -> Int {
     let padded = geometry.paddedVocabulary
+    let recorded = try RecordedVocabulary(index)
+    let rows: Int
+    let reason: String
     switch options.vocabulary {
     case .keep:
-      if let original = try originalVocabulary(), original < padded {
-        warnings.append(
-          ConversionWarning(
-            "vocabulary/padding",
-            "all \(padded) rows of the vocabulary are kept, of which \(padded - original) are "
-              + "padding; --vocab-size trim leaves them out"))
+      rows = padded
+      if let recorded, recorded.rows < padded {
+        reason =
+          "keeping all \(padded) rows, \(padded - recorded.rows) of them padding (\(recorded.reason)); "
+          + "--vocab-size trim leaves them out"
+      } else {
+        reason = recorded == nil ? "all rows; how many are padding is not recorded" : "all rows"
       }
-      return padded
     case .trim:
-      guard let original = try originalVocabulary() else {
+      if let recorded, recorded.rows <= padded {
+        (rows, reason) = (recorded.rows, "without padding: \(recorded.reason)")
+      } else if let tokenizer, tokenizer.size > 0 {
+        (rows, reason) = (
+          try checked(tokenizer.size), "without padding: the tokenizer that was given has as many"
+        )
+      } else {
+        let stock = 50257
         throw ConversionError(
           .undecided, "vocabulary/unknown",
-          "the checkpoint does not say how many rows the vocabulary had before padding",
-          hint: "give the number: --vocab-size N")
+          "the checkpoint does not say how many of its \(padded) rows are not padding",
+          hint: "give the tokenizer with --tokenizer DIR, or the number with --vocab-size N"
+            + (stock <= padded ? " (GPT-2's own tokenizer has \(stock))" : ""))
       }
-      return try checked(original)
-    case .rows(let rows): return try checked(rows)
+    case .rows(let number):
+      rows = try checked(number)
+      reason = "given by --vocab-size"
+      if let recorded, recorded.rows > number {
+        warn(
+          "vocabulary/overridden",
+          "--vocab-size \(number) is against the evidence: the vocabulary has \(recorded.rows) tokens "
+            + "(\(recorded.reason)), so \(recorded.rows - number) of them are cut off")
+      }
     }
+    if let tokenizer, let recorded, tokenizer.size != recorded.rows, tokenizer.size > 0 {
+      warn(
+        "tokenizer/other-size",
+        "the tokenizer that was given has \(tokenizer.size) tokens, but that of the run had "
+          + "\(recorded.rows) (\(recorded.reason))")
+    }
+    decisions.append(Decision("vocab_size", .int(rows), reason))
+    return rows
+  }
+
+  /// Whether the head is a tensor of its own.
+  var headDecision: Decision {
+    Decision(
+      "tie_word_embeddings", .bool(!geometry.isUntied),
+      geometry.isUntied ? "there is a head of its own" : "there is no head of its own")
+  }
+
+  /// The kinds of biases that the model was trained without, and of which zeros are exact: all of those of
+  /// linear layers, or those that are missing in every block where the arguments say so.
+  mutating func lackedBiases() throws(ConversionError) -> Set<String> {
+    let kinds = GPT2Rules.block.map(\.source).filter {
+      $0.hasSuffix(".bias") && !$0.contains("layernorm")
+    }
+    let suffixes = Set(
+      index.tensors.compactMap { tensor in
+        tensor.name.hasPrefix("layers.")
+          ? String(tensor.name.dropFirst(7).drop { $0 != "." }.dropFirst()) : nil
+      })
+    let lacking = kinds.filter { !suffixes.contains($0) }
+    guard !lacking.isEmpty else { return [] }
+    let said = try index.arguments.bool("add_bias_linear")
+    let reason: String
+    if said == false {
+      reason = "add_bias_linear is False"
+    } else if lacking.count == kinds.count, said == nil {
+      reason = "no linear layer of any block has a bias"
+    } else if lacking.count == kinds.count {
+      throw ConversionError(
+        .undecided, "arguments/contradiction",
+        "add_bias_linear is True, but no linear layer of any block has a bias",
+        tensor: "layers.0.\(kinds[0])",
+        hint: "if the model was trained without: --set add_bias_linear=false")
+    } else if lacking.count == kinds.count - 1, try index.arguments.bool("add_qkv_bias") == true {
+      reason = "add_qkv_bias is True, and no other linear layer has a bias"
+    } else {
+      return []
+    }
+    decisions.append(
+      Decision(
+        "linear_biases", .string("zeros"),
+        lacking.count == kinds.count ? reason : "\(reason): \(lacking.joined(separator: ", "))"))
+    return Set(lacking)
+  }
+
+  /// What is said where no tokenizer is given.
+  static func withoutTokenizer(_ arguments: TrainingArguments) -> Decision {
+    let type = arguments["tokenizer_type"]?.text
+    let name = (arguments["tokenizer_name_or_path"] ?? arguments["tokenizer_model"])?.text
+    // No path of the run's machine: what comes last says enough.
+    let last = name.flatMap { $0.split(separator: "/").last.map(String.init) }
+    let used = [type, last].compactMap { $0 }.joined(separator: " ")
+    return Decision(
+      "tokenizer", .null,
+      "--tokenizer DIR, or --vocab-file and --merge-file, add it"
+        + (used.isEmpty ? "" : " (the run used \"\(used)\")"))
   }
 
   private func checked(_ rows: Int) throws(ConversionError) -> Int {
@@ -86,37 +176,5 @@ extension Planner {
           + "\(geometry.paddedVocabulary)", hint: "choose another --vocab-size")
     }
     return rows
-  }
-
-  /// Rows before padding: recorded, or what a tokenizer of GPT-2 has if the padding agrees.
-  private func originalVocabulary() throws(ConversionError) -> Int? {
-    let recorded = [
-      try index.arguments.int("original_vocab_size"), index.originalVocabularySize,
-      try index.arguments.int("orig_vocab_size"),
-    ]
-    if let size = recorded.compactMap({ $0 }).first(where: {
-      (1...geometry.paddedVocabulary).contains($0)
-    }) {
-      return size
-    }
-    let stock: Int
-    switch index.arguments["tokenizer_type"] {
-    case .string("GPT2BPETokenizer"): stock = 50257
-    case .string("NullTokenizer"):
-      guard let size = try index.arguments.int("vocab_size"), (1...1 << 32).contains(size) else {
-        return nil
-      }
-      stock = size
-    default: return nil
-    }
-    guard let divisor = try index.arguments.int("make_vocab_size_divisible_by"), divisor > 0
-    else { return nil }
-    let (multiple, overflow) = divisor.multipliedReportingOverflow(
-      by: geometry.tensorParallel * geometry.mergedRanks)
-    guard !overflow, multiple < 1 << 32,
-      (stock + multiple - 1) / multiple * multiple
-        == geometry.paddedVocabulary
-    else { return nil }
-    return stock
   }
 }

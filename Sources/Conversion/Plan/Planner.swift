@@ -15,84 +15,109 @@ public struct Planner {
   private var storages: [PlanStorage] = []
   private var storagePositions: [PlanStorage: Int] = [:]
   var warnings: [ConversionWarning]
+  var decisions: [Decision]
 
   /// Makes the plan of a conversion.
   ///
+  /// - Parameters:
+  ///   - index: The checkpoint.
+  ///   - options: What the user chose.
+  ///   - tokenizer: The tokenizer that was given.
+  /// - Returns: The plan.
   /// - Throws: ``ConversionError`` 69 for a model that is not GPT-2, 65 for tensors that are missing,
   ///   left over or of the wrong shape, 78 for arguments that contradict the tensors.
   public static func plan(
-    _ index: CheckpointIndex, options: ConversionOptions = ConversionOptions()
+    _ index: CheckpointIndex, options: ConversionOptions = ConversionOptions(),
+    tokenizer: ModelTokenizer? = nil
   ) throws(ConversionError) -> ConversionPlan {
-    try plan(index, options: options, keepsFormats: false)
+    try plan(index, options: options, tokenizer: tokenizer, keepsFormats: false)
   }
 
   // With `keepsFormats`, tensors of several types stay as they are instead of being widened to one.
   private static func plan(
-    _ index: CheckpointIndex, options: ConversionOptions, keepsFormats: Bool
+    _ index: CheckpointIndex, options: ConversionOptions, tokenizer: ModelTokenizer?,
+    keepsFormats: Bool
   ) throws(ConversionError) -> ConversionPlan {
     if let refusal = try GPT2Refusals.all(of: index).first { throw refusal.error }
-    let geometry = try GPT2Geometry(of: index)
-    let qkv = try QKVEvidence(
-      chosen: options.qkvLayout, version: index.checkpointVersion, arguments: index.arguments,
-      firstBlock: index.firstBlockLayer, layout: index.directory.layout)
+    // What is no Megatron model at all is said first.
+    let words = GPT2Rules.embedding[0].source
+    if index.tensor(words) == nil { throw MissingTensor.error(words, in: index) }
+    let qkv = try QKVEvidence(index, chosen: options.qkvLayout)
+    let ranks = try MergedRanks(index, order: qkv.layout, chosen: options.mergedRanks)
+    let geometry = try GPT2Geometry(of: index, mergedRanks: ranks.count)
     var planner = Planner(
-      index: index, options: options, geometry: geometry, qkv: qkv, warnings: index.warnings,
-      keepsFormats: keepsFormats)
-    return try planner.plan()
+      index: index, options: options, geometry: geometry, qkv: qkv, keepsFormats: keepsFormats)
+    planner.decisions.append(qkv.decision)
+    if let overridden = qkv.overridden {
+      planner.warn(
+        "qkv/overridden",
+        "--qkv-layout \(qkv.layout.rawValue) is against the evidence, which says \(overridden)")
+    }
+    if let decision = ranks.decision { planner.decisions.append(decision) }
+    return try planner.plan(tokenizer)
   }
 
   /// The plan of the same output from the weights as trained, in the type that each is stored in;
   /// `nil` unless the index has their masters as well.
   static func trainedPlan(
-    _ index: CheckpointIndex, options: ConversionOptions
+    _ index: CheckpointIndex, options: ConversionOptions, tokenizer: ModelTokenizer?
   ) throws(ConversionError) -> ConversionPlan? {
     guard let trained = index.withTrainedWeights else { return nil }
     var options = options
     options.dtype = nil
-    return try plan(trained, options: options, keepsFormats: true)
+    return try plan(trained, options: options, tokenizer: tokenizer, keepsFormats: true)
   }
 
-  private mutating func plan() throws(ConversionError) -> ConversionPlan {
+  private mutating func plan(_ tokenizer: ModelTokenizer?) throws(ConversionError) -> ConversionPlan
+  {
     let rules = GPT2Rules.applied(
       blocks: geometry.layers, untied: geometry.isUntied,
       dividedPositions: geometry.hasDividedPositions)
     try checkLeftovers(rules)
     let format = try outputFormat()
-    let vocabulary = try vocabularyRows()
-    let activation = try GPT2Activation(index.arguments)
-    let decisive = ["bias_gelu_fusion", "openai_gelu", "onnx_safe"]
-    if !index.arguments.isPresent, !decisive.contains(where: { index.arguments.has($0) }) {
-      warnings.append(
-        ConversionWarning(
-          "arguments/activation", "the activation is taken to be \(activation.name)"))
-    }
-    let addend: Float = try index.arguments.bool("apply_layernorm_1p") == true ? 1 : 0
-    let hasBiases = try index.arguments.bool("add_bias_linear") ?? true
+    let vocabulary = try vocabularyRows(tokenizer)
+    let settings = try GPT2Settings(index, vocabulary: vocabulary, tokenizer: tokenizer)
+    decisions.append(headDecision)
+    decisions += settings.decisions
+    let lacking = try lackedBiases()
     var tensors: [OutputTensor] = []
     for rule in rules {
       tensors.append(
         try output(
           rule, format: storedFormat(rule) ?? format, vocabulary: vocabulary,
-          addend: rule.rule.isLayernormWeight ? addend : 0, mayLack: !hasBiases))
+          addend: rule.rule.isLayernormWeight ? settings.normAddend : 0,
+          mayLack: lacking.contains(rule.rule.source)))
     }
     try Planner.validate(tensors)
+    try DuplicatedShards.check(index, accepted: options.acceptsDuplicatedShards).map { warning in
+      warnings.append(warning)
+    }
+    decisions.append(tokenizer?.decision ?? Planner.withoutTokenizer(index.arguments))
+    warnings += decisions.compactMap(\.warning)
     return ConversionPlan(
       files: files, storages: storages, tensors: tensors,
       shards: Planner.shards(of: tensors, limit: options.maximumShardSize), geometry: geometry,
-      qkv: qkv, activation: activation, vocabulary: vocabulary, format: format, options: options,
-      warnings: warnings)
+      qkv: qkv, settings: settings, vocabulary: vocabulary, format: format, options: options,
+      decisions: decisions, warnings: warnings)
   }
 
   private init(
     index: CheckpointIndex, options: ConversionOptions, geometry: GPT2Geometry, qkv: QKVEvidence,
-    warnings: [ConversionWarning], keepsFormats: Bool
+    keepsFormats: Bool
   ) {
     self.keepsFormats = keepsFormats
     self.index = index
     self.options = options
     self.geometry = geometry
     self.qkv = qkv
-    self.warnings = warnings
+    warnings = index.warnings
+    decisions =
+      [Decision("layout", .string(index.directory.layout.rawValue), index.directory.reason)]
+      + index.decisions
+  }
+
+  mutating func warn(_ code: String, _ message: String) {
+    warnings.append(ConversionWarning(code, message))
   }
 
   // MARK: - Pieces
@@ -110,15 +135,11 @@ public struct Planner {
         applied.source == GPT2Rules.embedding[0].source ? index.tensor(GPT2Rules.headCopy) : nil
       if let copies { try checkShapes(copies, rule) }
       pieces = try self.pieces(tensor, copies, arranger, addend: addend)
-    } else if rule.isBias, mayLack, !rule.source.contains("layernorm"),
-      !index.tensors.contains(where: { $0.name.hasSuffix(".\(rule.source)") })
-    {
+    } else if mayLack {
       let count = arranger.shape.reduce(1, *)
       pieces = [.fill(0, count: count, Piece.Destination(offset: 0, strides: [1]))]
     } else {
-      throw ConversionError(
-        .malformed, "checkpoint/missing-tensor", "the checkpoint does not have it",
-        file: index.directory.folder.string, tensor: applied.source)
+      throw MissingTensor.error(applied.source, in: index)
     }
     return OutputTensor(
       name: name, format: format, shape: arranger.shape, pieces: pieces, source: applied.source,

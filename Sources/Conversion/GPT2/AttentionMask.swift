@@ -1,0 +1,50 @@
+import Safetensors
+
+/// Whether a model was trained with a causal mask, which names and shapes do not tell: the pipeline of the
+/// bigscience fork trained prefix-LM and other models under GPT-2's names (bigscience
+/// `pretrain_gpt.py`, `finetune_t0_non_causal_decoder.py`, `pretrain_prefix_lm.py`).
+enum AttentionMask {
+  /// Arguments of the bigscience fork alone.
+  private static let marksOfBigscience = [
+    "glu_activation", "pad_vocab_size_to", "kill_switch_path",
+  ]
+
+  private static func isBigsciencePipeline(_ index: CheckpointIndex) -> Bool {
+    let layout = index.directory.layout
+    guard layout == .deepspeedPipeline || layout == .universal else { return false }
+    return marksOfBigscience.contains {
+      index.arguments.has($0) && index.arguments.source(of: $0) == .checkpoint
+    }
+  }
+
+  /// Why the mask is known not to be causal; `nil` where it is, or where nothing is known.
+  static func refusal(_ index: CheckpointIndex) throws(ConversionError) -> String? {
+    let arguments = index.arguments
+    if let isCausal = try arguments.bool("pretrain_causal_attention") {
+      // In other scripts than pretrain_gpt the flag stands in the arguments all the same.
+      return isCausal || !isBigsciencePipeline(index)
+        ? nil
+        : "pretrain_causal_attention is False: attention sees more than what comes before"
+    }
+    guard isBigsciencePipeline(index), arguments.has("universal_checkpoint") else { return nil }
+    return "the arguments know universal_checkpoint (from 2022-07-20) but not "
+      + "pretrain_causal_attention, which pretrain_gpt sets since 2022-07-07: another script trained it, "
+      + "with a mask that is not causal (prefix-LM or T0); if it is causal after all: --set "
+      + "pretrain_causal_attention=true"
+  }
+
+  /// The decision that is shown.
+  static func decision(_ index: CheckpointIndex) -> Decision {
+    let value = (try? index.arguments.bool("pretrain_causal_attention")) ?? nil
+    if value == true {
+      return Decision("attention_mask", "causal", "pretrain_causal_attention is True")
+    }
+    if isBigsciencePipeline(index) {
+      return Decision(
+        "attention_mask", "causal",
+        "the arguments are from before July 2022, when the mask was not recorded: a prefix-LM or T0 model "
+          + "would look the same")
+    }
+    return Decision("attention_mask", "causal", "nothing says otherwise")
+  }
+}

@@ -1,0 +1,90 @@
+import SystemPackage
+
+/// The error for a tensor that a model needs and a checkpoint does not have. Before it says that a file is
+/// missing, it looks at what is there.
+enum MissingTensor {
+  static func error(_ name: String, in index: CheckpointIndex) -> ConversionError {
+    let (code, message, hint) = diagnosis(name, index)
+    return ConversionError(
+      .malformed, code, message, file: index.directory.folder.string, tensor: name, hint: hint)
+  }
+
+  private static func diagnosis(
+    _ name: String, _ index: CheckpointIndex
+  ) -> (code: String, message: String, hint: String) {
+    let keys = index.tensors.compactMap { $0.shards.first?.key }
+    if let found = keys.first(where: isHuggingFace) {
+      return (
+        "checkpoint/hugging-face-names",
+        "the checkpoint does not have it: its tensors have Hugging Face names already, such as \"\(found)\"",
+        "nothing is to be converted: DeepSpeed's zero_to_fp32.py, or torch.load and save_pretrained, "
+          + "write the model"
+      )
+    }
+    if let found = keys.first(where: { $0.contains(".args.") || $0.hasSuffix(".state") }) {
+      return (
+        "checkpoint/unknown-tensor",
+        "the checkpoint does not have it as a plain tensor; \"\(found)\" is held by an object of another "
+          + "library",
+        "save it as plain tensors: tensor.detach().cpu().clone() for each"
+      )
+    }
+    if let found = keys.first(where: { $0.hasSuffix("._scale_inv") || $0.hasSuffix("._data") }) {
+      return (
+        "checkpoint/unknown-tensor",
+        "the checkpoint does not have it; \"\(found)\" is a part of a Float8 tensor",
+        "save it with weights in a plain type"
+      )
+    }
+    if let said = try? index.arguments.int("tensor_model_parallel_size") ?? 1,
+      said > index.trainedTensorParallel
+    {
+      return (
+        "checkpoint/missing-files",
+        "the checkpoint does not have it, and only \(index.tensorParallel) of \(said) tensor-parallel ranks "
+          + "are there", "the dump is not whole: copy the missing files"
+      )
+    }
+    if index.tensors.isEmpty {
+      return (
+        "checkpoint/no-weights", "the checkpoint holds no tensors of a model",
+        index.directory.layout == .deepspeed
+          ? "the weights of a pipeline are in layer_XX-model_YY-model_states.pt: copy those, too"
+          : "give the folder that holds the weights"
+      )
+    }
+    let isKnown = index.tensors.contains { MegatronName.isOfModel($0.name) }
+    if !isKnown {
+      return (
+        "checkpoint/unknown-model",
+        "the checkpoint does not have it; its tensors are "
+          + PathAdvice.listed(index.tensors.map(\.name)),
+        "they are not those of a Megatron GPT"
+      )
+    }
+    let kind = name.drop { !$0.isNumber }.drop { $0.isNumber }
+    let others = index.tensors.filter { $0.name.hasPrefix("layers.") && $0.name.hasSuffix(kind) }
+    if name.hasPrefix("layers."), !kind.isEmpty, !others.isEmpty {
+      return (
+        "checkpoint/missing-tensor",
+        "the checkpoint does not have it, although \(others.count) of \(index.blockCount) blocks have theirs",
+        "the dump is not whole: copy the file of this block again"
+      )
+    }
+    return (
+      "checkpoint/missing-tensor", "the checkpoint does not have it",
+      index.directory.layout == .deepspeedPipeline
+        ? "the dump is not whole: copy the missing layer file"
+        : "its tensors are \(PathAdvice.listed(index.tensors.map(\.name)))"
+    )
+  }
+
+  /// Names of transformers' models: GPT-2, Llama and its like, GPT-NeoX, BERT, OPT, BLOOM.
+  private static func isHuggingFace(_ key: String) -> Bool {
+    [
+      ".attn.c_attn.", ".mlp.c_fc.", ".self_attn.", ".mlp.gate_proj.", ".mlp.up_proj.",
+      "gpt_neox.layers.", "bert.encoder.", "embed_tokens.", "transformer.wte.",
+      "transformer.word_embeddings.", ".attention.self.", ".embed_in.",
+    ].contains { key.contains($0) } || key == "wte.weight"
+  }
+}

@@ -1,0 +1,88 @@
+import ByteIO
+public import Safetensors
+import SystemPackage
+
+/// The optimizer's part of a checkpoint, told by the names of its files: what there is, and whether it is
+/// complete.
+public struct OptimizerFiles: Hashable, Sendable {
+  /// The names within the checkpoint's folder.
+  public let names: [String]
+  /// What they are, in words.
+  public let text: String
+  /// What is missing; empty where all is there.
+  public let missing: [String]
+  let paths: [FilePath]
+
+  public init(_ index: CheckpointIndex) {
+    let folder = index.directory.folder
+    switch index.directory.layout {
+    case .classic: self = OptimizerFiles.classic(index.directory)
+    case .universal:
+      let zero = folder.appending("zero")
+      let states = ((try? FileSystem.list(zero)) ?? []).flatMap { parameter in
+        ["exp_avg.pt", "exp_avg_sq.pt"].map {
+          ("zero/\(parameter.string)/\($0)", zero.appending(parameter).appending($0))
+        }
+      }.filter { FileSystem.exists($0.1) }
+      self.init(
+        states, states.isEmpty ? "none" : "\(states.count) moments of Adam, one file each", [])
+    default: self = OptimizerFiles.shards(index)
+    }
+  }
+
+  private init(_ files: [(name: String, path: FilePath)], _ text: String, _ missing: [String]) {
+    names = files.map(\.name)
+    paths = files.map(\.path)
+    self.text = text
+    self.missing = missing
+  }
+
+  /// The shards of ZeRO: one for each data-parallel rank of each model-parallel rank.
+  private static func shards(_ index: CheckpointIndex) -> OptimizerFiles {
+    let directory = index.directory
+    let files = directory.files.filter { $0.kind == .optimizerStates }
+    guard !files.isEmpty else {
+      return OptimizerFiles([], "no files of its own", [])
+    }
+    var grid: [Int: Set<Int>] = [:]
+    for file in files { grid[file.numbers["mp"] ?? 0, default: []].insert(file.numbers["dp"] ?? 0) }
+    let said = (try? index.arguments.int("data_parallel_size")) ?? nil
+    let data = max((grid.values.flatMap { $0 }.max() ?? 0) + 1, min(said ?? 1, 1 << 16))
+    let stages = min(max(index.pipelineParallel ?? 1, 1), 1 << 16)
+    let model = max((grid.keys.max() ?? 0) + 1, min(index.tensorParallel * stages, 1 << 16))
+    var missing: [String] = []
+    for mp in 0..<model {
+      for dp in 0..<data where grid[mp]?.contains(dp) != true && missing.count < 64 {
+        missing.append("data-parallel rank \(dp) of model-parallel rank \(mp)")
+      }
+    }
+    return OptimizerFiles(
+      files.map { ($0.name, directory.folder.appending($0.name)) },
+      "\(files.count) shards of ZeRO (\(data) data-parallel x \(model) model-parallel ranks)",
+      missing)
+  }
+
+  private static func classic(_ directory: CheckpointDirectory) -> OptimizerFiles {
+    var files: [(name: String, path: FilePath)] = []
+    for rank in directory.files where rank.kind == .rankFolder {
+      for name in ["distrib_optim.pt", "optim.pt"] {
+        let path = directory.folder.appending(rank.name).appending(name)
+        if FileSystem.exists(path) { files.append(("\(rank.name)/\(name)", path)) }
+      }
+    }
+    return OptimizerFiles(
+      files,
+      files.isEmpty
+        ? "in the files of the ranks, if it was saved"
+        : "\(files.count) files of a distributed optimizer",
+      [])
+  }
+
+  /// The same for machine-readable output.
+  public var json: JSONValue {
+    [
+      "files": .array(names.map { .string($0) }), "description": .string(text),
+      "complete": .bool(missing.isEmpty), "missing": .array(missing.map { .string($0) }),
+    ]
+  }
+}

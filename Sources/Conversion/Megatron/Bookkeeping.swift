@@ -1,0 +1,40 @@
+import TorchArchive
+
+/// Tensors in a state dictionary that are no part of the function that was trained: what Transformer
+/// Engine keeps of its scales, masks and positions that the program makes anew, and tensors of nothing.
+enum Bookkeeping {
+  /// Why a tensor is passed over; `nil` for one that is not.
+  static func reason(_ name: String, _ tensor: TorchTensor) -> String? {
+    let parts = name.split(separator: ".")
+    guard let last = parts.last else { return nil }
+    if last == "_extra_state" { return "extra state of Transformer Engine" }
+    let isMask =
+      masks.contains(last)
+      || last == "bias" && parts.dropLast().last.map { isAttention($0) } == true
+    if isMask, isSquare(tensor.sizes) { return "a causal mask, which the program makes anew" }
+    if last == "masked_bias", tensor.elementCount <= 1 { return "the value of masked scores" }
+    if last == "position_ids", tensor.dtype == .int64 {
+      return "the numbers of the positions, which the program makes anew"
+    }
+    // A weight without elements is one that is missing: the planner says so.
+    if tensor.elementCount == 0, !weights.contains(last) { return "a tensor without elements" }
+    return nil
+  }
+
+  private static let weights: Set<Substring> = ["weight", "bias"]
+  private static let masks: Set<Substring> = [
+    "mask", "causal_mask", "attn_mask", "attention_mask", "ltor_mask", "tril", "triu",
+  ]
+
+  private static func isAttention(_ part: Substring) -> Bool {
+    ["attention", "self_attention", "attn", "core_attention"].contains(part)
+  }
+
+  /// Whether a shape is that of a mask: `[s, s]`, with dimensions of one before it or without.
+  private static func isSquare(_ sizes: [Int]) -> Bool {
+    guard sizes.count >= 2, let rows = sizes.dropLast().last, let columns = sizes.last else {
+      return false
+    }
+    return rows == columns && sizes.dropLast(2).allSatisfy { $0 == 1 }
+  }
+}

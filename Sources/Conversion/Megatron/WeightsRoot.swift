@@ -1,0 +1,107 @@
+import Pickle
+import TorchArchive
+
+/// Where the weights are in the file of a rank: `model` or `module`, `model0`, `model1`, ... with a
+/// virtual pipeline, or wherever else a program put its state dictionary. It is known by what it holds.
+struct WeightsRoot {
+  /// The key under which the dictionary lies, for messages; empty for the root of the file.
+  let key: String
+  let named: [NamedTensor]
+
+  /// Keys of trainers, in the order in which they are looked at.
+  private static let keys = ["model", "module", "state_dict", "model_state_dict"]
+  /// What else is in such files: values of the optimizer have the names of the weights, too.
+  private static let others: Set<String> = [
+    "args", "optimizer", "optimizer_states", "optimizer_state_dict", "opt_param_scheduler",
+    "lr_scheduler", "lr_schedulers", "rng_state", "random_rng_state", "param_shapes",
+    "buffer_names", "callbacks", "loops", "hyper_parameters",
+  ]
+
+  /// The dictionaries with weights in a file: one for each chunk of a virtual pipeline.
+  ///
+  /// - Throws: ``ConversionError`` 65 when there are none, 78 when there are several that could be meant.
+  static func all(in file: TorchFile, named name: String) throws -> [WeightsRoot] {
+    let graph = file.graph
+    func root(_ key: String) throws -> WeightsRoot? {
+      guard let node = graph.value(key, in: graph.root) else { return nil }
+      let named = try file.namedTensors(below: node)
+      return named.isEmpty ? nil : WeightsRoot(key: key, named: named)
+    }
+    let known = try keys.compactMap(root)
+    if let first = known.first(where: \.isModel) { return [first] }
+    var chunks: [WeightsRoot] = []
+    while let chunk = try root("model\(chunks.count)") { chunks.append(chunk) }
+    if !chunks.isEmpty { return chunks }
+    let found = try search(file)
+    guard found.count <= 1 else {
+      throw ConversionError(
+        .undecided, "checkpoint/several-models",
+        "several dictionaries in it hold a model: "
+          + found.map { "\"\($0.key)\"" }.joined(separator: ", "), file: name,
+        hint: "save the one that you mean under the key `model`")
+    }
+    // Tensors of other names are the planner's to judge.
+    if let only = found.first ?? known.first { return [only] }
+    let all = try file.namedTensors(below: graph.root)
+    if !all.isEmpty, graph.value("module", in: graph.root) == nil,
+      graph.value("model", in: graph.root) == nil, graph.value("optimizer", in: graph.root) == nil
+    {
+      return [WeightsRoot(key: "", named: all)]
+    }
+    throw ConversionError(
+      .malformed, "checkpoint/no-weights", "the file holds no weights; " + holdings(of: file),
+      file: name,
+      hint: "expected: a dictionary of weights under `model` or `module`, or as the whole file")
+  }
+
+  private var isModel: Bool { named.contains { MegatronName.isOfModel($0.name) } }
+
+  /// Looks into dictionaries, lists and objects, three levels deep, for those that hold a model.
+  private static func search(_ file: TorchFile) throws -> [WeightsRoot] {
+    let graph = file.graph
+    var level: [(key: String, node: NodeID)] = [("", graph.root)]
+    for _ in 0..<4 {
+      var found: [WeightsRoot] = []
+      var next: [(key: String, node: NodeID)] = []
+      for (key, node) in level.prefix(256) {
+        let root = WeightsRoot(key: key, named: try file.namedTensors(below: node))
+        guard root.isOfModelInside else { continue }
+        if root.isModel { found.append(root) }
+        for (step, child) in children(of: node, graph) where !others.contains(step) {
+          next.append((key.isEmpty ? step : "\(key).\(step)", child))
+        }
+      }
+      if !found.isEmpty { return found }
+      level = next
+    }
+    return []
+  }
+
+  /// Whether a tensor of a model is anywhere below.
+  private var isOfModelInside: Bool {
+    named.contains { $0.name.contains("word_embeddings") || $0.name.contains("attention") }
+  }
+
+  private static func children(
+    of node: NodeID, _ graph: PickleGraph
+  ) -> [(step: String, node: NodeID)] {
+    if let items = graph.items(node) {
+      return items.enumerated().map { ("\($0.offset)", $0.element) }
+    }
+    let object = graph.object(node)
+    let attributes = object?.state.flatMap { graph.entries($0) } ?? []
+    let entries = graph.entries(node) ?? attributes + (object?.entries ?? [])
+    return entries.map { (graph.label($0.key), $0.value) }
+  }
+
+  /// What a file holds at its root, in a few words.
+  static func holdings(of file: TorchFile) -> String {
+    let graph = file.graph
+    if let entries = graph.entries(graph.root) {
+      return "its keys are " + PathAdvice.listed(entries.map { graph.label($0.key) })
+    }
+    if let items = graph.items(graph.root) { return "it is a list of \(items.count) values" }
+    if let name = graph.className(graph.root) { return "it is an object of \"\(name)\"" }
+    return "it is no dictionary"
+  }
+}

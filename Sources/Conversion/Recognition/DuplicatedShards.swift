@@ -1,0 +1,182 @@
+import ByteIO
+import SystemPackage
+import TorchArchive
+
+/// Tensor-parallel ranks that hold the same partition. Partitions are drawn and trained apart, so that two
+/// never agree bit for bit: where they do, one rank's file stands in the place of another's, as
+/// `deepspeed_to_megatron.py` wrote them before deepspeedai/Megatron-DeepSpeed#224, and as copies and links
+/// do. Constant tensors, such as biases of zeros, aside.
+enum DuplicatedShards {
+  /// Two partitions that agree.
+  struct Pair: Hashable, Sendable {
+    let tensor: String
+    /// The positions of the files in the index.
+    let files: [Int]
+    let ranks: [Int]
+  }
+
+  /// Looks for partitions that agree, by the checksums that the archives record; where two do, and where a
+  /// file is there under two names, their values are read to make sure.
+  ///
+  /// - Parameters:
+  ///   - index: The checkpoint.
+  ///   - accepted: Whether they are taken all the same.
+  /// - Returns: A warning where they are.
+  /// - Throws: ``ConversionError`` 65.
+  static func check(
+    _ index: CheckpointIndex, accepted: Bool
+  ) throws(ConversionError) -> ConversionWarning? {
+    let found = try pairs(index)
+    guard let first = found.first else { return nil }
+    let names = first.files.map { index.files[$0].name }
+    let what =
+      "tensor-parallel ranks \(first.ranks[0]) and \(first.ranks[1]) hold the same partition of "
+      + "\(found.count == 1 ? "a tensor" : "\(found.count) tensors") in \(names[0]) and \(names[1]), which "
+      + "two ranks never do after training: the file of one stands in the place of the other's"
+    if accepted {
+      return ConversionWarning("checkpoint/duplicated-shards", what, tensor: first.tensor)
+    }
+    throw error(what, file: index.directory.folder.appending(names[1]), tensor: first.tensor)
+  }
+
+  /// All pairs that agree: the first of each tensor.
+  static func pairs(_ index: CheckpointIndex) throws(ConversionError) -> [Pair] {
+    guard index.tensorParallel > 1 else { return [] }
+    let partitioned = Set(
+      GPT2Rules.applied(blocks: index.blockCount, untied: true, dividedPositions: true)
+        .filter { $0.rule.partition != .replicated }.map(\.source))
+    var result: [Pair] = []
+    for tensor in index.tensors where partitioned.contains(tensor.name) {
+      var seen: [Mark: TensorShard] = [:]
+      for shard in tensor.shards {
+        guard let mark = Mark(shard, index) else { continue }
+        guard let other = seen[mark] else {
+          seen[mark] = shard
+          continue
+        }
+        if let one = other.firstRun(in: index), let two = shard.firstRun(in: index),
+          try areTheSame(one, two)
+        {
+          result.append(
+            Pair(
+              tensor: tensor.name, files: [other.file, shard.file], ranks: [other.rank, shard.rank])
+          )
+          break
+        }
+      }
+    }
+    return result
+  }
+
+  /// What two shards share only if they hold the same bytes, as far as that is recorded.
+  private struct Mark: Hashable {
+    private struct Part: Hashable {
+      /// The CRC of the storage, or the file where none is recorded.
+      let crc: UInt32?
+      let inode: UInt64?
+      let size: Int
+      let offset: Int
+      let sizes: [Int]
+      let strides: [Int]
+    }
+
+    private let parts: [Part]
+
+    init?(_ shard: TensorShard, _ index: CheckpointIndex) {
+      func part(
+        _ file: Int, _ tensor: TorchTensor, _ offset: Int, _ sizes: [Int], _ strides: [Int]
+      ) -> Part {
+        let entry = tensor.storage.entry
+        let inode = entry.crc == nil ? UInt64(index.files[file].identity.inode) : nil
+        return Part(
+          crc: entry.crc, inode: inode, size: entry.size, offset: offset, sizes: sizes,
+          strides: strides)
+      }
+      switch shard.content {
+      case .whole(let file, let tensor):
+        guard tensor.elementCount > 1 else { return nil }
+        parts = [part(file, tensor, tensor.storageOffset, tensor.sizes, tensor.strides)]
+      case .runs(let runs):
+        guard !runs.isEmpty else { return nil }
+        parts = runs.map { run in
+          part(
+            run.file, run.tensor, run.tensor.storageOffset + run.start, [run.elements.count], [1])
+        }
+      }
+    }
+  }
+
+  /// Bytes of one rank that may be those of another one, too.
+  struct Run {
+    let path: FilePath
+    let entry: ZipEntry
+    /// The first byte in the entry.
+    let start: Int
+    let bytes: Int
+    /// The size of an element.
+    let size: Int
+  }
+
+  /// Whether two runs begin with the same bytes, which are not all one element repeated. Runs that begin with
+  /// a constant are read on until they are one no more.
+  ///
+  /// - Throws: ``ConversionError`` when a file cannot be read.
+  static func areTheSame(_ a: Run, _ b: Run) throws(ConversionError) -> Bool {
+    guard a.bytes == b.bytes, a.bytes > a.size else { return false }
+    let buffers = (ByteBuffer(count: 1 << 16), ByteBuffer(count: 1 << 16))
+    do {
+      let readers = (
+        EntryReader(a.entry, in: try InputFile(opening: a.path)),
+        EntryReader(b.entry, in: try InputFile(opening: b.path))
+      )
+      var first: [UInt8] = []
+      for start in stride(from: 0, to: a.bytes, by: buffers.0.count) {
+        let count = min(buffers.0.count, a.bytes - start)
+        try readers.0.read(at: a.start + start, into: buffers.0, 0..<count)
+        try readers.1.read(at: b.start + start, into: buffers.1, 0..<count)
+        guard buffers.0.firstDifference(0..<count, from: buffers.1, at: 0) == nil else {
+          return false
+        }
+        let bytes = buffers.0.bytes(0..<count)
+        if first.isEmpty { first = Array(bytes.prefix(a.size)) }
+        for place in stride(from: 0, through: count - a.size, by: a.size)
+        where bytes[place..<place + a.size] != first[...] { return true }
+      }
+      return false
+    } catch {
+      throw ConversionError(reading: error, file: a.path)
+    }
+  }
+
+  /// The error for two partitions that agree.
+  static func error(
+    _ what: String, file: FilePath, tensor: String
+  ) -> ConversionError {
+    ConversionError(
+      .malformed, "checkpoint/duplicated-shards", what, file: file.string, tensor: tensor,
+      hint: "copy the files of both ranks from the source again (tools such as "
+        + "deepspeed_to_megatron.py wrote rank 0 for every rank); --accept-duplicated-shards takes them "
+        + "as they are")
+  }
+}
+
+extension TensorShard {
+  /// The first bytes of a shard that lie together, and where; a view that is spread counts as far as its
+  /// span.
+  fileprivate func firstRun(in index: CheckpointIndex) -> DuplicatedShards.Run? {
+    switch content {
+    case .whole(let file, let tensor):
+      let size = tensor.dtype.size
+      return DuplicatedShards.Run(
+        path: index.files[file].path, entry: tensor.storage.entry,
+        start: tensor.storageOffset * size, bytes: tensor.box.collapsed.extent * size, size: size)
+    case .runs(let runs):
+      guard let run = runs.first else { return nil }
+      let size = run.tensor.dtype.size
+      return DuplicatedShards.Run(
+        path: index.files[run.file].path, entry: run.tensor.storage.entry,
+        start: (run.tensor.storageOffset + run.start) * size, bytes: run.elements.count * size,
+        size: size)
+    }
+  }
+}

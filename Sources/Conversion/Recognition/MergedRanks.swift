@@ -1,0 +1,59 @@
+import Safetensors
+import SystemPackage
+
+/// How many tensor-parallel ranks of the training were put together in each file by now.
+///
+/// It matters where the rows of query, key and value go in thirds rank by rank: a tool that concatenates
+/// ranks leaves the thirds of each behind those of the one before.
+struct MergedRanks {
+  let count: Int
+  /// What is shown, where there is something to decide.
+  let decision: Decision?
+
+  /// - Parameters:
+  ///   - index: The checkpoint.
+  ///   - order: The order of the rows.
+  ///   - chosen: What the user said.
+  /// - Throws: ``ConversionError`` 78 where more processes took part than the degrees account for.
+  init(_ index: CheckpointIndex, order: QKVLayout, chosen: Int?) throws(ConversionError) {
+    if let chosen {
+      count = chosen
+      decision = Decision("merged_ranks", .int(chosen), "given by --merged-ranks")
+      return
+    }
+    count = index.mergedRanks
+    guard index.mergedRanks == 1 else {
+      decision = Decision(
+        "merged_ranks", .int(count), "a universal checkpoint of so many tensor-parallel ranks")
+      return
+    }
+    decision = nil
+    guard order == .thirds, let world = try index.arguments.int("world_size"),
+      let data = try index.arguments.int("data_parallel_size"), world > 0, data > 0
+    else { return }
+    var product = index.tensorParallel
+    let stages =
+      try index.arguments.int("pipeline_model_parallel_size") ?? index.pipelineParallel ?? 1
+    for degree in [
+      data, stages, try index.arguments.int("ds_sequence_parallel_size") ?? 1,
+      try index.arguments.int("context_parallel_size") ?? 1,
+    ] {
+      guard degree > 0, degree < 1 << 20, product < 1 << 40 else { return }
+      product *= degree
+    }
+    guard world != product else { return }
+    let merged =
+      world > product && world.isMultiple(of: product) ? world / product : nil
+    throw ConversionError(
+      .undecided, "qkv/merged-ranks",
+      "\(world) processes trained it (world_size), but tensor-parallel \(index.tensorParallel), pipeline "
+        + "\(stages) and data-parallel \(data) make \(product): a tool put ranks together or changed the "
+        + "arguments, and the order of the query, key and value rows depends on how many ranks there were",
+      file: index.directory.folder.string,
+      hint: "say how many ranks are in each file with --merged-ranks N "
+        + (merged.map {
+          "(up to \($0), as the stages of the pipeline may be among them; 1 for none)"
+        }
+          ?? "(1 for none)"))
+  }
+}
