@@ -54,12 +54,14 @@ public struct BatchList: Sendable {
         }
         items.append(
           try BatchList.item(
-            FilePath(first), .latest, parts.count == 2 ? parts[1] : nil, template, layout))
+            FilePath(BatchList.unquoted(first)), .latest,
+            parts.count == 2 ? BatchList.unquoted(parts[1]) : nil, template, layout))
       }
     }
     guard !items.isEmpty else {
       throw ConversionError(
-        .noInput, "batch/empty", "there is no checkpoint in it", file: path.string)
+        .noInput, "batch/empty", "there is no checkpoint in it", file: path.string,
+        hint: kind == .folder ? BatchList.runs(in: path) : nil)
     }
     var outputs: [String: FilePath] = [:]
     for item in items {
@@ -104,6 +106,29 @@ public struct BatchList: Sendable {
     return text.split(separator: UInt8(ascii: "\n")).map(trimmed).filter {
       !$0.isEmpty && $0.first != UInt8(ascii: "#")
     }
+  }
+
+  /// A path as people write it into a list: in quotes, or from their home on.
+  private static func unquoted(_ text: String) -> String {
+    var text = text
+    for quote in ["\"", "'"] where text.count > 1 && text.hasPrefix(quote) && text.hasSuffix(quote)
+    {
+      text = String(text.dropFirst().dropLast())
+    }
+    guard text == "~" || text.hasPrefix("~/"), let home = Process.environment("HOME") else {
+      return text
+    }
+    return home + text.dropFirst()
+  }
+
+  /// What to do with a folder whose folders are runs.
+  private static func runs(in path: FilePath) -> String? {
+    let runs = ((try? FileSystem.list(path)) ?? []).filter { name in
+      ((try? CheckpointDirectory.steps(in: path.appending(name))) ?? []).isEmpty == false
+    }
+    guard let first = runs.first else { return nil }
+    return "\(runs.count == 1 ? "a run is" : "\(runs.count) runs are") in it: give one of them, as "
+      + "\(path.appending(first).string), or a list: ls -d \(path.string)/*/* > list.txt"
   }
 
   /// A line without the white space around it.
@@ -155,7 +180,8 @@ public struct BatchList: Sendable {
         case "name": directory?.runName
         default:
           throw ConversionError(
-            .usage, "batch/placeholder", "{\(name)} is none of {name}, {tag} and {iteration}")
+            .usage, "batch/placeholder",
+            "unknown placeholder {\(name)}; known: {name}, {tag}, {iteration}")
         }
       guard let value else { return nil }
       result += value

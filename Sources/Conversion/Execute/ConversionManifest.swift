@@ -6,16 +6,46 @@ public import SystemPackage
 /// input gives the same bytes.
 public struct ConversionManifest: Sendable {
   /// The version of the contents.
-  public static let schema = "meg2hf.manifest/1"
+  public static let schema = "meg2hf.manifest/2"
+  /// Those that are read, too.
+  private static let known = [schema, "meg2hf.manifest/1"]
 
   public let json: JSONValue
   public let fingerprint: String
-  /// The other files of the output with their sizes.
-  public let outputs: [(name: String, size: Int)]
+  /// A file of the output.
+  public struct Output: Hashable, Sendable {
+    public let name: String
+    public let size: Int
+    /// The CRC-32 of its bytes; `nil` in manifests of the first version.
+    public let crc: UInt32?
+  }
+
+  /// The other files of the output.
+  public let outputs: [Output]
+
+  /// The CRC-32 of the bytes of each tensor, by its name; empty in manifests of the first version.
+  public var checksums: [String: UInt32] {
+    var result: [String: UInt32] = [:]
+    for tensor in json.object?["tensors"]?.array?.compactMap(\.object) ?? [] {
+      guard let name = tensor["name"]?.string,
+        let crc = tensor["crc32"]?.string.flatMap({ UInt32($0, radix: 16) })
+      else { continue }
+      result[name] = crc
+    }
+    return result
+  }
 
   /// Which weights the output was made of.
   public var weights: WeightSource? {
     json.object?["options"]?.object?["weights"]?.string.flatMap { WeightSource(rawValue: $0) }
+  }
+
+  /// The order of the query, key and value rows that the output was made with.
+  var qkvLayout: String? {
+    let decisions = json.object?["decisions"]
+    if let old = decisions?.object { return old["qkv_layout"]?.string }
+    return decisions?.array?.compactMap(\.object).first { $0["name"]?.string == "qkv_layout" }?[
+      "value"]?.string
   }
 
   /// The training arguments that the user had set.
@@ -28,11 +58,12 @@ public struct ConversionManifest: Sendable {
   /// - Throws: ``ConversionError`` when it is none.
   public init(reading path: FilePath) throws(ConversionError) {
     let json = try JSONFile.read(path)
-    guard let object = json.object, object["schema"]?.string == ConversionManifest.schema,
-      let fingerprint = object["fingerprint"]?.string
+    guard let object = json.object, let found = object["schema"]?.string,
+      ConversionManifest.known.contains(found), let fingerprint = object["fingerprint"]?.string
     else {
       throw ConversionError(
-        .malformed, "manifest/schema", "this is no manifest of schema \(ConversionManifest.schema)",
+        .malformed, "manifest/schema",
+        "it is not a manifest of schema \(ConversionManifest.schema)",
         file: path.string)
     }
     self.json = json
@@ -41,20 +72,23 @@ public struct ConversionManifest: Sendable {
       guard let name = entry.object?["file"]?.string, let size = entry.object?["size"]?.int,
         !name.contains("/")
       else { return nil }
-      return (name, size)
+      let crc = entry.object?["crc32"]?.string.flatMap { UInt32($0, radix: 16) }
+      return Output(name: name, size: size, crc: crc)
     }
   }
 
   /// The manifest of a conversion that is done.
   init(
     _ plan: ConversionPlan, _ index: CheckpointIndex, fingerprint: String,
-    report: ExecutionReport, outputs: [(name: String, size: Int)], warnings: [ConversionWarning]
+    report: ExecutionReport, outputs: [Output], checksums: [Int: UInt32],
+    warnings: [ConversionWarning]
   ) {
     self.fingerprint = fingerprint
     self.outputs = outputs
     var tensors: [JSONValue] = []
     for (position, tensor) in plan.tensors.enumerated() {
-      tensors.append(ConversionManifest.describe(tensor, report.findings[position]))
+      tensors.append(
+        ConversionManifest.describe(tensor, report.findings[position], checksums[position]))
     }
     json = [
       "schema": .string(ConversionManifest.schema),
@@ -62,30 +96,38 @@ public struct ConversionManifest: Sendable {
       "fingerprint": .string(fingerprint),
       "source": ConversionManifest.source(plan, index),
       "options": ConversionManifest.options(plan, index),
-      "decisions": [
-        "qkv_layout": .string(plan.qkv.layout.rawValue),
-        "qkv_evidence": .string(plan.qkv.reason),
-        "activation_function": .string(plan.activation.name),
-        "activation_evidence": .string(plan.activation.reason),
-        "vocabulary": .int(plan.vocabulary),
-        "dtype": .string(plan.format.torchName),
-      ],
+      "decisions": .array(plan.decisions.map(\.json)),
       "parameters": .int(plan.parameterCount),
       "checksums": [
         "verified": .int(report.crcVerified), "not_recorded": .int(report.crcNotRecorded),
         "partly_read": .int(report.crcPartlyRead),
       ],
       "tensors": .array(tensors),
-      "outputs": .array(outputs.map { ["file": .string($0.name), "size": .int($0.size)] }),
+      "outputs": .array(
+        outputs.map {
+          [
+            "file": .string($0.name), "size": .int($0.size),
+            "crc32": $0.crc.map { .string(ConversionManifest.hexadecimal($0)) } ?? .null,
+          ]
+        }),
       "warnings": .array(warnings.map(\.json)),
     ]
   }
 
-  private static func describe(_ tensor: OutputTensor, _ finding: TensorFindings?) -> JSONValue {
+  /// A CRC-32 as eight digits.
+  static func hexadecimal(_ crc: UInt32) -> String {
+    let digits = String(crc, radix: 16)
+    return String(repeating: "0", count: 8 - digits.count) + digits
+  }
+
+  private static func describe(
+    _ tensor: OutputTensor, _ finding: TensorFindings?, _ crc: UInt32?
+  ) -> JSONValue {
     var object: JSONObject = JSONObject()
     object["name"] = .string(tensor.name)
     object["dtype"] = .string(tensor.dtype.rawValue)
     object["shape"] = .array(tensor.shape.map { .int($0) })
+    if let crc { object["crc32"] = .string(ConversionManifest.hexadecimal(crc)) }
     object["source"] = .string(tensor.source)
     object["partition"] = .string(tensor.rule.partition.rawValue)
     object["arrangement"] = .string(tensor.rule.arrangement.rawValue)
@@ -133,6 +175,8 @@ public struct ConversionManifest: Sendable {
       "set": .object(index.arguments.userSettings),
       "dtype": .string(options.dtype.flatMap { FloatFormat($0) }?.torchName ?? "auto"),
       "qkv_layout": .string(options.qkvLayout?.rawValue ?? "auto"),
+      "merged_ranks": options.mergedRanks.map { .int($0) } ?? "auto",
+      "accept_duplicated_shards": .bool(options.acceptsDuplicatedShards),
       "replicas": .string(options.replicas.rawValue),
       "vocab_size": vocabulary,
       "key_style": .string(options.keyStyle.rawValue),

@@ -13,7 +13,7 @@ extension ConversionPlan {
         let taken = options.replicas == .mean ? "their mean is" : "those of rank 0 are"
         warn(
           "replicas/differ",
-          "the replicas of \(tensor.source) differ between tensor-parallel ranks in "
+          "the copies of \(tensor.source) on the tensor-parallel ranks differ in "
             + "\(finding.differing) elements, by up to \(finding.largestDifference); \(taken) taken"
         )
       }
@@ -28,6 +28,12 @@ extension ConversionPlan {
           "\(finding.floats.overflowed) values are too large for \(tensor.format.torchName) and "
             + "became infinite")
       }
+    }
+    for (position, storages) in report.duplicated.sorted(by: { $0.key < $1.key }) {
+      result.append(
+        ConversionWarning(
+          "checkpoint/duplicated-shards", duplicateText(storages), tensor: tensors[position].source)
+      )
     }
     if report.crcNotRecorded > 0 {
       result.append(

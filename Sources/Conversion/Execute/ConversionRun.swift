@@ -81,12 +81,13 @@ final class ConversionRun {
     if counts.count == 1, let count = counts.first {
       let numbers = plan.parts(count).enumerated()
         .filter { !Set($0.element).isDisjoint(with: missing) }.map { "\($0.offset + 1)/\(count)" }
-      parts = "; run --part \(numbers.joined(separator: ", --part ")) again"
+      parts = " (run --part \(numbers.joined(separator: ", --part ")))"
     }
+    let verb = missing.count == 1 ? "file is missing" : "files are missing, the first"
     throw ConversionError(
       .tryAgain, "parts/missing",
-      "\(missing.count) of \(plan.shards.count) files are not finished, the first is "
-        + plan.shards[first].fileName + parts, file: folder.staging.string)
+      "\(missing.count) of \(plan.shards.count) \(verb): \(plan.shards[first].fileName)\(parts)",
+      file: folder.staging.string)
   }
 
   // MARK: - One file
@@ -108,6 +109,7 @@ final class ConversionRun {
     }
     var record = ShardRecord(shard: shard, findings: executor.takeFindings())
     record.masters = masters?.takeFound() ?? [:]
+    record.tensors = sink.checksums
     record.part = part
     if keepsRecords {
       guard let crc = try checksum(temporary) else {
@@ -174,14 +176,19 @@ final class ConversionRun {
       try comparison.check(converter.index)
       warnings += comparison.warnings
     }
-    var outputs = plan.shards.map { (name: $0.fileName, size: $0.size) }
+    let checksums = records.values.reduce(into: [:]) { $0.merge($1.tensors) { $1 } }
+    var made = plan.shards.map { shard in
+      ConversionManifest.Output(
+        name: shard.fileName, size: shard.size, crc: shard.checksum(of: checksums))
+    }
     for (name, bytes) in converter.smallFiles() {
       try folder.write(bytes, as: name)
-      outputs.append((name, bytes.count))
+      made.append(.init(name: name, size: bytes.count, crc: CRC32.checksum(bytes)))
     }
     let manifest = ConversionManifest(
-      plan, converter.index, fingerprint: folder.fingerprint, report: report, outputs: outputs,
-      warnings: warnings)
+      plan, converter.index, fingerprint: folder.fingerprint, report: report, outputs: made,
+      checksums: checksums, warnings: warnings)
+    var outputs = made.map { (name: $0.name, size: $0.size) }
     let text = Array(JSONWriter.text(manifest.json, .indented).utf8)
     try folder.write(text, as: OutputFolder.manifestName)
     outputs.append((OutputFolder.manifestName, text.count))

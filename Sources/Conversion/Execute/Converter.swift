@@ -29,7 +29,7 @@ public struct Converter {
   public let plan: ConversionPlan
   /// The same output made of the weights as trained, to compare the masters with.
   let trained: ConversionPlan?
-  public let tokenizer: GPT2Tokenizer?
+  public let tokenizer: ModelTokenizer?
   public let config: GPT2Config
   /// A SHA-256 of all that decides about the output, but for the checks of a run.
   private let identity: String
@@ -39,14 +39,14 @@ public struct Converter {
   /// - Throws: ``ConversionError``.
   public init(
     _ index: CheckpointIndex, options: ConversionOptions = ConversionOptions(),
-    tokenizer: GPT2Tokenizer? = nil
+    tokenizer: ModelTokenizer? = nil
   ) throws(ConversionError) {
     self.index = index
     self.tokenizer = tokenizer
-    plan = try Planner.plan(index, options: options)
-    trained = try Planner.trainedPlan(index, options: options)
+    plan = try Planner.plan(index, options: options, tokenizer: tokenizer)
+    trained = try Planner.trainedPlan(index, options: options, tokenizer: tokenizer)
     try tokenizer?.check(rows: plan.vocabulary)
-    config = try GPT2Config(plan, arguments: index.arguments, endOfText: tokenizer?.endOfTextID)
+    config = GPT2Config(plan)
     identity = Converter.identity(plan, index, config, tokenizer)
   }
 
@@ -68,7 +68,7 @@ public struct Converter {
   /// A SHA-256 over plan, options, configuration, and the inputs' names, sizes and directories.
   private static func identity(
     _ plan: ConversionPlan, _ index: CheckpointIndex, _ config: GPT2Config,
-    _ tokenizer: GPT2Tokenizer?
+    _ tokenizer: ModelTokenizer?
   ) -> String {
     var hasher = SHA256Hasher()
     func add(_ text: String) { hasher.update(Array("\(text)\u{0}".utf8)) }
@@ -109,8 +109,8 @@ public struct Converter {
     /// Some of its files are finished.
     case begun(finished: Int, of: Int)
     case absent
-    /// OUTPUT is there, but made of something else or in another way.
-    case other
+    /// Something else is in the place of OUTPUT: what a conversion would say of it.
+    case other(ConversionError)
   }
 
   /// How far an output is, by what is there.
@@ -122,7 +122,13 @@ public struct Converter {
   public func state(of output: FilePath, options: RunOptions = RunOptions()) -> State {
     let fingerprint = fingerprint(options)
     if isDone(output, options) { return .done }
-    if FileSystem.exists(output) { return .other }
+    do {
+      _ = try OutputFolder(
+        output, fingerprint: fingerprint, overwrite: options.overwrite,
+        inputs: [index.directory.root, index.directory.folder])
+    } catch {
+      return .other(error)
+    }
     guard let staging = try? OutputFolder.places(of: output, fingerprint).staging,
       FileSystem.isOwnFolder(staging)
     else { return .absent }

@@ -8,8 +8,13 @@ final class FileSink: TensorSink {
   /// The same for whoever writes. File systems let one thread at a time write to a file, and others wait for it
   /// at full speed; here they sleep.
   private let writer: Locked<OutputFile>
-  /// Where the bytes of each tensor begin in the file.
-  private let starts: [Int: Int]
+  /// Where the bytes of each tensor lie in the file.
+  private let places: [Int: Range<Int>]
+  private let header: [UInt8]
+  private let sums = Locked<[Int: UInt32]>([:])
+
+  /// The CRC-32 of the bytes of each tensor, of those that were written so far.
+  var checksums: [Int: UInt32] { sums.withLock { $0 } }
 
   /// Creates the file, makes room for it, and writes its header.
   ///
@@ -21,15 +26,16 @@ final class FileSink: TensorSink {
   init(
     _ shard: OutputShard, at path: FilePath, created: () -> Void = {}
   ) throws(FileError) {
-    let header = shard.header.serialized
+    header = shard.header.serialized
     file = try OutputFile(creating: path)
     writer = Locked(file)
     created()
-    var starts: [Int: Int] = [:]
+    var places: [Int: Range<Int>] = [:]
     for (position, tensor) in zip(shard.tensors, shard.header.tensors) {
-      starts[position] = header.count + tensor.dataOffsets.lowerBound
+      let start = header.count + tensor.dataOffsets.lowerBound
+      places[position] = start..<start + tensor.dataOffsets.count
     }
-    self.starts = starts
+    self.places = places
     try file.preallocate(header.count + shard.header.dataSize)
     try file.write(header, at: 0)
   }
@@ -40,18 +46,29 @@ final class FileSink: TensorSink {
   var takesTurns: Bool { true }
 
   func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
-    guard let start = starts[tensor] else {
+    guard let place = places[tensor] else {
       throw ConversionError(.bug, "bug/sink", "tensor \(tensor) is not in this file")
     }
+    // The rows are in the cache, or are about to be: the system copies them next.
+    var crc: UInt32 = 0
+    for row in 0..<rows.count {
+      crc = CRC32.checksum(rows.row(row), of: rows.buffer, continuing: crc)
+    }
+    let behind = place.count - offset - rows.count * rows.rowSize
+    let shifted = CRC32.Shift(by: behind)(crc)
+    sums.withLock { $0[tensor, default: 0] ^= shifted }
     do {
-      try writer.withLock { file throws(FileError) in try file.write(rows, at: start + offset) }
+      try writer.withLock { file throws(FileError) in
+        try file.write(rows, at: place.lowerBound + offset)
+      }
     } catch {
       throw ConversionError(writing: error, creating: false)
     }
   }
 
   func finished(_ range: Range<Int>, tensor: Int) {
-    guard range.count >= FileSink.announcedFrom, let start = starts[tensor] else { return }
+    guard range.count >= FileSink.announcedFrom, let place = places[tensor] else { return }
+    let start = place.lowerBound
     file.startWriteback(start + range.lowerBound..<start + range.upperBound)
   }
 

@@ -60,6 +60,13 @@ extension OutputFolder {
 
   /// Renames the folder to OUTPUT, and makes that durable; if that fails, OUTPUT is what it was.
   private func put(_ taken: FilePath) throws(FileError) -> Outcome {
+    // An empty folder gives way to the rename, and keeps its place if something was put into it.
+    if FileSystem.isEmptyFolder(path) {
+      if FileSystem.isCurrentFolder(path) { return try moveIn(taken) }
+      try FileSystem.rename(taken, to: path)
+      try FileSystem.syncFolder(parent)
+      return .created
+    }
     guard overwrite, FileSystem.exists(path) else {
       try FileSystem.renameWithoutReplacing(taken, to: path)
       do {
@@ -70,18 +77,29 @@ extension OutputFolder {
       }
       return .created
     }
+    if FileSystem.isCurrentFolder(path) { return try replaceIn(taken) }
     if try FileSystem.exchange(taken, path) {
-      do {
+      do throws(FileError) {
+        // Somebody may have put something into it since it was looked at.
+        guard ReplaceableFolder.isReplaceable(taken) else {
+          throw FileError(
+            .exists, path: path, operation: "replace", reason: "something was put into it meanwhile"
+          )
+        }
         try FileSystem.syncFolder(parent)
       } catch {
         _ = try? FileSystem.exchange(taken, path)
         throw error
       }
       // The new folder is in place; what is left of the old one is no failure.
-      try? FileSystem.removeTree(taken)
+      ReplaceableFolder.remove(taken)
       return .overwritten
     }
-    try FileSystem.removeTree(replaced)
+    guard ReplaceableFolder.isReplaceable(path) else {
+      throw FileError(
+        .exists, path: path, operation: "replace", reason: "something was put into it meanwhile")
+    }
+    ReplaceableFolder.remove(replaced)
     try FileSystem.rename(path, to: replaced)
     var isPlaced = false
     do {
@@ -94,7 +112,33 @@ extension OutputFolder {
       try? FileSystem.renameWithoutReplacing(replaced, to: path)
       throw error
     }
-    try? FileSystem.removeTree(replaced)
+    ReplaceableFolder.remove(replaced)
+    return .overwritten
+  }
+
+  /// Puts the files into the folder that the shell stands in: replaced by another one, it would look empty
+  /// from there. Loaders look for `config.json`, which comes last.
+  private func moveIn(_ taken: FilePath) throws(FileError) -> Outcome {
+    let names = try FileSystem.list(taken).map(\.string)
+    for name in names.filter({ $0 != "config.json" }) + names.filter({ $0 == "config.json" }) {
+      try FileSystem.rename(taken.appending(name), to: path.appending(name))
+    }
+    try FileSystem.syncFolder(path)
+    try FileSystem.removeEmptyFolder(taken)
+    return .created
+  }
+
+  /// The same for a folder with an earlier OUTPUT in it, whose files are replaced one by one.
+  private func replaceIn(_ taken: FilePath) throws(FileError) -> Outcome {
+    guard ReplaceableFolder.isReplaceable(path) else {
+      throw FileError(
+        .exists, path: path, operation: "replace", reason: "something was put into it meanwhile")
+    }
+    let new = try FileSystem.list(taken).map(\.string)
+    for name in try FileSystem.list(path).map(\.string) where !new.contains(name) {
+      try FileSystem.removeFile(path.appending(name))
+    }
+    _ = try moveIn(taken)
     return .overwritten
   }
 
@@ -109,8 +153,8 @@ extension OutputFolder {
   func repairExchange() {
     guard FileSystem.exists(replaced) else { return }
     if FileSystem.exists(path) {
-      try? FileSystem.removeTree(replaced)
-    } else {
+      ReplaceableFolder.remove(replaced)
+    } else if ReplaceableFolder.isReplaceable(replaced) {
       try? FileSystem.renameWithoutReplacing(replaced, to: path)
     }
   }
@@ -144,7 +188,7 @@ extension OutputFolder {
   /// Removes what earlier runs left beside an OUTPUT that is there.
   static func clean(beside path: FilePath, _ fingerprint: String) {
     guard let (parent, staging) = try? places(of: path, fingerprint) else { return }
-    try? FileSystem.removeTree(replaced(path, parent))
+    ReplaceableFolder.remove(replaced(path, parent))
     removeSiblings(path, parent, staging)
   }
 
@@ -156,13 +200,20 @@ extension OutputFolder {
     }
     let old = Int64(Process.secondsSince1970 - 24 * 3600) * 1_000_000_000
     let prefix = ".\(path.lastComponent?.string ?? "").meg2hf-"
-    for name in (try? FileSystem.list(parent)) ?? [] where name.string.hasPrefix(prefix) {
+    for name in (try? FileSystem.list(parent)) ?? [] where isStaging(name.string, prefix) {
       let folder = parent.appending(name)
       guard FileSystem.isOwnFolder(folder), let identity = FileSystem.identity(of: folder),
         identity.modified < old
       else { continue }
       try? FileSystem.removeTree(folder)
     }
+  }
+
+  /// Whether a name is that of a hidden folder of ours: the prefix, and 16 digits of a fingerprint.
+  private static func isStaging(_ name: String, _ prefix: String) -> Bool {
+    guard name.hasPrefix(prefix) else { return false }
+    let digits = name.dropFirst(prefix.count).prefix { $0 != "." }
+    return digits.count == 16 && digits.allSatisfy { $0.isHexDigit && $0.isASCII }
   }
 
   /// The names under which processes took the hidden folder.

@@ -30,6 +30,8 @@ public final class OutputFolder {
   let staging: FilePath
   let parent: FilePath
   let overwrite: Bool
+  /// Folders above OUTPUT that this process has made.
+  private var madeParents: [FilePath] = []
   /// Files that this process has begun and not finished.
   private var unfinished: Set<FilePath> = []
   /// The names that belong to OUTPUT.
@@ -49,6 +51,7 @@ public final class OutputFolder {
   public init(
     _ path: FilePath, fingerprint: String, overwrite: Bool, inputs: [FilePath]
   ) throws(ConversionError) {
+    let path = OutputFolder.resolved(path)
     self.path = path
     self.fingerprint = fingerprint
     self.overwrite = overwrite
@@ -78,13 +81,23 @@ public final class OutputFolder {
     }
     if FileSystem.exists(path), kind != .folder {
       throw ConversionError(
-        .cannotCreate, "io/not-a-folder", "it exists and is no folder", file: path.string,
-        hint: "nothing but a folder is ever replaced")
+        .cannotCreate, "io/not-a-folder",
+        kind == nil ? "it is a link that leads nowhere" : "it is a file, not a folder",
+        file: path.string,
+        hint: kind == nil
+          ? "remove the link, or make what it leads to" : "only folders are replaced")
     }
-    guard FileSystem.exists(path), !overwrite else { return }
-    throw ConversionError(
-      .cannotCreate, "output/exists", "it exists already", file: path.string,
-      hint: "--overwrite replaces it once the new one is complete")
+    try ReplaceableFolder.check(path, overwrite: overwrite)
+  }
+
+  /// OUTPUT as a folder of its own: a link to a folder is written through, and `.` is the folder that it
+  /// stands for.
+  static func resolved(_ path: FilePath) -> FilePath {
+    guard FileSystem.exists(path), ((try? FileSystem.kind(of: path)) ?? nil) == .folder else {
+      return path
+    }
+    let isPlain = path.lastComponent?.kind == .regular && !FileSystem.isLink(path)
+    return isPlain ? path : FileSystem.absolute(path)
   }
 
   /// The folder that OUTPUT appears in, and the hidden folder.
@@ -93,7 +106,8 @@ public final class OutputFolder {
   ) throws(ConversionError) -> (parent: FilePath, staging: FilePath) {
     guard let name = path.lastComponent, name.kind == .regular else {
       throw ConversionError(
-        .cannotCreate, "output/name", "the output needs a name of its own", file: path.string)
+        .cannotCreate, "output/name", "OUTPUT must be a folder of its own, not \"..\" or \"/\"",
+        file: path.string)
     }
     // The hidden names are longer than that of OUTPUT, by fingerprint, process and host.
     guard name.string.utf8.count + 64 + Process.hostName.utf8.count <= 255 else {
@@ -111,8 +125,10 @@ public final class OutputFolder {
     guard let manifest = try? ConversionManifest(reading: path.appending(manifestName)) else {
       return nil
     }
-    for (name, size) in manifest.outputs {
-      guard FileSystem.identity(of: path.appending(name))?.size == size else { return nil }
+    for output in manifest.outputs {
+      guard FileSystem.identity(of: path.appending(output.name))?.size == output.size else {
+        return nil
+      }
     }
     return manifest.fingerprint
   }
@@ -121,6 +137,11 @@ public final class OutputFolder {
   ///
   /// - Throws: ``Lost``, ``Stop``, ``ConversionError`` 73, or 74 for a full disk.
   func begin(bytes: Int) throws {
+    do {
+      madeParents = try FileSystem.makeFolders(parent)
+    } catch {
+      throw ConversionError(writing: error, creating: true)
+    }
     do {
       try FileSystem.makeFolder(staging)
       try adoptTakenFolder()
@@ -246,10 +267,12 @@ public final class OutputFolder {
     unfinished = []
     do {
       try FileSystem.removeEmptyFolder(staging)
-      return nil
     } catch {
-      return FileSystem.exists(staging) ? staging : nil
+      if FileSystem.exists(staging) { return staging }
     }
+    for folder in madeParents.reversed() { try? FileSystem.removeEmptyFolder(folder) }
+    madeParents = []
+    return nil
   }
 
   /// Removes the unfinished files of processes that are no more: they would fill the disk when a job

@@ -63,7 +63,7 @@ extension PlanExecutor {
       case .strict:
         throw ConversionError(
           .malformed, "replicas/differ",
-          "its replicas differ between tensor-parallel ranks, by up to \(finding.largestDifference)",
+          "the copies on the tensor-parallel ranks differ by up to \(finding.largestDifference)",
           tensor: plan.tensors[tensor].source,
           hint: "--replicas mean takes their mean, --replicas rank0 the first")
       case .mean:

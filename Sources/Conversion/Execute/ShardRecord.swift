@@ -7,7 +7,7 @@ import TorchArchive
 /// make it again: how to recognise it, and what was found while it was made.
 struct ShardRecord {
   /// The version of the contents.
-  static let schema = "meg2hf.shard/3"
+  static let schema = "meg2hf.shard/4"
 
   /// The position of the file in the plan.
   let shard: Int
@@ -16,6 +16,8 @@ struct ShardRecord {
   var findings: PartialFindings
   /// The hashes of the masters, by the positions of the tensors; they are compared with those of the weights at the end.
   var masters: [Int: WordHash] = [:]
+  /// The CRC-32 of the bytes of each tensor, by its position.
+  var tensors: [Int: UInt32] = [:]
   /// Which part of how many made it.
   var part: Part?
 
@@ -92,6 +94,8 @@ struct ShardRecord {
               }),
           ]
         }),
+      "tensor_crc32": .array(
+        tensors.sorted { $0.key < $1.key }.map { [.int($0.key), .int(Int($0.value))] }),
       "masters": .array(
         masters.sorted { $0.key < $1.key }.map {
           [.int($0.key), .int(Int(bitPattern: UInt($0.value.bits)))]
@@ -111,7 +115,7 @@ struct ShardRecord {
       object["file"]?.string == plan.shards[shard].fileName,
       let crc = object["crc32"]?.int.flatMap({ UInt32(exactly: $0) }),
       let tensors = object["tensors"]?.array, let checksums = object["checksums"]?.array,
-      let masters = object["masters"]?.array
+      let masters = object["masters"]?.array, let sums = object["tensor_crc32"]?.array
     else { return nil }
     self.init(shard: shard, crc: crc, findings: PartialFindings())
     part = object["part"]?.string.flatMap { Part($0) }
@@ -144,6 +148,14 @@ struct ShardRecord {
       }
       findings.checksums[storage] = ledger
     }
+    for entry in sums {
+      let numbers = entry.array?.compactMap(\.int) ?? []
+      guard numbers.count == 2, positions.contains(numbers[0]),
+        let crc = UInt32(exactly: numbers[1])
+      else { return nil }
+      self.tensors[numbers[0]] = crc
+    }
+    guard Set(self.tensors.keys) == positions else { return nil }
     for entry in masters {
       let numbers = entry.array?.compactMap(\.int) ?? []
       guard numbers.count == 2, positions.contains(numbers[0]) else { return nil }

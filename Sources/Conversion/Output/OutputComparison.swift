@@ -1,5 +1,5 @@
-import Safetensors
-public import SystemPackage
+import ByteIO
+import SystemPackage
 
 /// How two sets of tensors differ, tensor by tensor.
 public struct OutputComparison: Sendable {
@@ -25,92 +25,77 @@ public struct OutputComparison: Sendable {
     public let largest: Double?
   }
 
-  /// Sorted by name.
+  /// Sorted by the bytes of the names.
   public let rows: [Row]
 
   /// Whether all tensors are there on both sides with equal types, shapes and values.
   public var isEqual: Bool { rows.allSatisfy { $0.status == .equal } }
 
-  /// Compares two folders or files of safetensors. Names count without the prefix `transformer.`.
+  /// Compares two sides, whatever each of them is.
   ///
-  /// - Throws: ``ConversionError`` when one side cannot be read.
-  public init(_ a: FilePath, _ b: FilePath) throws(ConversionError) {
-    let sides = (try OutputComparison.open(a), try OutputComparison.open(b))
+  /// Safetensors are read in parts; a tensor of a checkpoint or of a PyTorch file is held in memory while
+  /// it is compared.
+  ///
+  /// - Parameters:
+  ///   - a: One side.
+  ///   - b: The other one.
+  ///   - progress: Called with the number of tensors that were compared.
+  /// - Throws: ``ConversionError`` when one side cannot be read, or ``Stop``.
+  public init(
+    _ a: ComparedModel, _ b: ComparedModel,
+    progress: (_ compared: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws {
     var rows: [Row] = []
-    for name in Set(sides.0.keys).union(sides.1.keys).sorted() {
-      guard let one = sides.0[name] else {
-        rows.append(OutputComparison.lone(name, .onlyInB, sides.1[name]))
-        continue
+    let names = Set(a.tensors.keys).union(b.tensors.keys).sorted()
+    for (number, name) in names.enumerated() {
+      switch (a.tensors[name], b.tensors[name]) {
+      case (let one?, let two?):
+        do {
+          rows.append(try OutputComparison.compare(name.string, one, two))
+        } catch let stop as Stop {
+          throw stop
+        } catch {
+          throw ConversionError(reading: error, file: a.path, tensor: name.string)
+        }
+      case (let one?, nil): rows.append(OutputComparison.lone(name.string, .onlyInA, one))
+      case (nil, let two?): rows.append(OutputComparison.lone(name.string, .onlyInB, two))
+      case (nil, nil): break
       }
-      guard let two = sides.1[name] else {
-        rows.append(OutputComparison.lone(name, .onlyInA, one))
-        continue
-      }
-      do {
-        rows.append(try OutputComparison.compare(name, one, two))
-      } catch {
-        throw ConversionError(reading: error, file: a, tensor: name)
-      }
+      progress(number + 1, names.count)
     }
     self.rows = rows
   }
 
-  private static func open(
-    _ path: FilePath
-  ) throws(ConversionError) -> [String: OutputDirectory.Tensor] {
-    let directory = try OutputDirectory(reading: path)
-    if let fault = directory.faults.first {
-      throw ConversionError(
-        .malformed, fault.code, fault.message, file: fault.file ?? path.string,
-        tensor: fault.tensor)
-    }
-    var tensors: [String: OutputDirectory.Tensor] = [:]
-    for (name, tensor) in directory.tensors {
-      let bare = name.hasPrefix("transformer.") ? String(name.dropFirst(12)) : name
-      guard tensors.updateValue(tensor, forKey: bare) == nil else {
-        throw ConversionError(
-          .malformed, "output/duplicate-tensor", "it is there with and without its prefix",
-          file: path.string, tensor: name)
-      }
-    }
-    return tensors
-  }
-
   private static func lone(
-    _ name: String, _ status: Row.Status, _ tensor: OutputDirectory.Tensor?
+    _ name: String, _ status: Row.Status, _ tensor: TensorContent
   ) -> Row {
-    let declared = tensor?.declared
-    return Row(
-      name: name, status: status,
-      detail: "\(declared?.dtype.rawValue ?? "") \(declared?.shape ?? [])", differing: nil,
+    Row(
+      name: name, status: status, detail: "\(tensor.dtype) \(tensor.shape)", differing: nil,
       largest: nil)
   }
 
   private static func compare(
-    _ name: String, _ a: OutputDirectory.Tensor, _ b: OutputDirectory.Tensor
+    _ name: String, _ a: TensorContent, _ b: TensorContent
   ) throws -> Row {
-    guard a.declared.shape == b.declared.shape else {
+    guard a.shape == b.shape else {
       return Row(
-        name: name, status: .shape, detail: "\(a.declared.shape) and \(b.declared.shape)",
-        differing: nil, largest: nil)
+        name: name, status: .shape, detail: "\(a.shape) and \(b.shape)", differing: nil,
+        largest: nil)
     }
-    let types = "\(a.declared.dtype.rawValue) and \(b.declared.dtype.rawValue)"
-    let sameType = a.declared.dtype == b.declared.dtype
-    let bothFloats = [a, b].allSatisfy { [.f16, .bf16, .f32].contains($0.declared.dtype) }
-    guard sameType || bothFloats else {
+    let types = "\(a.dtype) and \(b.dtype)"
+    let sameType = a.dtype == b.dtype
+    guard sameType || a.format != nil && b.format != nil else {
       return Row(name: name, status: .dtype, detail: types, differing: nil, largest: nil)
     }
     let difference = try TensorDifference(a, b)
-    let count = a.declared.elementCount
     let values =
       difference.isEqual
       ? "equal values"
-      : "\(difference.elements) of \(count) elements differ"
+      : "\(difference.elements) of \(a.count) elements differ"
         + (difference.largest.map { ", by up to \($0)" } ?? "")
     let status: Row.Status = sameType ? (difference.isEqual ? .equal : .values) : .dtype
     return Row(
-      name: name, status: status,
-      detail: status == .dtype ? "\(types); \(values)" : values,
+      name: name, status: status, detail: status == .dtype ? "\(types); \(values)" : values,
       differing: difference.elements, largest: difference.largest)
   }
 }

@@ -34,14 +34,35 @@ public struct OutputDirectory: Sendable {
   public struct Tensor: Sendable {
     public let declared: SafetensorsTensor
     public let file: SafetensorsFile
+    /// The name of the file.
+    public let fileName: String
 
     /// Where the bytes begin in the file.
     public var start: Int { file.dataStart + declared.dataOffsets.lowerBound }
+
+    /// The SHA-256 of its bytes.
+    ///
+    /// - Throws: ``ConversionError`` when the file cannot be read, or ``Stop``.
+    public func sha256() throws -> String {
+      let buffer = ByteBuffer(count: 1 << 20)
+      var hasher = SHA256Hasher()
+      for place in stride(from: 0, to: declared.dataOffsets.count, by: buffer.count) {
+        try Stop.check()
+        let count = min(buffer.count, declared.dataOffsets.count - place)
+        do {
+          try file.file.read(at: start + place, into: buffer, 0..<count)
+        } catch {
+          throw ConversionError(reading: error, file: file.file.path, tensor: declared.name)
+        }
+        hasher.update(0..<count, of: buffer)
+      }
+      return hasher.hexDigest()
+    }
   }
 
   public let path: FilePath
-  /// By name.
-  public private(set) var tensors: [String: Tensor] = [:]
+  /// By the bytes of the name: two spellings of one accented letter are two names.
+  private var tensors: [ExactName: Tensor] = [:]
   /// The safetensors files, by name.
   public private(set) var files: [(name: String, file: SafetensorsFile)] = []
   public private(set) var index: ShardIndex?
@@ -51,6 +72,18 @@ public struct OutputDirectory: Sendable {
   public private(set) var notes: [Finding] = []
   /// Whether `path` is a folder.
   public let isFolder: Bool
+
+  /// The names of all tensors, sorted by their bytes.
+  public var names: [String] { tensors.keys.sorted().map(\.string) }
+
+  /// How many tensors there are.
+  public var count: Int { tensors.count }
+
+  /// The tensor of a name.
+  public subscript(name: String) -> Tensor? { tensors[ExactName(name)] }
+
+  /// Files of weights that stand beside a model and are not a part of it.
+  private static let companions: Set<String> = ["adapter_model.safetensors"]
 
   /// Reads the headers of all files.
   ///
@@ -63,16 +96,13 @@ public struct OutputDirectory: Sendable {
     } catch {
       throw ConversionError(reading: error, file: path)
     }
-    guard let kind else {
-      throw ConversionError(
-        .noInput, "io/not-found", "there is nothing of that name", file: path.string)
-    }
+    guard let kind else { throw PathAdvice.missing(path) }
     isFolder = kind == .folder
     guard isFolder else {
       open(path, as: path.lastComponent?.string ?? path.string)
       return
     }
-    let names: [String]
+    var names: [String]
     do {
       names = try FileSystem.list(path).map(\.string).filter { $0.hasSuffix(".safetensors") }
     } catch {
@@ -83,14 +113,29 @@ public struct OutputDirectory: Sendable {
     guard !names.isEmpty || hasIndex else {
       throw ConversionError(
         .noInput, "output/no-weights", "there is no *.safetensors in this folder",
-        file: path.string)
+        file: path.string, hint: PathAdvice.withoutWeights(path))
     }
+    // Loaders take the model alone: what they do not look for is not a part of it.
+    if names.contains("model.safetensors"), !hasIndex {
+      for name in names where name != "model.safetensors" {
+        notes.append(
+          Finding(
+            "output/other-weights", "it lies beside model.safetensors, which loaders take alone",
+            file: name))
+      }
+      names = ["model.safetensors"]
+    }
+    for name in names where OutputDirectory.companions.contains(name) {
+      notes.append(
+        Finding("output/other-weights", "an adapter, which is not a part of the model", file: name))
+    }
+    names.removeAll { OutputDirectory.companions.contains($0) }
     for name in names { open(path.appending(name), as: name) }
     if hasIndex {
       do {
         let index = try ShardIndex(parsing: JSONFile.bytes(indexPath))
         self.index = index
-        compare(with: index, present: Set(names))
+        compare(with: index, present: Set(names.map { ExactName($0) }))
       } catch {
         let error = ConversionError(reading: error, file: indexPath)
         faults.append(Finding(error.code, error.message, file: ShardIndex.fileName))
@@ -117,12 +162,14 @@ public struct OutputDirectory: Sendable {
             file: name))
       }
       for tensor in file.header.tensors {
-        if tensors[tensor.name] != nil {
+        let key = ExactName(tensor.name)
+        if let other = tensors[key] {
           faults.append(
             Finding(
-              "output/duplicate-tensor", "it is in two files", file: name, tensor: tensor.name))
+              "output/duplicate-tensor", "it is in two files, \(other.fileName) and \(name)",
+              file: name, tensor: tensor.name))
         }
-        tensors[tensor.name] = Tensor(declared: tensor, file: file)
+        tensors[key] = Tensor(declared: tensor, file: file, fileName: name)
       }
     } catch {
       let error = ConversionError(reading: error, file: path)
@@ -131,33 +178,31 @@ public struct OutputDirectory: Sendable {
   }
 
   /// The index and the files must tell the same story.
-  private mutating func compare(with index: ShardIndex, present: Set<String>) {
-    for file in Set(index.weightMap.values).subtracting(present).sorted() {
+  private mutating func compare(with index: ShardIndex, present: Set<ExactName>) {
+    let named = Set(index.weightMap.values.map { ExactName($0) })
+    for file in named.subtracting(present).sorted() {
       faults.append(
-        Finding("index/missing-file", "the index names it, but it is not there", file: file))
+        Finding("index/missing-file", "the index names it, but it is not there", file: file.string))
     }
-    for file in present.subtracting(index.weightMap.values).sorted() {
+    for file in present.subtracting(named).sorted() {
       faults.append(
-        Finding("index/stale-file", "the index does not name it: a leftover", file: file))
+        Finding("index/stale-file", "the index does not name it: a leftover", file: file.string))
     }
-    var placed: [String: String] = [:]
-    for (name, file) in files {
-      for tensor in file.header.tensors { placed[tensor.name] = name }
-    }
-    for (tensor, file) in index.weightMap.sorted(by: { $0.key < $1.key })
-    where placed[tensor] != file && present.contains(file) {
+    let listed = index.weightMap
+    for (tensor, file) in listed.sorted(by: { $0.key < $1.key })
+    where tensors[tensor]?.fileName != file && present.contains(ExactName(file)) {
       faults.append(
         Finding(
           "index/wrong-file",
           "the index says it is in \(file), but it is "
-            + (placed[tensor].map { "in \($0)" } ?? "in none"), file: ShardIndex.fileName,
-          tensor: tensor))
+            + (tensors[tensor].map { "in \($0.fileName)" } ?? "in none"),
+          file: ShardIndex.fileName, tensor: tensor.string))
     }
-    for tensor in placed.keys.sorted() where index.weightMap[tensor] == nil {
+    for (tensor, place) in tensors.sorted(by: { $0.key < $1.key }) where listed[tensor] == nil {
       faults.append(
         Finding(
-          "index/unlisted-tensor", "the index does not name it", file: placed[tensor],
-          tensor: tensor))
+          "index/unlisted-tensor", "the index does not name it", file: place.fileName,
+          tensor: tensor.string))
     }
     let bytes = files.reduce(0) { $0 + $1.file.header.dataSize }
     if let total = index.totalSize, total != bytes, faults.isEmpty {

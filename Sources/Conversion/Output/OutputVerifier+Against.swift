@@ -7,6 +7,10 @@ public struct VerificationChoices: Hashable, Sendable {
   public var qkvLayout: QKVLayout?
   public var replicas: ConversionOptions.Replicas?
   public var crc = CRCMode.auto
+  /// How many tensor-parallel ranks a tool put together in each file of the checkpoint.
+  public var mergedRanks: Int?
+  /// Whether partitions of two ranks that are bit for bit the same are no fault.
+  public var acceptsDuplicatedShards = false
   /// How many threads share the work.
   public var threads = 1
 
@@ -29,11 +33,20 @@ extension OutputVerifier {
     let manifest = manifest
     let plan = try Planner.plan(index, options: options(manifest, choices))
     started(plan)
+    // Type and rows are those of the output; its tokens are its own affair.
+    decisions = plan.decisions.compactMap { decision in
+      switch decision.name {
+      case "tokenizer", "bos_token_id", "eos_token_id": nil
+      case "dtype", "vocab_size": Decision(decision.name, decision.value, "as the output has it")
+      default: decision
+      }
+    }
+    for warning in plan.warnings { judge(warning, choices) }
     compareDecisions(plan, manifest)
     try compareConfig(plan, index)
     var places: [Int: ComparisonSink.Place] = [:]
     for (position, tensor) in plan.tensors.enumerated() {
-      guard let found = directory.tensors[tensor.name] else {
+      guard let found = directory[tensor.name] else {
         if !faults.contains(where: { $0.tensor == tensor.name }) {
           fault(
             "output/missing-tensor", "the checkpoint has it, the output has not",
@@ -65,9 +78,18 @@ extension OutputVerifier {
           + "\(difference.largest)", tensor: tensor.name)
     }
     for warning in plan.warnings(about: executor.report) {
-      note(warning.code, warning.message, tensor: warning.tensor)
+      judge(warning, choices)
     }
     return executor.report
+  }
+
+  /// Takes a warning about the checkpoint over as a note; the same wrong file on both sides proves nothing.
+  private mutating func judge(_ warning: ConversionWarning, _ choices: VerificationChoices) {
+    if warning.code == "checkpoint/duplicated-shards", !choices.acceptsDuplicatedShards {
+      fault(warning.code, warning.message, tensor: warning.tensor)
+    } else {
+      note(warning.code, warning.message, tensor: warning.tensor)
+    }
   }
 
   /// The index of an element along each dimension.
@@ -87,12 +109,15 @@ extension OutputVerifier {
     var options = ConversionOptions()
     options.maximumShardSize = nil
     options.qkvLayout = choices.qkvLayout
+    let merged = manifest?.json.object?["options"]?.object?["merged_ranks"]?.int
+    options.mergedRanks = choices.mergedRanks ?? merged
+    options.acceptsDuplicatedShards = true
     options.keyStyle = keyStyle
     let stated = manifest?.json.object?["options"]?.object
     let replicas = stated?["replicas"]?.string.flatMap { ConversionOptions.Replicas(rawValue: $0) }
     options.replicas = choices.replicas ?? replicas ?? .mean
     // The output's own rows and type are what is compared; the manifest cannot know better.
-    if let words = directory.tensors[keyStyle.name("wte.weight")]?.declared {
+    if let words = directory[keyStyle.name("wte.weight")]?.declared {
       if let rows = words.shape.first { options.vocabulary = .rows(rows) }
       options.dtype = words.dtype
     }
@@ -101,8 +126,7 @@ extension OutputVerifier {
 
   /// What a manifest says was decided must be what the checkpoint says today.
   private mutating func compareDecisions(_ plan: ConversionPlan, _ manifest: ConversionManifest?) {
-    guard let decisions = manifest?.json.object?["decisions"]?.object else { return }
-    if let layout = decisions["qkv_layout"]?.string, layout != plan.qkv.layout.rawValue {
+    if let layout = manifest?.qkvLayout, layout != plan.qkv.layout.rawValue {
       fault(
         "qkv/disagrees",
         "the output was made with query, key and value as \(layout), but the checkpoint says "
@@ -115,7 +139,7 @@ extension OutputVerifier {
     _ plan: ConversionPlan, _ index: CheckpointIndex
   ) throws(ConversionError) {
     guard let config else { return }
-    let expected = try GPT2Config(plan, arguments: index.arguments, endOfText: nil).config.object
+    let expected = GPT2Config(plan).config.object
     let defaults: [String: JSONValue] = [
       "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
       "scale_attn_by_inverse_layer_idx": false, "scale_attn_weights": true,

@@ -10,6 +10,8 @@ public struct OutputVerifier {
   public private(set) var faults: [Finding]
   /// What deserves to be known.
   public private(set) var notes: [Finding]
+  /// What was concluded of the checkpoint that the output was compared with.
+  public internal(set) var decisions: [Decision] = []
   /// The configuration; `nil` when there is none that can be read.
   public private(set) var config: JSONObject?
 
@@ -31,12 +33,29 @@ public struct OutputVerifier {
         return
       }
       config = object
-      checkFields(object)
-      checkTensors(object)
+      let resolved = resolvingAliases(object)
+      checkFields(resolved)
+      checkTensors(resolved)
+      checkTokenizer(path, rows: resolved["vocab_size"]?.int)
     } catch {
       fault(error.code, error.message, file: "config.json")
     }
     checkManifest(path)
+  }
+
+  /// What was checked, in a few words each.
+  public var rules: [String] {
+    var rules = ["safetensors headers"]
+    if directory.index != nil { rules.append("index") }
+    if config != nil { rules += ["config.json", "names, shapes and types"] }
+    let path = directory.path
+    if directory.isFolder,
+      ["tokenizer.json", "vocab.json"].contains(where: { FileSystem.exists(path.appending($0)) })
+    {
+      rules.append("tokenizer")
+    }
+    if manifest != nil { rules.append("manifest") }
+    return rules
   }
 
   /// What the conversion that made the output wrote down, if it did.
@@ -87,6 +106,52 @@ public struct OutputVerifier {
     ("eos_token_id",                    .token, false),
   ]
 
+  /// The names that transformers takes for those of GPT-2, too (`GPT2Config.attribute_map`).
+  private static let aliases = [
+    "hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
+    "max_position_embeddings": "n_positions",
+  ]
+
+  /// A configuration under GPT-2's own names.
+  private mutating func resolvingAliases(_ config: JSONObject) -> JSONObject {
+    var result = config
+    for (alias, name) in OutputVerifier.aliases.sorted(by: { $0.key < $1.key }) {
+      guard let value = config[alias] else { continue }
+      if let own = config[name], own != value {
+        fault(
+          "config/disagrees",
+          "\(name) is \(JSONWriter.text(own, .compact)), but \(alias), which means the same, is "
+            + JSONWriter.text(value, .compact), file: "config.json")
+      }
+      result[name] = value
+      if config[name] == nil {
+        note(
+          "config/alias", "\(name) is given as \(alias), which llama.cpp and MLX do not read",
+          file: "config.json")
+      }
+    }
+    return result
+  }
+
+  /// The functions that transformers 5 knows (`transformers/activations.py`, `ACT2CLS`).
+  private static let activations: Set<String> = [
+    "gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python",
+    "gelu_python_tanh", "gelu_pytorch_tanh", "laplace", "leaky_relu", "linear", "mish",
+    "prelu", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu", "swish", "tanh", "xielu",
+  ]
+
+  private mutating func checkActivation(_ config: JSONObject) {
+    switch config["activation_function"] {
+    case nil: break
+    case .string(let name) where OutputVerifier.activations.contains(name): break
+    case let value?:
+      fault(
+        "config/activation",
+        "activation_function is \(JSONWriter.text(value, .compact)), which transformers does not know",
+        file: "config.json")
+    }
+  }
+
   private mutating func checkFields(_ config: JSONObject) {
     for key in config.repeatedKeys {
       fault("config/field", "\(key) occurs twice", file: "config.json")
@@ -110,6 +175,7 @@ public struct OutputVerifier {
           file: "config.json")
       }
     }
+    checkActivation(config)
     if let type = config["model_type"]?.string, type != "gpt2" {
       fault("config/model-type", "model_type is \(type), not gpt2", file: "config.json")
     }
@@ -131,6 +197,12 @@ public struct OutputVerifier {
     }
     if config["n_ctx"] == nil {
       note("config/n-ctx", "n_ctx is missing, which llama.cpp and MLX need", file: "config.json")
+    } else if let size = config["n_ctx"], size != config["n_positions"] {
+      note(
+        "config/n-ctx",
+        "n_ctx, which llama.cpp and MLX read, is \(JSONWriter.text(size, .compact)), but n_positions is "
+          + (config["n_positions"].map { JSONWriter.text($0, .compact) } ?? "missing"),
+        file: "config.json")
     }
     if config["architectures"]?.array?.first?.string != "GPT2LMHeadModel" {
       note(
@@ -152,7 +224,7 @@ public struct OutputVerifier {
     init?(_ config: JSONObject) {
       guard let layers = config["n_layer"]?.int, let hidden = config["n_embd"]?.int,
         let vocabulary = config["vocab_size"]?.int, let positions = config["n_positions"]?.int,
-        (1...1 << 20).contains(layers), (1...1 << 40).contains(hidden)
+        layers > 0, (1...1 << 40).contains(hidden)
       else { return nil }
       self.layers = layers
       self.hidden = hidden
@@ -178,21 +250,44 @@ public struct OutputVerifier {
 
   /// How the names begin; told by the embedding.
   public var keyStyle: KeyStyle {
-    directory.tensors["wte.weight"] != nil ? .bare : .transformer
+    directory["transformer.wte.weight"] == nil && directory["wte.weight"] != nil
+      ? .bare : .transformer
   }
 
   private mutating func checkTensors(_ config: JSONObject) {
-    guard let sizes = Sizes(config) else { return }
+    guard let sizes = Sizes(config) else {
+      if let hidden = config["n_embd"]?.int, hidden > 1 << 40 {
+        fault("config/field", "no model has a hidden size of \(hidden)", file: "config.json")
+      }
+      return
+    }
     let isTied = config["tie_word_embeddings"]?.bool ?? true
     let style = keyStyle
-    // Layers that the config claims without a limit would be as many missing tensors.
-    let layers = min(sizes.layers, directory.tensors.count + 1)
+    // Layers that are claimed or there by the hundred would be as many faults: one says it.
+    let found = layerCount(style)
+    if found != sizes.layers {
+      fault(
+        "output/layers",
+        "config.json asks for \(sizes.layers) layers, but the tensors have \(found): they are of another "
+          + "model, or some are missing", file: "config.json")
+    }
+    if let words = directory[style.name("wte.weight")]?.declared.shape, words.count == 2,
+      words[1] != sizes.hidden
+    {
+      fault(
+        "output/another-model",
+        "the tensors are of another model than config.json: a hidden size of \(words[1]) against "
+          + "\(sizes.hidden)", tensor: style.name("wte.weight"))
+      return
+    }
+    let layers = min(sizes.layers, found)
+    checkCrossAttention(config, layers, style)
     let rules = GPT2Rules.applied(blocks: layers, untied: !isTied, dividedPositions: false)
     var expected: Set<String> = []
     for applied in rules {
       let name = style.name(applied.target)
       expected.insert(name)
-      guard let tensor = directory.tensors[name] else {
+      guard let tensor = directory[name] else {
         fault(
           "output/missing-tensor",
           "it is missing, and transformers would fill it with random numbers", tensor: name)
@@ -205,20 +300,82 @@ public struct OutputVerifier {
           tensor: name)
       }
     }
-    for name in directory.tensors.keys.sorted() where !expected.contains(name) {
+    for name in directory.names where !expected.contains(name) {
       judgeExtra(name, isTied: isTied, style)
     }
     checkTypes(config, expected)
   }
 
+  /// The number of layers by the names of the tensors.
+  private func layerCount(_ style: KeyStyle) -> Int {
+    let prefix = style.name("h.")
+    var numbers: Set<Int> = []
+    for name in directory.names where name.hasPrefix(prefix) {
+      if let number = Int(name.dropFirst(prefix.count).prefix { $0 != "." }) {
+        numbers.insert(number)
+      }
+    }
+    return numbers.count
+  }
+
+  /// Cross attention adds tensors, which transformers would fill with random numbers.
+  private mutating func checkCrossAttention(
+    _ config: JSONObject, _ layers: Int, _ style: KeyStyle
+  ) {
+    guard config["add_cross_attention"] == true else { return }
+    let name = style.name("h.0.crossattention.c_attn.weight")
+    guard directory[name] == nil, layers > 0 else { return }
+    fault(
+      "output/missing-tensor",
+      "add_cross_attention is true, but the tensors of cross attention are missing, and transformers would "
+        + "fill them with random numbers", tensor: name)
+  }
+
+  /// Ids that the embedding does not have end in an error, or in another token's row, while it runs.
+  private mutating func checkTokenizer(_ path: FilePath, rows: Int?) {
+    let files = ["tokenizer.json", "vocab.json"].filter { FileSystem.exists(path.appending($0)) }
+    guard !files.isEmpty, let rows else { return }
+    do {
+      let tokenizer = try ModelTokenizer(folder: path)
+      if tokenizer.size > rows {
+        fault(
+          "tokenizer/size",
+          "the tokenizer has \(tokenizer.size) tokens, but config.json says \(rows) rows",
+          file: files[0])
+      }
+    } catch {
+      fault(
+        error.code, error.message, file: error.file.map { FilePath($0).lastComponent?.string ?? $0 }
+      )
+    }
+  }
+
   /// Tensors of GPT-2 directories that other tools write: masks, and copies of the embedding.
   private mutating func judgeExtra(_ name: String, isTied: Bool, _ style: KeyStyle) {
-    if name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias") {
+    let bare = name.hasPrefix("transformer.") ? String(name.dropFirst(12)) : "transformer.\(name)"
+    if directory[bare] != nil, name != "lm_head.weight" {
+      fault(
+        "output/duplicate-tensor",
+        "it is there with and without its prefix: loaders take one of them",
+        tensor: name)
+    } else if name.contains(".crossattention.") || name.contains(".ln_cross_attn."),
+      config?["add_cross_attention"] == true
+    {
+      return
+    } else if name.hasPrefix(style.name("h.")),
+      let number = Int(
+        name.dropFirst(style.name("h.").count).prefix { $0 != "." }),
+      let layers = config?["n_layer"]?.int,
+      number >= layers
+    {
+      // Said once for all of them.
+      return
+    } else if name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias") {
       note("output/mask-buffer", "a mask that no release needs any more", tensor: name)
     } else if name == "lm_head.weight", isTied {
-      guard let head = directory.tensors[name],
-        let words = directory.tensors[style.name("wte.weight")],
-        let comparison = try? TensorDifference(head, words)
+      guard let head = directory[name], let words = directory[style.name("wte.weight")],
+        head.declared.shape == words.declared.shape,
+        let comparison = try? TensorDifference(TensorContent(head), TensorContent(words))
       else {
         fault("output/tied-head", "it cannot be compared with the embedding", tensor: name)
         return
@@ -243,7 +400,7 @@ public struct OutputVerifier {
       fault("config/dtype", "dtype is \(a), but torch_dtype is \(b)", file: "config.json")
     }
     for tensor in expected.sorted() {
-      guard let declared = directory.tensors[tensor]?.declared else { continue }
+      guard let declared = directory[tensor]?.declared else { continue }
       guard let format = FloatFormat(declared.dtype) else {
         if declared.dtype != .f64 {
           fault("output/dtype", "\(declared.dtype.rawValue) is no type for weights", tensor: tensor)
@@ -264,16 +421,28 @@ public struct OutputVerifier {
     guard FileSystem.exists(manifestPath) else { return }
     do {
       let manifest = try ConversionManifest(reading: manifestPath)
-      for (name, size) in manifest.outputs {
-        guard let found = FileSystem.identity(of: path.appending(name))?.size else {
-          fault("output/missing-file", "the manifest names it, but it is not there", file: name)
+      for output in manifest.outputs {
+        let file = path.appending(output.name)
+        guard let found = FileSystem.identity(of: file)?.size else {
+          fault(
+            "output/missing-file", "the manifest names it, but it is not there", file: output.name)
           continue
         }
-        if found != size, name.hasSuffix(".safetensors") || name == "config.json" {
+        let isWeights = output.name.hasSuffix(".safetensors")
+        let isNeeded = isWeights || output.name == "config.json"
+        if found != output.size, isNeeded {
           fault(
-            "output/file-size", "it has \(found) bytes; the manifest says \(size)", file: name)
-        } else if found != size {
-          note("output/file-size", "it was changed since the conversion", file: name)
+            "output/file-size", "it has \(found) bytes; the manifest says \(output.size)",
+            file: output.name)
+        } else if found != output.size
+          || !isWeights && output.crc != nil && (try? FileDigest.crc32(file)) != output.crc
+        {
+          if isNeeded {
+            fault(
+              "output/values", "its bytes are not those that were written", file: output.name)
+          } else {
+            note("output/file-size", "it was changed since the conversion", file: output.name)
+          }
         }
       }
     } catch {

@@ -1,0 +1,116 @@
+import ByteIO
+import Safetensors
+import SystemPackage
+
+/// What may be replaced by an OUTPUT: a folder that is empty, and with `--overwrite` one that a conversion
+/// made or that is plainly a model. Anything else in it is somebody's, and is never removed.
+enum ReplaceableFolder {
+  /// Makes sure that OUTPUT may be made in the place of `path`.
+  ///
+  /// - Throws: ``ConversionError`` 73, naming the first file that is not part of a model.
+  static func check(_ path: FilePath, overwrite: Bool) throws(ConversionError) {
+    guard FileSystem.exists(path) else { return }
+    let names: [String]
+    do {
+      names = try FileSystem.list(path).map(\.string)
+    } catch {
+      throw ConversionError(writing: error, creating: error.code != .failed)
+    }
+    if names.isEmpty { return }
+    let found: (name: String, why: String)?
+    do {
+      found = try foreign(in: path, names)
+    } catch {
+      throw ConversionError(writing: error, creating: error.code != .failed)
+    }
+    if let (name, why) = found {
+      throw ConversionError(
+        .cannotCreate, "output/foreign-file",
+        "it exists and holds \"\(name)\", \(why), so it is not replaced", file: path.string,
+        hint: "choose another OUTPUT, or move \"\(name)\" away")
+    }
+    guard overwrite else {
+      throw ConversionError(
+        .cannotCreate, "output/exists", "it exists already", file: path.string,
+        hint: "--overwrite replaces it once the new one is complete")
+    }
+  }
+
+  /// The first thing in a folder that is not part of a model that could be made again, and why it is not;
+  /// `nil` for a folder that may be replaced.
+  static func foreign(
+    in path: FilePath, _ names: [String]
+  ) throws(FileError) -> (name: String, why: String)? {
+    let manifestPath = path.appending(OutputFolder.manifestName)
+    if let manifest = try? ConversionManifest(reading: manifestPath) {
+      return try foreign(in: path, names, manifest, manifestPath)
+    }
+    if let name = names.first(where: { !isOfModel($0) }) {
+      return (name, "which is not part of a model")
+    }
+    for name in names {
+      guard try isFile(path.appending(name)) else { return (name, "which is not a file") }
+    }
+    let isModel = names.contains("config.json") && names.contains { $0.hasSuffix(".safetensors") }
+    return isModel ? nil : (names[0], "without the config.json and safetensors of a model")
+  }
+
+  private static func foreign(
+    in path: FilePath, _ names: [String], _ manifest: ConversionManifest, _ manifestPath: FilePath
+  ) throws(FileError) -> (name: String, why: String)? {
+    let made = FileSystem.identity(of: manifestPath)?.modified ?? 0
+    for name in names where name != OutputFolder.manifestName && name != "SHA256SUMS" {
+      let file = path.appending(name)
+      guard let output = manifest.outputs.first(where: { $0.name == name }) else {
+        return (name, "which no conversion made")
+      }
+      guard try isFile(file), let identity = FileSystem.identity(of: file) else {
+        return (name, "which is not a file")
+      }
+      guard identity.size == output.size else {
+        return (name, "which was changed since the conversion")
+      }
+      // What was written since the manifest, by another tool or by a copy, is compared with it.
+      if identity.modified > made, let crc = output.crc {
+        guard (try? FileDigest.crc32(file)) == crc else {
+          return (name, "which was changed since the conversion")
+        }
+      } else if let crc = output.crc, identity.size < 1 << 20 {
+        guard (try? FileDigest.crc32(file)) == crc else {
+          return (name, "which was changed since the conversion")
+        }
+      }
+    }
+    return nil
+  }
+
+  /// Whether nothing but a model is in a folder.
+  static func isReplaceable(_ path: FilePath) -> Bool {
+    guard let names = try? FileSystem.list(path).map(\.string) else { return false }
+    if names.isEmpty { return true }
+    do {
+      return try foreign(in: path, names) == nil
+    } catch {
+      return false
+    }
+  }
+
+  /// Removes a folder that was replaced, if nothing but a model is in it.
+  static func remove(_ path: FilePath) {
+    guard isReplaceable(path) else { return }
+    try? FileSystem.removeTree(path)
+  }
+
+  private static func isFile(_ path: FilePath) throws(FileError) -> Bool {
+    try FileSystem.kind(of: path) == .file
+  }
+
+  /// Files that transformers and the Hub put into a model's folder.
+  private static func isOfModel(_ name: String) -> Bool {
+    let known: Set<String> = [
+      "config.json", "generation_config.json", "model.safetensors.index.json", ".gitattributes",
+    ]
+    return known.contains(name) || name.hasSuffix(".safetensors")
+      || ModelTokenizer.keptNames.contains(name)
+  }
+}

@@ -1,0 +1,169 @@
+import ByteIO
+public import SystemPackage
+public import TorchArchive
+
+/// One side of a comparison: tensors by name, of a transformers folder, a safetensors file, a PyTorch
+/// file, or a checkpoint, whose tensors are those that a conversion would make.
+public struct ComparedModel {
+  /// What kind of place the tensors come from.
+  public enum Kind: String, Hashable, Sendable {
+    case directory
+    case safetensorsFile = "safetensors-file"
+    case torchFile = "torch-file"
+    case checkpoint
+  }
+
+  public let path: FilePath
+  public let kind: Kind
+  /// What the user should know of this side.
+  public let warnings: [ConversionWarning]
+  /// By the bytes of the names, which count without the prefix `transformer.`.
+  let tensors: [ExactName: TensorContent]
+
+  /// Opens a side.
+  ///
+  /// - Parameters:
+  ///   - path: A folder or a file.
+  ///   - options: What the user chose about checkpoints.
+  ///   - limits: How much a PyTorch file may make the reader do.
+  ///   - checkpoint: Reads a folder that is a checkpoint.
+  /// - Throws: ``ConversionError`` when it cannot be read.
+  public init(
+    _ path: FilePath, options: ConversionOptions = ConversionOptions(),
+    limits: TorchLimits = TorchLimits(),
+    checkpoint: (FilePath) throws -> CheckpointIndex
+  ) throws {
+    self.path = path
+    switch try ComparedModel.kind(of: path) {
+    case .checkpoint:
+      kind = .checkpoint
+      let plan = try Planner.plan(try checkpoint(path), options: options)
+      warnings = plan.warnings
+      tensors = try ComparedModel.collect(
+        plan.tensors.enumerated().map { position, tensor in
+          (
+            tensor.name,
+            TensorContent(
+              dtype: tensor.format.torchName, shape: tensor.shape, bits: tensor.format.size * 8,
+              format: tensor.format
+            ) { try MemorySink.bytes(of: position, in: plan) }
+          )
+        }, path)
+    case .torchFile:
+      kind = .torchFile
+      let file: TorchFile
+      let named: [(name: String, tensor: TorchTensor)]
+      do {
+        let opened = try TorchFile(opening: path, limits: limits)
+        file = opened
+        let all = try opened.namedTensors()
+        warnings = ConversionWarning.about(opened, all)
+        named = try all.compactMap { named in
+          try opened.tensor(named.node).map { (named.name, $0) }
+        }
+      } catch {
+        throw ConversionError(reading: error, file: path)
+      }
+      let reader = TensorReader(file)
+      tensors = try ComparedModel.collect(
+        named.map { name, tensor in
+          (
+            name,
+            TensorContent(
+              dtype: tensor.dtype.rawValue, shape: tensor.sizes, bits: tensor.dtype.size * 8,
+              format: FloatFormat(tensor.dtype)
+            ) {
+              let bytes = ByteBuffer(count: tensor.byteCount)
+              var filled = 0
+              try reader.forEachPart(of: tensor) { range, buffer in
+                bytes.copy(range, of: buffer, to: filled)
+                filled += range.count
+              }
+              return bytes
+            }
+          )
+        }, path)
+    case .directory, .safetensorsFile:
+      let directory = try OutputDirectory(reading: path)
+      kind = directory.isFolder ? .directory : .safetensorsFile
+      warnings = []
+      if let fault = directory.faults.first {
+        throw ConversionError(
+          .malformed, fault.code, fault.message, file: fault.file ?? path.string,
+          tensor: fault.tensor)
+      }
+      tensors = try ComparedModel.collect(
+        directory.names.compactMap { name in directory[name].map { (name, TensorContent($0)) } },
+        path)
+    }
+  }
+
+  /// What a path is, by its name and what lies in it.
+  ///
+  /// - Throws: ``ConversionError`` 66.
+  public static func kind(of path: FilePath) throws(ConversionError) -> Kind {
+    let kind: FileSystem.Kind?
+    do {
+      kind = try FileSystem.kind(of: path)
+    } catch {
+      throw ConversionError(reading: error, file: path)
+    }
+    switch kind {
+    case nil: throw PathAdvice.missing(path)
+    case .folder:
+      let names = (try? FileSystem.list(path))?.map(\.string) ?? []
+      return names.contains { $0.hasSuffix(".safetensors") || $0 == "config.json" }
+        ? .directory : .checkpoint
+    default:
+      if path.extension == "safetensors" { return .safetensorsFile }
+      let start = try? InputFile(opening: path).read(at: 0, count: 9)
+      let isHeader = start.map { $0.count == 9 && $0[8] == UInt8(ascii: "{") && $0[7] == 0 }
+      return isHeader == true ? .safetensorsFile : .torchFile
+    }
+  }
+
+  private static func collect(
+    _ tensors: [(name: String, content: TensorContent)], _ path: FilePath
+  ) throws(ConversionError) -> [ExactName: TensorContent] {
+    var result: [ExactName: TensorContent] = [:]
+    for (name, content) in tensors {
+      let bare = name.hasPrefix("transformer.") ? String(name.dropFirst(12)) : name
+      guard result.updateValue(content, forKey: ExactName(bare)) == nil else {
+        throw ConversionError(
+          .malformed, "output/duplicate-tensor",
+          bare == name
+            ? "two tensors have this name" : "it is there with and without its prefix",
+          file: path.string, tensor: name)
+      }
+    }
+    return result
+  }
+}
+
+/// Takes the bytes of one tensor into memory.
+private final class MemorySink: TensorSink {
+  private let target: Locked<ByteBuffer>
+
+  private init(_ target: ByteBuffer) {
+    self.target = Locked(target)
+  }
+
+  func accept(_ rows: BufferRows, tensor: Int, at offset: Int) {
+    target.withLock { target in
+      for row in 0..<rows.count {
+        target.copy(rows.row(row), of: rows.buffer, to: offset + row * rows.rowSize)
+      }
+    }
+  }
+
+  /// The bytes of an output tensor, as a conversion would write them.
+  ///
+  /// - Throws: ``ConversionError``, or ``Stop``.
+  static func bytes(of position: Int, in plan: ConversionPlan) throws -> ByteBuffer {
+    let target = ByteBuffer(count: plan.tensors[position].byteCount)
+    let executor = PlanExecutor(plan)
+    try executor.run([position], into: MemorySink(target))
+    try executor.finish()
+    return target
+  }
+}
