@@ -11,8 +11,10 @@ struct BatchCommand: ParsableCommand {
     abstract: "Convert many checkpoints, or a share of them as one task of an array.",
     discussion: """
       LIST is a text file with a checkpoint on each line, and behind a tab its output if it has one \
-      of its own; or a folder, whose steps are all converted. Each conversion prints one line of \
-      JSON. What is done already is passed over, so that a task can simply be run again.
+      of its own; or a folder, whose steps are all converted. In a pipe, or with --json, each \
+      conversion prints one line of JSON; on a terminal, a line for people. What is done already is \
+      passed over, so that a task can simply be run again. Of several failures, the exit status is 75 \
+      if another try helps with one of them, else that of the first.
 
       EXAMPLES:
         meg2hf batch runs/gpt2 --output 'hf/{name}-{iteration}'
@@ -104,6 +106,7 @@ struct BatchCommand: ParsableCommand {
   ) throws {
     let tokenizer = try manner.readTokenizer()
     report.isStreamed = true
+    var done = 0
     var failures: [ConversionError.Status] = []
     for position in positions {
       try Stop.check()
@@ -115,6 +118,7 @@ struct BatchCommand: ParsableCommand {
       line["output"] = item.output.map { .string($0.string) } ?? .null
       do {
         try convert(item, tokenizer, &line)
+        done += 1
       } catch let error as ConversionError {
         failures.append(error.status)
         Messages(shown.display).show(error)
@@ -130,6 +134,9 @@ struct BatchCommand: ParsableCommand {
       }
       write(line)
     }
+    if !writesJSON {
+      write("\(done) of \(counted(positions.count, "checkpoint")) done\n")
+    }
     // Whatever can be mended by another try comes first: a wrapper then runs the task again, which
     // passes over what is done.
     let worst = failures.first { $0 == .tryAgain } ?? failures.first
@@ -137,7 +144,7 @@ struct BatchCommand: ParsableCommand {
   }
 
   private func convert(
-    _ item: BatchList.Item, _ tokenizer: GPT2Tokenizer?, _ line: inout JSONObject
+    _ item: BatchList.Item, _ tokenizer: ModelTokenizer?, _ line: inout JSONObject
   ) throws {
     let started = Process.monotonicSeconds
     let directory = try item.directory.get()
@@ -146,11 +153,6 @@ struct BatchCommand: ParsableCommand {
     }
     let converter = try Converter(
       source.index(directory), options: plan.options(source), tokenizer: tokenizer)
-    do {
-      try FileSystem.makeFolders(path.removingLastComponent())
-    } catch {
-      throw ConversionError(writing: error, creating: true)
-    }
     let progress = ProgressReporter(shown, verb: "converting \(directory.folder.string)")
     defer { progress.finish() }
     let result = try converter.run(to: path, options: manner.run(source)) { progress.show($0) }
@@ -160,11 +162,34 @@ struct BatchCommand: ParsableCommand {
     for member in result.payload(path, Process.monotonicSeconds - started).members {
       line[member.key] = member.value
     }
+    line["decisions"] = .array(converter.plan.decisions.map(\.json))
     line["warnings"] = .array(result.warnings.map(\.json))
+    // Which of many checkpoints a line on the error stream is about would not be clear.
+    for warning in result.warnings.prefix(3) where !shown.json {
+      Messages(shown.display).show(
+        ConversionWarning(
+          warning.code, "\(path.string): \(warning.message)", tensor: warning.tensor))
+    }
   }
 
+  /// Whether results are for programs: always but on a terminal.
+  private var writesJSON: Bool { shown.json || !Process.Stream.output.isTerminal }
+
   private func write(_ line: JSONObject) {
-    guard Process.Stream.output.write(JSONWriter.text(.object(line), .compact) + "\n") else {
+    guard !writesJSON else { return write(JSONWriter.text(.object(line), .compact) + "\n") }
+    let warnings = line["warnings"]?.array?.count ?? 0
+    let detail =
+      line["errors"]?.array?.first?.object?["code"]?.string.map { "[\($0)]" }
+      ?? (line["seconds"]?.number.map { "\(decimal($0, places: 1)) s" } ?? "")
+    var table = TextTable()
+    table.add(
+      line["status"]?.string ?? "", line["output"]?.string ?? line["checkpoint"]?.string ?? "",
+      detail + (warnings > 0 ? ", \(counted(warnings, "warning"))" : ""))
+    write(table.text(indent: ""))
+  }
+
+  private func write(_ text: String) {
+    guard Process.Stream.output.write(text) else {
       Process.exit(ConversionError.Status.inputOutput.rawValue)
     }
   }
@@ -203,7 +228,7 @@ struct BatchCommand: ParsableCommand {
   /// How far an item is: a word, the same for people, and the exit status that follows unless it is
   /// done.
   private func state(
-    _ item: BatchList.Item, _ tokenizer: GPT2Tokenizer?
+    _ item: BatchList.Item, _ tokenizer: ModelTokenizer?
   ) -> (word: String, detail: String, status: ConversionError.Status?) {
     do {
       let converter = try Converter(
@@ -214,7 +239,7 @@ struct BatchCommand: ParsableCommand {
       case .begun(let finished, let count):
         return ("begun", "\(finished) of \(count) files are finished", .tryAgain)
       case .absent: return ("absent", "not begun", .tryAgain)
-      case .other: return ("other", "made of something else, or with other options", .cannotCreate)
+      case .other(let error): return ("other", "\(error)", .cannotCreate)
       }
     } catch {
       return ("error", "\(error) [\(error.code)]", error.status)

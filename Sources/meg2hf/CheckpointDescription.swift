@@ -27,14 +27,6 @@ struct CheckpointDescription {
     return original
   }
 
-  private var size: String? {
-    inspection.geometry.map { billions($0.cardParameterCount(vocabulary: vocabulary)) }
-  }
-
-  private func billions(_ count: Int) -> String {
-    decimal(Double(count) / 1e9, places: 2) + "B"
-  }
-
   // MARK: - For programs
 
   var payload: JSONObject {
@@ -72,14 +64,23 @@ struct CheckpointDescription {
       ]
       result["parameters"] = .int(
         geometry.parameterCount(vocabulary: geometry.paddedVocabulary))
-      result["size"] = size.map { .string($0) } ?? nil
+      result["parameters_without_embeddings"] = .int(
+        geometry.parameterCount(vocabulary: 0, positions: 0))
+      result["card_parameters"] = .int(geometry.cardParameterCount(vocabulary: vocabulary))
       result["ratio"] = .int(geometry.cardRatio)
     }
     var arguments = JSONObject()
-    for key in CheckpointInspection.argumentsThatMatter {
+    for key in index.arguments.values.keys.sorted() {
       if let value = index.arguments.values[key] { arguments[key] = value.json }
     }
     result["arguments"] = .object(arguments)
+    result["unknown_arguments"] = .array(inspection.unknownArguments.map { .string($0) })
+    result["decisions"] = .array(inspection.decisions.map(\.json))
+    result["passed_over"] = .array(
+      index.passedOver.sorted { $0.key < $1.key }.map {
+        ["name": .string($0.key), "reason": .string($0.value)]
+      })
+    result["optimizer"] = OptimizerFiles(index).json
     result["tensors"] = .array(inspection.rows.map(row))
     result["files"] = .array(
       index.files.map { ["name": .string($0.name), "size": .int($0.identity.size)] })
@@ -97,6 +98,14 @@ struct CheckpointDescription {
     object["partition"] = row.partition.map { .string($0) } ?? nil
     object["hf_name"] = row.target.map { .string($0) } ?? nil
     object["hf_shape"] = row.targetShape.map(shape) ?? nil
+    object["bytes"] = .int(row.byteCount)
+    object["shards"] = .array(
+      row.shards.map { shard in
+        [
+          "rank": .int(shard.rank), "stage": shard.stage.map { .int($0) } ?? .null,
+          "file": .string(shard.file), "shape": shape(shard.shape), "bytes": .int(shard.byteCount),
+        ]
+      })
     if let digests = digests?.byTensor[row.name] {
       object["sha256"] = .array(digests.map { .string($0) })
     }
@@ -107,66 +116,165 @@ struct CheckpointDescription {
 
   // MARK: - For people
 
-  func text(verbose: Bool) -> String {
+  /// The text.
+  ///
+  /// - Parameters:
+  ///   - verbose: Whether all arguments are shown, and what was passed over.
+  ///   - listing: How tensors are filtered, sorted and folded.
+  ///   - columns: What is shown of each; `nil` for the usual.
+  /// - Returns: The lines.
+  func text(verbose: Bool, listing: TensorListing, columns: [TensorColumn]?) -> String {
     var table = TextTable()
-    table.add(
-      "layout", "\(index.directory.layout.title) (\(index.directory.reason))")
+    table.add("layout", "\(index.directory.layout.title) (\(index.directory.reason))")
     table.add("iteration", index.iteration.map { "\($0)" } ?? "not recorded")
     table.add(
       "parallel",
       "tp \(index.trainedTensorParallel), pp \(index.pipelineParallel.map { "\($0)" } ?? "not recorded")"
     )
     table.add("dtype", dtype)
-    table.add(
-      "qkv",
-      inspection.qkv.map { "\($0.layout.rawValue) (\($0.reason))" } ?? "not known")
-    if let activation = inspection.plan?.activation {
-      table.add("activation", "\(activation.name) (\(activation.reason))")
-    }
     if let geometry = inspection.geometry {
       table.add(
         "model",
         "\(geometry.layers) layers, hidden \(geometry.hidden), \(geometry.heads) heads, "
           + "feed-forward \(geometry.feedForward), \(geometry.positions) positions")
       let padding =
-        vocabulary < geometry.paddedVocabulary ? ", \(vocabulary) before padding" : ""
+        vocabulary < geometry.paddedVocabulary
+        ? ", \(vocabulary) before padding"
+        : index.originalVocabularySize == nil ? ", padding unknown" : ""
       table.add("vocabulary", "\(geometry.paddedVocabulary) rows\(padding)")
+      let all = geometry.parameterCount(vocabulary: geometry.paddedVocabulary)
+      let inner = geometry.parameterCount(vocabulary: 0, positions: 0)
       table.add(
         "parameters",
-        grouped(geometry.parameterCount(vocabulary: geometry.paddedVocabulary)))
-      table.add("size", "\(size ?? "?"), ratio \(geometry.cardRatio)")
+        "\(countText(all)) (\(grouped(all))), without embeddings \(countText(inner))")
+      table.add(
+        "card size",
+        "\(countText(geometry.cardParameterCount(vocabulary: vocabulary))), ratio of hidden size to layers "
+          + "\(geometry.cardRatio)")
     }
+    let optimizer = OptimizerFiles(index)
+    table.add(
+      "optimizer",
+      optimizer.text
+        + (optimizer.missing.isEmpty
+          ? ""
+          : ", not complete: \(optimizer.missing[0])"
+            + (optimizer.missing.count > 1 ? " and \(optimizer.missing.count - 1) more" : "")
+            + (optimizer.missing.count > 1 ? " are missing" : " is missing")))
     table.add("convertible", isConvertible ? "yes" : "no")
     var text = "\(index.directory.folder.string)\n" + table.text()
     for reason in inspection.reasons {
       text += "  - \(reason)" + (reason.hint.map { " (\($0))" } ?? "") + "\n"
     }
-    text += "\nARGUMENTS\n" + argumentTable(verbose: verbose)
-    text += "\n" + tensorTable()
+    text += "\nDECISIONS\n" + DecisionTable(inspection.decisions).text()
+    text += argumentTable(verbose: verbose)
+    if verbose, !index.passedOver.isEmpty {
+      var table = TextTable()
+      for (name, reason) in index.passedOver.sorted(by: { $0.key < $1.key }) {
+        table.add(name, reason)
+      }
+      text += "\nPASSED OVER\n" + table.text()
+    }
+    text += "\n" + tensorTable(listing, columns)
     return text
   }
 
   private func argumentTable(verbose: Bool) -> String {
-    guard !index.arguments.values.isEmpty else { return "  none\n" }
+    let count = index.arguments.values.count
+    guard count > 0 else { return "\nARGUMENTS\n  none\n" }
     var table = TextTable()
     let keys =
       verbose ? index.arguments.values.keys.sorted() : CheckpointInspection.argumentsThatMatter
+    var shown = 0
     for key in keys {
       guard let value = index.arguments.values[key] else { continue }
+      shown += 1
       table.add(key, value.text + (index.arguments.source(of: key) == .user ? " (set)" : ""))
     }
-    return table.text()
+    let unknown = inspection.unknownArguments
+    return "\nARGUMENTS" + (shown < count ? " (\(shown) of \(count); --verbose shows all)" : "")
+      + "\n"
+      + (table.isEmpty ? "" : table.text())
+      + (unknown.isEmpty
+        ? ""
+        : "  not known to any trainer here: \(unknown.map(printable).joined(separator: ", "))\n")
   }
 
-  private func tensorTable() -> String {
-    var table = TextTable(["TENSOR", "DTYPE", "PER RANK", "MERGED", "HF NAME", "HF SHAPE"])
-    for row in inspection.rows {
-      let shards = row.shardShapes.map(shapeText).joined(separator: " ")
+  private func tensorTable(_ listing: TensorListing, _ chosen: [TensorColumn]?) -> String {
+    let standard: [TensorColumn] = [.dtype, .perRank, .shape, .hfName, .hfShape]
+    let columns = (chosen ?? standard) + (digests != nil && chosen == nil ? [.sha256] : [])
+    let isOfRank = columns.contains(where: \.isOfRank)
+    let header = columns.map { $0 == .shape && !isOfRank ? "MERGED" : $0.header }
+    let optional: [TensorColumn] = [.hfShape, .perRank, .dtype, .hfName]
+    var table = TextTable(
+      ["TENSOR"] + header,
+      optional: chosen != nil
+        ? [] : optional.compactMap { column in columns.firstIndex(of: column).map { $0 + 1 } })
+    for row in listing.apply(isOfRank ? rowsOfRanks : rows) {
       table.add(
-        row.name, row.dtype, row.ranks > 1 ? "\(row.ranks) x \(shards)" : shards,
-        row.mergedShape.map(shapeText) ?? "-", row.target ?? "-",
-        row.targetShape.map(shapeText) ?? "-")
+        [row.name]
+          + columns.map { column in
+            switch column {
+            case .dtype: row.dtype
+            case .shape: row.shape.map(shapeText) ?? "-"
+            case .bytes: byteText(row.byteCount)
+            default: row.cells[column.rawValue] ?? "-"
+            }
+          })
     }
-    return table.text()
+    let bytes = inspection.rows.reduce(0) { $0 + $1.byteCount }
+    return (table.isEmpty ? "  no tensor fits\n" : table.text())
+      + "  \(counted(inspection.rows.count, "tensor")), \(byteText(bytes)) on all ranks\n"
+  }
+
+  /// A row for each tensor.
+  private var rows: [ListedTensor] {
+    inspection.rows.map { row in
+      let shards = row.shardShapes.map(shapeText).joined(separator: " ")
+      return ListedTensor(
+        name: row.name, dtype: row.dtype, shape: row.mergedShape, byteCount: row.byteCount,
+        cells: [
+          "per-rank": row.ranks > 1 ? "\(row.ranks) x \(shards)" : shards,
+          "hf-name": row.target ?? "-", "hf-shape": row.targetShape.map(shapeText) ?? "-",
+        ])
+    }
+  }
+
+  /// A row for each rank of each tensor.
+  private var rowsOfRanks: [ListedTensor] {
+    inspection.rows.flatMap { row in
+      row.shards.enumerated().map { number, shard in
+        ListedTensor(
+          name: row.name, dtype: row.dtype, shape: shard.shape, byteCount: shard.byteCount,
+          cells: [
+            "rank": "\(shard.rank)", "stage": shard.stage.map { "\($0)" } ?? "-",
+            "file": shard.file,
+            "per-rank": shapeText(shard.shape), "hf-name": row.target ?? "-",
+            "hf-shape": row.targetShape.map(shapeText) ?? "-",
+            "sha256": digests?.byTensor[row.name].flatMap {
+              $0.indices.contains(number) ? $0[number] : nil
+            } ?? "-",
+          ])
+      }
+    }
+  }
+}
+
+/// Decisions as a table: name, value, and why.
+struct DecisionTable {
+  private let decisions: [Decision]
+
+  init(_ decisions: [Decision]) {
+    self.decisions = decisions
+  }
+
+  func text() -> String {
+    var table = TextTable()
+    for decision in decisions {
+      table.add(
+        decision.name, decision.text,
+        (decision.basis == .guess ? "a guess: " : "") + decision.reason)
+    }
+    return table.isEmpty ? "  none\n" : table.text()
   }
 }

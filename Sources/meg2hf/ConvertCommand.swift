@@ -31,7 +31,12 @@ struct ConvertCommand: ParsableCommand {
     name: .long,
     help: ArgumentHelp(
       "Make only the files of part K of N; OUTPUT is made of all parts by --finish.",
-      valueName: "K/N"))
+      valueName: "K/N"),
+    transform: { text in
+      if let part = Part(text) { return part }
+      throw ValidationError(
+        "\"\(text)\" is not one of N parts: K/N counts from 1, as in 1/4 to 4/4.")
+    })
   var part: Part?
 
   @Flag(name: .long, help: "Check that all parts are there, and make OUTPUT of them.")
@@ -45,14 +50,32 @@ struct ConvertCommand: ParsableCommand {
   // The words of other converters.
   @Option(name: [.customLong("input_folder"), .customLong("load-dir")], help: .hidden)
   var inputFolder: String?
-  @Option(name: [.customLong("output_folder"), .customLong("save-dir")], help: .hidden)
+  @Option(
+    name: [
+      .customLong("output_folder"), .customLong("save-dir"), .customLong("output"),
+      .customShort("o"),
+    ], help: .hidden)
   var outputFolder: String?
+  @Argument(help: .hidden, completion: .directory) var more: [String] = []
   @Option(name: .customLong("target_tp"), help: .hidden) var targetTP = 1
   @Option(name: .customLong("target_pp"), help: .hidden) var targetPP = 1
 
   func validate() throws {
     guard targetTP == 1, targetPP == 1 else {
       throw ValidationError("The output is one model: --target_tp and --target_pp can only be 1.")
+    }
+    if let extra = more.first {
+      let folders = Set(
+        ([checkpoint, output].compactMap { $0 } + more).map { FilePath($0).removingLastComponent() }
+      )
+      if folders.count == 1, more.count > 2, let folder = folders.first {
+        throw ValidationError(
+          "\(more.count + 2) paths were given; to convert the checkpoint that they are files of, give "
+            + "their folder: meg2hf convert \(folder.isEmpty ? "." : folder.string) OUTPUT")
+      }
+      throw ValidationError(
+        "A checkpoint and an output are needed, and \"\(extra)\" is one more; meg2hf batch converts many."
+      )
     }
     guard part == nil || !finish else {
       throw ValidationError("--part makes files, and --finish takes them up: one or the other.")
@@ -67,6 +90,9 @@ struct ConvertCommand: ParsableCommand {
     case (2, 0): return (given[0], given[1])
     case (0, 2): return (named[0], named[1])
     case (1, 1) where outputFolder != nil: return (given[0], named[0])
+    case (1, 0):
+      throw ValidationError(
+        "OUTPUT is missing: meg2hf convert \(given[0]) OUTPUT (plan shows what would be written)")
     default: throw ValidationError("A checkpoint and an output are needed.")
     }
   }
@@ -74,41 +100,50 @@ struct ConvertCommand: ParsableCommand {
   func run() throws {
     let (checkpoint, output) = try paths()
     Process.catchStopSignals()
-    Report.run("meg2hf.convert/1", shown) { report in
+    let note = "stopped; finished files are kept, and the same command continues with them"
+    Report.run("meg2hf.convert/1", shown, stopNote: note) { report in
       let started = Process.monotonicSeconds
       let index = try source.index(Process.path(argument: checkpoint))
       let converter = try Converter(
         index, options: plan.options(source), tokenizer: manner.readTokenizer())
       if shown.verbose {
-        Messages(shown.display).note("query, key and value: \(converter.plan.qkv.reason)")
+        for (name, reason) in index.passedOver.sorted(by: { $0.key < $1.key }) {
+          Messages(shown.display).note("passed over \(name): \(reason)")
+        }
       }
       let progress = ProgressReporter(shown, verb: "converting")
       let path = Process.path(argument: output)
+      var reused = 0
       defer { progress.finish() }
       let result = try converter.run(
         to: path,
         options: manner.run(source, finish ? .finish : part.map { .part($0) } ?? .all)
-      ) { progress.show($0) }
+      ) { event in
+        if case .resumedFile = event { reused += 1 }
+        progress.show(event)
+      }
       progress.finish()
       let seconds = Process.monotonicSeconds - started
       report.warnings = result.warnings
       report.status = result.outcome.rawValue
-      describe(converter, result, path, seconds, &report)
+      describe(converter, result, path, seconds, reused: reused, &report)
     }
   }
 
   private func describe(
     _ converter: Converter, _ result: Converter.Result, _ path: FilePath, _ seconds: Double,
-    _ report: inout Report
+    reused: Int, _ report: inout Report
   ) {
     let plan = converter.plan
     for member in result.payload(path, seconds).members {
       report.payload[member.key] = member.value
     }
     report.payload["summary"] = PlanDescription(plan, converter.index).json
+    report.payload["decisions"] = .array(plan.decisions.map(\.json))
+    report.payload["reused_files"] = .int(reused)
 
     guard result.outcome != .unchanged else {
-      report.text = "\(path.string) is there already, made from this checkpoint with these options"
+      report.text = "\(path.string) is up to date (same checkpoint, same options)"
       return
     }
     if let part, result.outcome == .part {
@@ -128,7 +163,18 @@ struct ConvertCommand: ParsableCommand {
       "\(byteText(result.report.bytesRead)), \(result.report.crcVerified) checksums verified")
     table.add(
       "time", "\(decimal(seconds, places: 2)) s, \(byteText(Process.peakResidentBytes)) of memory")
-    report.text = "\(path.string)\n" + table.text()
-    for output in result.outputs { report.text += "  \(output.name)  \(byteText(output.size))\n" }
+    if reused > 0 {
+      table.add(
+        "reused", "\(reused) of \(plan.shards.count) files that an earlier run had finished")
+    }
+    if !result.warnings.isEmpty {
+      table.add("warnings", "\(result.warnings.count), shown above and in the manifest")
+    }
+    report.text =
+      "\(path.string)\n" + table.text() + "\nDECISIONS\n"
+      + PlanDescription(plan, converter.index).decisions + "\nFILES\n"
+    var files = TextTable()
+    for output in result.outputs { files.add(output.name, byteText(output.size)) }
+    report.text += files.text()
   }
 }

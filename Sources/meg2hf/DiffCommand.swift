@@ -7,29 +7,47 @@ import Safetensors
 struct DiffCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff",
-    abstract: "Compare two GPT-2 directories, or two safetensors files, tensor by tensor.",
+    abstract: "Compare any two models tensor by tensor: folders, files, checkpoints.",
     discussion: """
-      A tensor is missing on one side, has another shape or type, or has other values: then how \
+      Each side is a transformers folder, a safetensors file, a PyTorch file, or a checkpoint, whose \
+      tensors are merged as a conversion would merge them. A tensor is missing on one side, has another shape or type, or has other values: then how \
       many differ, and by how much at most, is shown. Names count without the prefix \
       "transformer.". A difference makes the exit status 1.
 
       EXAMPLES:
         meg2hf diff hf/step-1000 hf/step-2000
         meg2hf diff ours/model.safetensors theirs/model.safetensors --json
+        meg2hf diff runs/gpt2 runs/gpt2-copied      are they the same model?
       """)
 
-  @Argument(help: "A folder or a safetensors file.", completion: .file())
+  @Argument(help: "A folder, a file, or a checkpoint.", completion: .file())
   var a: String
 
   @Argument(help: "The other one.", completion: .file())
   var b: String
 
+  @OptionGroup(title: "How checkpoints are read") var source: SourceOptions
   @OptionGroup(title: "What is shown") var shown: OutputOptions
 
   func run() throws {
+    Process.catchStopSignals()
     Report.run("meg2hf.diff/1", shown) { report in
-      let comparison = try OutputComparison(
-        Process.path(argument: a), Process.path(argument: b))
+      var options = ConversionOptions()
+      source.apply(to: &options)
+      let sides = try [a, b].map { side in
+        try ComparedModel(
+          Process.path(argument: side), options: options, limits: source.torchLimits()
+        ) { try source.index($0) }
+      }
+      report.warnings = sides.flatMap(\.warnings)
+      let progress = ProgressReporter(shown, verb: "comparing")
+      defer { progress.finish() }
+      let comparison = try OutputComparison(sides[0], sides[1]) { compared, total in
+        progress.update(tensors: compared, of: total)
+      }
+      progress.finish()
+      report.payload["a"] = .string(sides[0].kind.rawValue)
+      report.payload["b"] = .string(sides[1].kind.rawValue)
       let differing = comparison.rows.filter { $0.status != .equal }
       report.status = comparison.isEqual ? "equal" : "different"
       report.exitCode = comparison.isEqual ? 0 : ConversionError.Status.fault.rawValue

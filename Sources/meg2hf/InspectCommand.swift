@@ -9,49 +9,69 @@ import TorchArchive
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Show what a checkpoint, or a PyTorch file, holds.",
+    abstract: "Show what a checkpoint, a converted folder, or a file of tensors holds.",
     discussion: """
-      A folder is taken as a checkpoint: its layout, degrees of parallelism, arguments and tensors \
-      are shown, and whether it can be converted. A file is taken as a PyTorch file, whose tensors \
-      are listed. Directories and pickles are read, but no tensor, unless --sha256 asks for it.
+      Of a checkpoint, its layout, degrees of parallelism, decisions, arguments and tensors are shown, \
+      and whether it can be converted. Of a converted folder, a safetensors file or a PyTorch file, the \
+      tensors are listed. Directories and pickles are read, but no tensor, unless --sha256 or --check \
+      asks for it.
 
       EXAMPLES:
         meg2hf inspect runs/gpt2
-        meg2hf inspect runs/gpt2/global_step1000/layer_03-model_00-model_states.pt --sha256 --json
+        meg2hf inspect runs/gpt2 --tensors 'layers.17.*' --columns rank,file,bytes
+        meg2hf inspect runs/gpt2 --check
+        meg2hf inspect hf/gpt2 --sort size
+        meg2hf inspect layer_03-model_00-model_states.pt --sha256 --json
       """)
 
-  @Argument(help: "A folder of a run or of a step, or a PyTorch file.", completion: .file())
+  @Argument(
+    help: "A folder of a run or of a step, a converted folder, or a file of tensors.",
+    completion: .file())
   var path: String
 
   @Flag(name: .long, help: "Print the SHA-256 of the values of each tensor.")
   var sha256 = false
 
+  @Flag(
+    name: .long,
+    help:
+      "Read everything: compare checksums and replicas, and look for values that are no numbers.")
+  var check = false
+
+  @OptionGroup var threads: ThreadOptions
+  @OptionGroup(title: "What is listed") var list: ListOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
   @OptionGroup(title: "What is shown") var shown: OutputOptions
 
   func run() throws {
+    Process.catchStopSignals()
     Report.run("meg2hf.inspect/1", shown) { report in
       let path = Process.path(argument: self.path)
-      let kind: FileSystem.Kind?
-      do {
-        kind = try FileSystem.kind(of: path)
-      } catch {
-        throw ConversionError(reading: error, file: path)
-      }
-      if kind == .folder {
+      switch try ComparedModel.kind(of: path) {
+      case .checkpoint:
         do {
           try inspectCheckpoint(path, &report)
         } catch let error as ConversionError where error.code == "checkpoint/none" {
           guard ["pt", "pth", "bin", "ckpt"].contains(path.extension) else { throw error }
           throw ConversionError(
             .noInput, "io/not-a-file", "this is a folder, and holds no checkpoint",
-            file: path.string)
+            file: path.string, hint: error.hint)
         }
-      } else {
+      case .torchFile:
         report.payload["kind"] = "torch-file"
         try inspectFile(path, &report)
+      case .directory, .safetensorsFile: try inspectModel(path, &report)
       }
     }
+  }
+
+  private var listing: TensorListing {
+    TensorListing(pattern: list.tensors, order: list.sort, isUnfolded: list.all || sha256)
+  }
+
+  /// The columns of a table of files, which have no ranks.
+  private func columns(_ standard: [TensorColumn]) -> [TensorColumn] {
+    (list.columns?.columns ?? standard) + (sha256 && list.columns == nil ? [.sha256] : [])
   }
 
   // MARK: - A PyTorch file
@@ -60,25 +80,102 @@ struct InspectCommand: ParsableCommand {
     // The list is part of the document even when the file cannot be read.
     report.payload["tensors"] = []
     let inspection = try TorchFileInspection(
-      path, sha256: sha256, crc: source.crc, limits: source.torchLimits())
+      path, sha256: sha256, crc: check ? .all : source.crc, limits: source.torchLimits())
     report.payload["tensors"] = .array(inspection.json)
     report.errors = inspection.errors
     report.warnings = inspection.warnings
-    if !inspection.errors.isEmpty {
-      report.exitCode = ConversionError.Status.malformed.rawValue
-    }
+    // A tensor that is damaged counts more than one of a kind that is not read.
+    let worst = inspection.errors.first { $0.status != .unsupported } ?? inspection.errors.first
+    report.exitCode = worst?.status.rawValue ?? 0
     // Making a table of many rows takes longer than reading them.
     guard !shown.json else { return }
-    var table = TextTable(["TENSOR", "DTYPE", "SHAPE"] + (sha256 ? ["SHA-256"] : []))
-    for entry in inspection.tensors {
-      table.add(
-        entry.name.isEmpty ? "(root)" : entry.name, entry.tensor?.dtype.rawValue ?? "-",
-        entry.tensor.map { shapeText($0.sizes) } ?? "-",
-        entry.sha256 ?? entry.error.map { "refused: \($0.code)" } ?? "")
+    let rows = inspection.tensors.map { entry in
+      ListedTensor(
+        name: entry.name.isEmpty ? "(root)" : entry.name,
+        dtype: entry.tensor?.dtype.rawValue ?? "-", shape: entry.tensor?.sizes,
+        byteCount: entry.tensor?.byteCount ?? 0,
+        cells: ["sha256": entry.sha256 ?? entry.error.map { "refused: \($0.code)" } ?? ""])
     }
     report.text =
       "\(path.string): \(counted(inspection.tensors.count, "tensor"))\n"
-      + (inspection.tensors.isEmpty ? "" : table.text())
+      + table(rows, [.dtype, .shape])
+    if check, inspection.errors.isEmpty {
+      report.text += "  read to the end: all checksums that were recorded agree\n"
+    }
+  }
+
+  private func table(_ tensors: [ListedTensor], _ standard: [TensorColumn]) -> String {
+    let shown = columns(standard)
+    let refused = tensors.contains { $0.cells["sha256"]?.hasPrefix("refused") == true }
+    let columns = shown + (refused && !shown.contains(.sha256) ? [.sha256] : [])
+    var table = TextTable(["TENSOR"] + columns.map(\.header))
+    for row in listing.apply(tensors) {
+      table.add(
+        [row.name]
+          + columns.map { column in
+            switch column {
+            case .dtype: row.dtype
+            case .shape: row.shape.map(shapeText) ?? "-"
+            case .bytes: byteText(row.byteCount)
+            default: row.cells[column.rawValue] ?? "-"
+            }
+          })
+    }
+    return table.isEmpty ? "" : table.text()
+  }
+
+  // MARK: - A converted folder, or a file of it
+
+  private func inspectModel(_ path: FilePath, _ report: inout Report) throws {
+    let directory = try OutputDirectory(reading: path)
+    report.payload["kind"] = .string(directory.isFolder ? "directory" : "safetensors-file")
+    report.payload["faults"] = .array(directory.faults.map(\.json))
+    var rows: [ListedTensor] = []
+    var entries: [JSONValue] = []
+    for name in directory.names {
+      guard let tensor = directory[name] else { continue }
+      let declared = tensor.declared
+      var object = JSONObject()
+      object["name"] = .string(name)
+      object["dtype"] = .string(declared.dtype.torchName)
+      object["shape"] = .array(declared.shape.map { .int($0) })
+      object["bytes"] = .int(declared.dataOffsets.count)
+      object["file"] = .string(tensor.fileName)
+      var cells = ["file": tensor.fileName]
+      if sha256 {
+        let digest = try tensor.sha256()
+        cells["sha256"] = digest
+        object["sha256"] = .string(digest)
+      }
+      entries.append(.object(object))
+      rows.append(
+        ListedTensor(
+          name: name, dtype: declared.dtype.torchName, shape: declared.shape,
+          byteCount: declared.dataOffsets.count, cells: cells))
+    }
+    report.payload["tensors"] = .array(entries)
+    let elements = directory.names.reduce(0) { $0 + (directory[$1]?.declared.elementCount ?? 0) }
+    report.payload["parameters"] = .int(elements)
+    guard !shown.json else { return }
+    var text =
+      "\(path.string): \(counted(directory.count, "tensor")), \(grouped(elements)) parameters\n"
+    var facts = TextTable()
+    for fault in directory.faults {
+      facts.add(
+        "FAULT",
+        [fault.file, fault.tensor, fault.message].compactMap { $0 }.joined(separator: ": "))
+    }
+    if directory.isFolder, let config = try? JSONFile.read(path.appending("config.json")).object {
+      for key in [
+        "model_type", "n_layer", "n_embd", "n_head", "n_positions", "vocab_size",
+        "activation_function", "dtype",
+      ] {
+        if let value = config[key] { facts.add(key, JSONWriter.text(value, .compact)) }
+      }
+    }
+    if !facts.isEmpty { text += facts.text() }
+    report.text = text + table(rows, [.dtype, .shape])
+    if check { report.text += "  meg2hf verify \(path.string) checks it\n" }
   }
 
   // MARK: - A checkpoint
@@ -87,12 +184,60 @@ struct InspectCommand: ParsableCommand {
     report.payload["kind"] = "checkpoint"
     let index = try source.index(path)
     var options = ConversionOptions()
-    options.qkvLayout = source.qkvLayout.value
+    source.apply(to: &options)
     let inspection = try CheckpointInspection(index, options: options)
-    let digests = sha256 ? try CheckpointDigests(index, crc: source.crc) : nil
+    var digests: CheckpointDigests?
+    if sha256 {
+      let progress = ProgressReporter(shown, verb: "hashing")
+      defer { progress.finish() }
+      progress.start(total: inspection.plan?.sourceBytes ?? 0)
+      digests = try CheckpointDigests(index, crc: source.crc, limits: source.torchLimits()) {
+        progress.update($0)
+      }
+    }
     report.warnings = inspection.plan?.warnings ?? index.warnings
     let description = CheckpointDescription(inspection, digests)
     for member in description.payload.members { report.payload[member.key] = member.value }
-    report.text = description.text(verbose: shown.verbose)
+    report.text = description.text(
+      verbose: shown.verbose, listing: listing, columns: list.columns?.columns)
+    if check { try self.check(inspection, &report) }
+  }
+
+  private func check(_ inspection: CheckpointInspection, _ report: inout Report) throws {
+    let progress = ProgressReporter(shown, verb: "checking")
+    defer { progress.finish() }
+    let found = try CheckpointCheck(
+      inspection, threads: RunOptions(jobs: threads.jobs).threads, limits: source.torchLimits(),
+      started: { progress.start(total: $0) }, progress: { progress.update($0) })
+    progress.finish()
+    report.errors += found.errors
+    report.warnings += found.warnings.filter { !report.warnings.contains($0) }
+    report.exitCode = found.errors.first?.status.rawValue ?? 0
+    report.payload["check"] = [
+      "files": .int(found.filesRead), "bytes_read": .int(found.bytesRead),
+      "checksums_verified": .int(found.verified), "checksums_not_recorded": .int(found.notRecorded),
+      "tensors_compared": found.comparedTensors.map { .int($0) } ?? .null,
+      "damaged": .int(found.errors.count),
+    ]
+    var table = TextTable()
+    table.add(
+      "read", "\(byteText(found.bytesRead)) of \(counted(found.filesRead, "file")), to their ends")
+    table.add(
+      "checksums",
+      "\(found.verified) verified, \(found.notRecorded) not recorded"
+        + (found.errors.isEmpty ? "" : ", \(counted(found.errors.count, "fault"))"))
+    let differing = found.warnings.count { $0.code == "replicas/differ" }
+    let odd = found.warnings.count { $0.code == "values/not-finite" }
+    table.add(
+      "replicas",
+      found.comparedTensors == nil
+        ? "not compared"
+        : differing == 0 ? "equal on all ranks" : "\(counted(differing, "tensor")) differ")
+    table.add(
+      "values",
+      found.comparedTensors == nil
+        ? "not looked at"
+        : odd == 0 ? "all finite" : "\(counted(odd, "tensor")) with NaN or infinity")
+    report.text += "\nCHECK\n" + table.text()
   }
 }

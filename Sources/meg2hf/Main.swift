@@ -9,25 +9,28 @@ struct Meg2hf: ParsableCommand {
     commandName: "meg2hf",
     abstract: "Turns a Megatron GPT checkpoint into a Hugging Face GPT-2 directory.",
     discussion: """
-      It reads checkpoints of Megatron-DeepSpeed and writes safetensors, config.json and the \
-      tokenizer files, which load everywhere. It needs no Python, no GPU and no network, and runs \
-      nothing that a checkpoint contains.
+      It reads checkpoints of Megatron-DeepSpeed and Megatron-LM and writes safetensors, config.json \
+      and the tokenizer files, which load everywhere. It needs no Python, no GPU and no network, and \
+      runs nothing that a checkpoint contains.
 
       EXAMPLES:
-        meg2hf inspect runs/gpt2                what is there, and can it be converted?
-        meg2hf plan runs/gpt2                   what would be written?
-        meg2hf convert runs/gpt2 hf/gpt2        write it
+        meg2hf inspect runs/gpt2
+            what is there, and can it be converted?
+        meg2hf plan runs/gpt2
+            what would be written?
+        meg2hf convert runs/gpt2 hf/gpt2
+            write it
         meg2hf batch runs/gpt2 --output 'hf/{name}-{iteration}'
-                                                convert all steps of a run
+            convert all steps of a run
         meg2hf verify hf/gpt2 --against runs/gpt2
-                                                recompute every tensor and compare all bytes
+            recompute every tensor and compare all bytes
 
       EXIT STATUS: 0 done, 1 a fault or difference was found, 64 usage, 65 the checkpoint is \
-      damaged, 66 no input, 69 not a GPT-2 model, 70 a bug of ours, 73 the output exists or cannot \
-      be created, 74 reading or writing failed, 75 try again, 78 the arguments leave something \
-      open or contradict the tensors, 130 and 143 stopped by a signal.
+      damaged, 66 no input, 69 model not supported, 70 internal error (please report), 73 the output \
+      exists or cannot be created, 74 reading or writing failed, 75 try again, 78 the arguments leave \
+      something open or contradict the tensors, 130 and 143 stopped by a signal.
       """,
-    version: toolVersion,
+    version: "\(toolVersion) (\(FrontDoor.target))",
     subcommands: [
       ConvertCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self,
       DiffCommand.self, BatchCommand.self,
@@ -36,18 +39,23 @@ struct Meg2hf: ParsableCommand {
   static func main() {
     Process.ignoreBrokenPipes()
     // Before anything else: a signal that comes while the words are read counts too.
-    let words = CommandLine.arguments.dropFirst()
+    let words = Array(CommandLine.arguments.dropFirst())
     if let first = words.first, ["convert", "batch"].contains(first) { Process.catchStopSignals() }
+    let commands = configuration.subcommands.compactMap { $0.configuration.commandName }
+    if let failure = FrontDoor.refusal(words, commands: commands) { finish(failure) }
     do {
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(FrontDoor.translated(words))
       try command.run()
     } catch {
-      let wantsJSON = CommandLine.arguments.contains("--json")
-      if wantsJSON, exitCode(for: error).rawValue == ConversionError.Status.usage.rawValue {
-        let failure = ConversionError(.usage, "usage/arguments", message(for: error))
-        Report(schema: "meg2hf.usage/1", errors: [failure]).finish(Display(json: true))
+      guard exitCode(for: error).rawValue == ConversionError.Status.usage.rawValue else {
+        exit(withError: error)
       }
-      exit(withError: error)
+      finish(FrontDoor.usage(message(for: error), words, commands: commands))
     }
+  }
+
+  private static func finish(_ failure: ConversionError) -> Never {
+    Report(schema: "meg2hf.usage/1", errors: [failure]).finish(
+      Display(json: CommandLine.arguments.contains("--json")))
   }
 }

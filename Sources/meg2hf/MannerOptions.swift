@@ -18,22 +18,28 @@ struct MannerOptions: ParsableArguments {
 
   @Option(
     name: .long,
-    help: ArgumentHelp("A folder with vocab.json and merges.txt.", valueName: "folder"),
+    help: ArgumentHelp(
+      "A folder with the files of a tokenizer, which are kept as they are.", valueName: "folder"),
     completion: .directory)
   var tokenizer: String?
 
-  @Flag(name: .long, help: "Replace OUTPUT, once the new one is complete.")
+  @Flag(
+    name: .long,
+    help: "Replace OUTPUT, if it is a model and nothing else, once the new one is complete.")
   var overwrite = false
 
   @Option(
     name: .long,
-    help: "What is read again before OUTPUT appears: headers and sizes, every byte, or nothing.")
+    help:
+      "What to re-read before OUTPUT appears: fast = headers and sizes, full = every byte, none.")
   var check = OutputCheck.fast
 
   @Flag(name: .long, help: "Write SHA256SUMS, which reads the output once more.")
   var sha256 = false
 
-  @Flag(name: .customLong("no-resume"), help: "Make files anew that an earlier run has finished.")
+  @Flag(
+    name: .customLong("no-resume"),
+    help: "Start from scratch instead of continuing with files that an earlier run has finished.")
   var noResume = false
 
   @OptionGroup var threads: ThreadOptions
@@ -55,10 +61,10 @@ struct MannerOptions: ParsableArguments {
   }
 
   /// Reads the tokenizer that was given, if one was.
-  func readTokenizer() throws(ConversionError) -> GPT2Tokenizer? {
-    if let tokenizer { return try GPT2Tokenizer(folder: Process.path(argument: tokenizer)) }
+  func readTokenizer() throws(ConversionError) -> ModelTokenizer? {
+    if let tokenizer { return try ModelTokenizer(folder: Process.path(argument: tokenizer)) }
     guard let vocabFile, let mergeFile else { return nil }
-    return try GPT2Tokenizer(
+    return try ModelTokenizer(
       vocabulary: Process.path(argument: vocabFile), merges: Process.path(argument: mergeFile))
   }
 }

@@ -16,7 +16,7 @@ struct OutputOptions: ParsableArguments {
   @Flag(name: .long, help: "Print one JSON document instead of text.")
   var json = false
 
-  @Flag(name: .shortAndLong, help: "Print nothing but the result, and errors.")
+  @Flag(name: .shortAndLong, help: "Print nothing but the result, warnings and errors.")
   var quiet = false
 
   @Flag(name: .shortAndLong, help: "Print more.")
@@ -46,7 +46,7 @@ struct OutputOptions: ParsableArguments {
 struct Display {
   /// Whether it is one JSON document.
   var json = false
-  /// Whether warnings are left out.
+  /// Whether progress and notes are left out; warnings are shown all the same.
   var quiet = false
   var isColored = false
 }

@@ -37,7 +37,8 @@ struct PlanCommand: ParsableCommand {
   func run() throws {
     Report.run("meg2hf.plan/1", shown) { report in
       let index = try source.index(Process.path(argument: checkpoint))
-      let converter = try Converter(index, options: self.plan.options(source))
+      let converter = try Converter(
+        index, options: self.plan.options(source), tokenizer: manner.readTokenizer())
       let plan = converter.plan
       report.warnings = plan.warnings
       if index.trained != nil {
@@ -56,6 +57,7 @@ struct PlanCommand: ParsableCommand {
         }
       }
       report.payload["summary"] = PlanDescription(plan, index).json
+      report.payload["decisions"] = .array(plan.decisions.map(\.json))
       let need = ResourceNeed(converter, threads: manner.run(source).threads)
       report.payload["disk_bytes"] = .int(need.disk)
       report.payload["memory_bytes"] = .int(need.memory)
@@ -71,9 +73,25 @@ struct PlanCommand: ParsableCommand {
         })
       report.text = text(plan, index, need)
       guard let output else { return }
-      let free = try need.requireRoom(for: Process.path(argument: output))
+      let path = Process.path(argument: output)
+      let free = try need.requireRoom(for: path)
       report.payload["free_bytes"] = free.map { .int($0) } ?? .null
       if let free { report.text += "  room for it beside \(output): \(byteText(free))\n" }
+      let (word, text) = state(converter, path)
+      report.payload["output_state"] = .string(word)
+      report.text += "  \(output): \(text)\n"
+
+    }
+  }
+
+  /// How far OUTPUT is, as a word and as a text.
+  private func state(_ converter: Converter, _ path: FilePath) -> (word: String, text: String) {
+    switch converter.state(of: path, options: manner.run(source)) {
+    case .done: ("done", "up to date (same checkpoint, same options)")
+    case .begun(let finished, let count):
+      ("begun", "\(finished) of \(count) files are finished; convert continues with them")
+    case .absent: ("absent", "it would be made")
+    case .other(let error): ("other", "\(error)" + (error.hint.map { " (\($0))" } ?? ""))
     }
   }
 
@@ -130,7 +148,9 @@ struct PlanCommand: ParsableCommand {
     for row in PlanDescription(plan, index).rows { table.add(row.0, row.1) }
     table.add("reads", "\(byteText(plan.sourceBytes)) from \(plan.files.count) files")
     table.add("needs", "\(byteText(need.disk)) of disk, \(byteText(need.memory)) of memory")
-    var text = index.directory.folder.string + "\n" + table.text()
+    var text =
+      index.directory.folder.string + "\n" + table.text() + "\nDECISIONS\n"
+      + PlanDescription(plan, index).decisions + "\nFILES\n"
     for shard in plan.shards {
       text +=
         "  \(shard.fileName)  "

@@ -31,13 +31,14 @@ struct PlanDescription {
       ),
       (
         "parameters",
-        "\(grouped(plan.parameterCount)) in \(plan.format.torchName)"
+        "\(countText(plan.parameterCount)) (\(grouped(plan.parameterCount))) in \(plan.format.torchName)"
           + (index.weights == .fp32Master ? ", from the float32 masters" : "")
       ),
-      ("qkv", "\(plan.qkv.layout.rawValue) (\(plan.qkv.reason))"),
-      ("activation", "\(plan.activation.name) (\(plan.activation.reason))"),
     ]
   }
+
+  /// What was concluded, in lines of their own.
+  var decisions: String { DecisionTable(plan.decisions).text() }
 
   /// The same for programs.
   var json: JSONValue {

@@ -7,11 +7,11 @@ struct DTypeArgument: ExpressibleByArgument {
   let dtype: DType?
 
   init?(argument: String) {
-    switch argument {
+    switch argument.lowercased() {
     case "auto": dtype = nil
-    case "float32", "fp32": dtype = .f32
-    case "float16", "fp16": dtype = .f16
-    case "bfloat16", "bf16": dtype = .bf16
+    case "float32", "fp32", "f32", "torch.float32": dtype = .f32
+    case "float16", "fp16", "f16", "half", "torch.float16": dtype = .f16
+    case "bfloat16", "bf16", "torch.bfloat16": dtype = .bf16
     default: return nil
     }
   }
@@ -36,7 +36,8 @@ struct VocabularyArgument: ExpressibleByArgument {
     case "keep": vocabulary = .keep
     case "trim": vocabulary = .trim
     default:
-      guard let rows = Int(argument), rows > 0 else { return nil }
+      // Zero and less are refused later, with the number of rows that there are.
+      guard let rows = Int(argument) else { return nil }
       vocabulary = .rows(rows)
     }
   }
@@ -86,6 +87,9 @@ struct SizeArgument: ExpressibleByArgument {
 
   static let standard = SizeArgument(5_000_000_000, "5GB")
 
+  /// Whether it was given without a unit.
+  var isBare: Bool { Int(text) != nil }
+
   var defaultValueDescription: String { text }
 }
 
@@ -98,7 +102,7 @@ struct PlanOptions: ParsableArguments {
   var replicas = ConversionOptions.Replicas.mean
 
   @Option(
-    name: .long,
+    name: .long, parsing: .unconditional,
     help: ArgumentHelp(
       "Rows of the vocabulary: all, without the padding, or a number.", valueName: "keep|trim|n"))
   var vocabSize = VocabularyArgument.keep
@@ -112,11 +116,19 @@ struct PlanOptions: ParsableArguments {
       "The largest size of a file of weights, such as 5GB, 500MiB or none.", valueName: "size"))
   var maxShardSize = SizeArgument.standard
 
+  func validate() throws {
+    if let bytes = maxShardSize.bytes, bytes < 1 << 20, maxShardSize.isBare {
+      throw ValidationError(
+        "--max-shard-size \(bytes) is \(bytes) bytes, fewer than any tensor has: a unit is missing, as in "
+          + "\(max(bytes, 1))GB, or none for a single file.")
+    }
+  }
+
   /// The options of the library.
   func options(_ source: SourceOptions) -> ConversionOptions {
     var options = ConversionOptions()
     options.dtype = dtype.dtype
-    options.qkvLayout = source.qkvLayout.value
+    source.apply(to: &options)
     options.replicas = replicas
     options.vocabulary = vocabSize.vocabulary
     options.keyStyle = keyStyle

@@ -11,10 +11,14 @@ final class ProgressReporter {
   private var shown = 0.0
   private var hasBar = false
   private var isStarted = false
+  /// Without a wish of the user's, a run that is over in a moment prints nothing.
+  private let isPatient: Bool
+  private var isAnnounced = false
 
   /// A reporter of what `verb` names, as "converting".
   init(_ options: OutputOptions, verb: String) {
     self.verb = verb
+    isPatient = options.progress == .auto
     let isTerminal = Process.Stream.errors.isTerminal && Process.environment("TERM") != "dumb"
     if options.quiet {
       style = .none
@@ -31,22 +35,38 @@ final class ProgressReporter {
     started = Process.monotonicSeconds
     shown = started
     isStarted = true
-    if style == .plain { line("\(verb), \(byteText(total)) to read") }
+    announce(started)
   }
 
   /// Notes that `bytes` of all were read.
   func update(_ bytes: Int) {
     read = bytes
     let now = Process.monotonicSeconds
+    announce(now)
     // A bar that moves ten times a second is smooth; a line in a log is for every half minute.
-    guard now - shown >= (style == .bar ? 0.1 : 30) else { return }
+    guard isAnnounced || style != .plain, now - shown >= (style == .bar ? 0.1 : 30) else { return }
     shown = now
     let state = state(bytes, now)
     switch style {
-    case .bar: drawBar(bytes, state)
+    case .bar: drawBar(bytes, state, total: total)
     case .plain: line(state)
     case .none, .auto: break
     }
+  }
+
+  /// Notes that so many of all tensors are done, where bytes do not tell.
+  func update(tensors done: Int, of total: Int) {
+    let now = Process.monotonicSeconds
+    guard style == .bar, now - shown >= 0.1, now - started >= 1 else { return }
+    shown = now
+    drawBar(done, "\(done) of \(total) tensors", total: total)
+  }
+
+  /// Says what is begun, once it is clear that it takes a while.
+  private func announce(_ now: Double) {
+    guard style == .plain, !isAnnounced, !isPatient || now - started >= 2 else { return }
+    isAnnounced = true
+    line("\(verb), \(byteText(total)) to read")
   }
 
   /// Shows a step of a conversion.
@@ -61,19 +81,19 @@ final class ProgressReporter {
 
   /// Notes that a file is done.
   func finishedFile(_ name: String, _ bytes: Int) {
-    if style == .plain { line("wrote \(name), \(byteText(bytes))") }
+    if style == .plain, isAnnounced { line("wrote \(name), \(byteText(bytes))") }
   }
 
   /// Notes that a file was done already.
   func resumedFile(_ name: String, _ bytes: Int) {
-    if style == .plain { line("\(name), \(byteText(bytes)), was finished before") }
+    if style == .plain, isAnnounced { line("\(name), \(byteText(bytes)), was finished before") }
   }
 
   /// Takes the bar away.
   func finish() {
     if hasBar { Process.Stream.errors.write("\r\u{1B}[K") }
     hasBar = false
-    guard isStarted, style == .plain else { return }
+    guard isStarted, style == .plain, isAnnounced else { return }
     isStarted = false
     let seconds = max(Process.monotonicSeconds - started, 1e-3)
     line(
@@ -97,12 +117,12 @@ final class ProgressReporter {
     return "\(whole / 3600) h \(whole / 60 % 60) min"
   }
 
-  private func drawBar(_ bytes: Int, _ state: String) {
+  private func drawBar(_ done: Int, _ state: String, total: Int) {
     let columns = Process.Stream.errors.columns ?? 80
     let room = min(40, columns - verb.count - state.count - 6)
     var text = "\(verb) "
     if room >= 8 {
-      let filled = total > 0 ? min(room, bytes / max(1, total / room)) : room
+      let filled = total > 0 ? min(room, done / max(1, total / room)) : room
       text +=
         "[" + String(repeating: "#", count: filled)
         + String(repeating: ".", count: room - filled) + "] "

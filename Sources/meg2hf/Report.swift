@@ -26,7 +26,8 @@ struct Report {
 
   /// Carries out a command and prints what it came to.
   static func run(
-    _ schema: String, _ shown: OutputOptions, _ body: (inout Report) throws -> Void
+    _ schema: String, _ shown: OutputOptions, stopNote: String = "stopped by a signal",
+    _ body: (inout Report) throws -> Void
   ) -> Never {
     let display = shown.display
     var report = Report(schema: schema)
@@ -41,6 +42,7 @@ struct Report {
         report.finish(display)
       }
       report.exitCode = 128 + stop.signal
+      Messages(display).note(stopNote, always: true)
       report.print(display)
       Process.raise(stop.signal)
     } catch let error as ConversionError {
@@ -61,7 +63,7 @@ struct Report {
 
   private func print(_ display: Display) {
     let messages = Messages(display)
-    if !display.quiet { messages.show(warnings) }
+    messages.show(warnings)
     for error in errors { messages.show(error) }
     if isStreamed { return }
     let result =
@@ -127,14 +129,14 @@ struct Messages {
       if total <= 4 || number <= 3 {
         show(warning)
       } else if number == 4 {
-        line("warning", "33", "\(total - 3) more like it (\(warning.code)); --json lists all")
+        line("warning", "33", "\(total - 3) more of this kind (\(warning.code)); --json lists all")
       }
     }
   }
 
   /// Shows a line that is neither.
-  func note(_ text: String) {
-    guard !display.quiet else { return }
+  func note(_ text: String, always: Bool = false) {
+    guard always || !display.quiet else { return }
     Process.Stream.errors.write("\(stamp)meg2hf: \(clean(text))\n")
   }
 

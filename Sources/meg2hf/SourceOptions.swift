@@ -58,6 +58,20 @@ struct SourceOptions: ParsableArguments {
   var qkvLayout = Auto<QKVLayout>.auto
 
   @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "How many tensor-parallel ranks a tool put together in each file, where their rows of query, key "
+        + "and value lie in thirds.", valueName: "n"))
+  var mergedRanks: Int?
+
+  @Flag(
+    name: .long,
+    help:
+      "Take tensor-parallel ranks that hold the same partition, which no two ranks do after training."
+  )
+  var acceptDuplicatedShards = false
+
+  @Option(
     name: .long, parsing: .singleValue,
     help: ArgumentHelp("Fill in or correct a training argument.", valueName: "key=value"))
   var set: [String] = []
@@ -79,7 +93,7 @@ struct SourceOptions: ParsableArguments {
     help: ArgumentHelp("The weights of the model, or their float32 masters in the optimizer."))
   var weights: WeightSource?
 
-  @Option(name: .long, help: "Which recorded checksums are compared.")
+  @Option(name: .long, help: "Which of the recorded checksums to check.")
   var crc = CRCMode.auto
 
   @Option(
@@ -89,7 +103,17 @@ struct SourceOptions: ParsableArguments {
         + TorchLimits.names.map(\.name).joined(separator: ", ") + ".", valueName: "key=value"))
   var limits: [String] = []
 
+  /// Puts what is known of the checkpoint into the options of the library.
+  func apply(to options: inout ConversionOptions) {
+    options.qkvLayout = qkvLayout.value
+    options.mergedRanks = mergedRanks
+    options.acceptsDuplicatedShards = acceptDuplicatedShards
+  }
+
   func validate() throws {
+    guard mergedRanks.map({ (1...1 << 20).contains($0) }) ?? true else {
+      throw ValidationError("--merged-ranks is a number of ranks from 1 on.")
+    }
     _ = try torchLimits()
     if tag != nil, iteration != nil {
       throw ValidationError("--tag and --iteration both name a step; give one of them.")

@@ -11,9 +11,9 @@ struct VerifyCommand: ParsableCommand {
     abstract: "Check a GPT-2 directory, alone or against its checkpoint.",
     discussion: """
       Alone, the rules of safetensors, the index, and every name, shape and type are checked \
-      against config.json; directories of other tools can be checked as well. With --against, \
-      every tensor is computed anew from the checkpoint and all bytes are compared. A fault makes \
-      the exit status 1.
+      against config.json, and the values against the checksums in the manifest; directories of \
+      other tools can be checked as well. With --against, every tensor is computed again from the \
+      checkpoint and all bytes are compared. A fault makes the exit status 1.
 
       EXAMPLES:
         meg2hf verify hf/gpt2
@@ -48,50 +48,76 @@ struct VerifyCommand: ParsableCommand {
       var lines: [(String, String)] = [
         (
           "tensors",
-          "\(verifier.directory.tensors.count) in "
-            + counted(verifier.directory.files.count, "file")
+          "\(verifier.directory.count) in " + counted(verifier.directory.files.count, "file")
         )
       ]
+      var values = OutputVerifier.Values()
       if let against {
-        let index = try source.index(
-          Process.path(argument: against), weights: verifier.manifest?.weights ?? .model,
-          settings: verifier.manifest?.settings ?? JSONObject())
-        var choices = VerificationChoices()
-        choices.qkvLayout = source.qkvLayout.value
-        choices.replicas = replicas
-        choices.crc = source.crc
-        choices.threads = RunOptions(jobs: threads.jobs).threads
-        let progress = ProgressReporter(shown, verb: "comparing")
-        defer { progress.finish() }
-        let found = try verifier.compare(
-          with: index, choices: choices, progress: { progress.update($0) },
-          started: { progress.start(total: $0.sourceBytes) })
-        progress.finish()
-        report.payload["checksums"] = [
-          "verified": .int(found.crcVerified), "not_recorded": .int(found.crcNotRecorded),
-          "partly_read": .int(found.crcPartlyRead),
+        lines += try compare(&verifier, with: Process.path(argument: against), &report)
+      } else if source.crc != .none {
+        values = try checkValues(&verifier)
+        report.payload["values"] = [
+          "verified": .int(values.verified), "not_recorded": .int(values.notRecorded),
         ]
-        report.payload["bytes_read"] = .int(found.bytesRead)
-        lines.append(
-          (
-            "compared",
-            "all bytes with \(index.directory.folder.string), "
-              + "\(found.crcVerified) checksums verified"
-          ))
+        if values.verified > 0 {
+          lines.append(("values", "\(values.verified) checksums of the manifest compared"))
+        }
       }
+      lines.append(("rules", verifier.rules.joined(separator: ", ")))
       if sha256 {
         let sums = try verifier.digests()
         report.payload["sha256"] = .array(
           sums.map { ["file": .string($0.name), "sha256": .string($0.digest)] })
         for sum in sums { lines.append((sum.name, sum.digest)) }
       }
-      conclude(verifier, lines, path.string, &report)
+      conclude(verifier, lines, path.string, values, &report)
     }
+  }
+
+  private func checkValues(_ verifier: inout OutputVerifier) throws -> OutputVerifier.Values {
+    let progress = ProgressReporter(shown, verb: "verifying")
+    defer { progress.finish() }
+    return try verifier.checkValues(
+      threads: RunOptions(jobs: threads.jobs).threads, started: { progress.start(total: $0) },
+      progress: { progress.update($0) })
+  }
+
+  private func compare(
+    _ verifier: inout OutputVerifier, with checkpoint: FilePath, _ report: inout Report
+  ) throws -> [(String, String)] {
+    let index = try source.index(
+      checkpoint, weights: verifier.manifest?.weights ?? .model,
+      settings: verifier.manifest?.settings ?? JSONObject())
+    var choices = VerificationChoices()
+    choices.qkvLayout = source.qkvLayout.value
+    choices.mergedRanks = source.mergedRanks
+    choices.acceptsDuplicatedShards = source.acceptDuplicatedShards
+    choices.replicas = replicas
+    choices.crc = source.crc
+    choices.threads = RunOptions(jobs: threads.jobs).threads
+    let progress = ProgressReporter(shown, verb: "comparing")
+    defer { progress.finish() }
+    let found = try verifier.compare(
+      with: index, choices: choices, progress: { progress.update($0) },
+      started: { progress.start(total: $0.sourceBytes) })
+    progress.finish()
+    report.payload["checksums"] = [
+      "verified": .int(found.crcVerified), "not_recorded": .int(found.crcNotRecorded),
+      "partly_read": .int(found.crcPartlyRead),
+    ]
+    report.payload["bytes_read"] = .int(found.bytesRead)
+    report.payload["decisions"] = .array(verifier.decisions.map(\.json))
+    return [
+      (
+        "compared",
+        "all bytes with \(index.directory.folder.string), \(found.crcVerified) checksums verified"
+      )
+    ]
   }
 
   private func conclude(
     _ verifier: OutputVerifier, _ lines: [(String, String)], _ path: String,
-    _ report: inout Report
+    _ values: OutputVerifier.Values, _ report: inout Report
   ) {
     report.payload["output"] = .string(path)
     report.payload["against"] = against.map { .string($0) } ?? nil
@@ -103,11 +129,22 @@ struct VerifyCommand: ParsableCommand {
     for line in lines { table.add(line.0, line.1) }
     for note in verifier.notes { table.add("note", text(note)) }
     for fault in verifier.faults { table.add("FAULT", text(fault)) }
-    let verdict =
-      verifier.faults.isEmpty
-      ? (against == nil ? "whole and consistent" : "equal to the checkpoint")
-      : counted(verifier.faults.count, "fault")
-    report.text = "\(path): \(verdict)\n" + table.text()
+    report.text = "\(path): \(verdict(verifier, values))\n" + table.text()
+    if !verifier.decisions.isEmpty {
+      report.text += "\nDECISIONS\n" + DecisionTable(verifier.decisions).text()
+    }
+  }
+
+  private func verdict(_ verifier: OutputVerifier, _ values: OutputVerifier.Values) -> String {
+    guard verifier.faults.isEmpty else { return counted(verifier.faults.count, "fault") }
+    if against != nil { return "identical to the checkpoint" }
+    switch (values.verified, values.notRecorded) {
+    case (0, _): return "names, shapes and sizes agree; values were not checked"
+    case (_, 0): return "names, shapes, sizes and values agree"
+    case (_, let missing):
+      return
+        "names, shapes and sizes agree; of \(counted(missing, "tensor")) no checksum was recorded"
+    }
   }
 
   private func text(_ finding: Finding) -> String {

@@ -33,6 +33,12 @@ import Testing
       {
         codes.insert("model/\(match.1)")
       }
+      // A row of the arguments that change the function: name, condition, code.
+      for match in source.matches(
+        of: /^ +\("[a-z_0-9]+", +\.[a-zA-Z]+(?:\(.*\))?, +"([a-z-]+)",/.anchorsMatchLineEndings())
+      {
+        codes.insert("model/\(match.1)")
+      }
     }
     #expect(codes.count > 150)
     #expect(codes.subtracting(documented).sorted() == [])

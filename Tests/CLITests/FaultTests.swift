@@ -63,6 +63,13 @@ import Testing
     ("unlink", [.permissionDenied], [0, 74]), ("rmdir", [.permissionDenied], [0, 74]),
   ]
 
+  /// An OUTPUT of another tool: plainly a model, so that it may be replaced.
+  static let old: [String: [UInt8]] = ["config.json": [1], "model.safetensors": [2]]
+
+  private func writeOld() throws {
+    for (name, bytes) in FaultTests.old { try folder.write("world/out/\(name)", bytes) }
+  }
+
   @Test(arguments: FaultTests.faults.indices)
   func everySystemCallThatFailsLeavesTheOldOutputOrNone(row: Int) throws {
     let (function, errors, statuses) = FaultTests.faults[row]
@@ -78,7 +85,7 @@ import Testing
       let world = folder.path.appending("world")
       try? remove(world)
       try folder.write("world/.keep", [])
-      if overwrite { try folder.write("world/out/old", [1]) }
+      if overwrite { try writeOld() }
       let flags = overwrite ? ["--overwrite"] : []
       let (outcome, wasHit) = try run("\(function):\(number):\(error.rawValue)", flags)
       if !wasHit, overwrite { break }
@@ -95,7 +102,7 @@ import Testing
       } else {
         #expect(isThere == overwrite, "\(place)")
         if isThere {
-          #expect(try snapshot(folder.path.appending("world/out")) == ["old": [1]], "\(place)")
+          #expect(try snapshot(folder.path.appending("world/out")) == FaultTests.old, "\(place)")
         }
       }
       // Nothing that is not finished stays behind, and what is kept is taken up.
@@ -131,7 +138,7 @@ import Testing
     // Without exchange there are two renames, each of which can be the last thing that a process does.
     for number in 1...40 {
       try? remove(folder.path.appending("world"))
-      try folder.write("world/out/old", [1])
+      try writeOld()
       let world = folder.path.appending("world")
       let first = try meg2hf(
         ["convert", dump.string, world.appending("out").string, "--overwrite"] + more, in: world,
@@ -141,7 +148,7 @@ import Testing
           LD_PRELOAD='\(library.string)' exec "$@"
           """)
       let names = try names()
-      let isOld = try names.contains("out") && snapshot(world.appending("out")) == ["old": [1]]
+      let isOld = try names.contains("out") && snapshot(world.appending("out")) == FaultTests.old
       let isNew = try names.contains("out") && snapshot(world.appending("out")) == expected
       #expect(isOld || isNew || names.contains(".out.meg2hf-replaced"), "\(number): \(names)")
       let again = try meg2hf(
@@ -189,7 +196,7 @@ import Testing
     ] {
       for overwrite in [false, true] {
         try? remove(folder.path.appending("world"))
-        if overwrite { try folder.write("world/out/old", [1]) }
+        if overwrite { try writeOld() }
         let (outcome, wasHit) = try run(
           "\(function):0:\(error.rawValue)", overwrite ? ["--overwrite"] : [])
         #expect(wasHit)

@@ -98,7 +98,7 @@ import Testing
     #expect(
       try dump({ $0.arguments["num_attention_heads"] = { $0.int(1) } }) == "78 arguments/heads")
     #expect(
-      try dump({ $0.arguments["num_attention_heads"] = { $0.string("4") } })
+      try dump({ $0.arguments["num_attention_heads"] = { $0.string("four") } })
         == "78 arguments/type")
   }
 

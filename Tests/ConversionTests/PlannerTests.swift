@@ -17,7 +17,7 @@ import Testing
     try writer.write(to: folder)
     let output = folder.path.appending("out")
     _ = try Converter(try index(folder.path, settings), options: options).run(to: output)
-    let tensors = try OutputDirectory(reading: output).tensors
+    let tensors = try OutputDirectory(reading: output)
     for name in writer.model.tensors.keys {
       let rules = GPT2Rules.applied(
         blocks: writer.model.layers, untied: true, dividedPositions: false)

@@ -272,10 +272,11 @@ import Testing
 
   @Test func aProcessThatEndedBetweenTwoRenamesHasNotLostTheOldOutput() throws {
     let world = try World()
-    try world.folder.write(".out.meg2hf-replaced/old", [1])
+    try world.folder.write(".out.meg2hf-replaced/config.json", [1])
+    try world.folder.write(".out.meg2hf-replaced/model.safetensors", [1])
     #expect(failure { _ = try world.finish() } == "73 output/exists")
     #expect(try world.folder.names() == ["out"])
-    #expect(try contents(world.output) == ["old"])
+    #expect(try contents(world.output) == ["config.json", "model.safetensors"])
     _ = try world.finish(RunOptions(overwrite: true))
     #expect(try world.isAsExpected())
   }

@@ -86,6 +86,12 @@ public struct TestModel {
     next += count
   }
 
+  /// Puts a tensor in the place of another one.
+  public mutating func set(_ name: String, _ tensor: TestTensor) { tensors[name] = tensor }
+
+  /// Leaves a tensor out.
+  public mutating func removeTensor(_ name: String) { tensors[name] = nil }
+
   /// What a conversion must give under transformers' name for a Megatron tensor.
   public func expected(_ name: String) -> TestTensor? {
     guard let tensor = tensors[name] else { return nil }

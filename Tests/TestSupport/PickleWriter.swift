@@ -49,10 +49,22 @@ public struct PickleWriter {
   }
 
   /// A call of `torch._utils._rebuild_tensor_v2`.
+  ///
+  /// - Parameters:
+  ///   - storageClass: The class of the storage in `torch`.
+  ///   - key: Its key.
+  ///   - count: How many elements it has.
+  ///   - offset: The first element of the tensor.
+  ///   - sizes: The shape.
+  ///   - strides: The strides in elements.
+  ///   - function: Module and name of another function that is called in its place.
+  ///   - more: What is pushed behind the strides and flags.
   public mutating func tensor(
-    _ storageClass: String, key: String, count: Int, offset: Int, sizes: [Int], strides: [Int]
+    _ storageClass: String, key: String, count: Int, offset: Int, sizes: [Int], strides: [Int],
+    function: (String, String) = ("torch._utils", "_rebuild_tensor_v2"),
+    more: (inout PickleWriter) -> Void = { _ in }
   ) {
-    global("torch._utils", "_rebuild_tensor_v2")
+    global(function.0, function.1)
     tuple { pickle in
       pickle.tuple { id in
         id.string("storage")
@@ -68,6 +80,7 @@ public struct PickleWriter {
       pickle.bool(false)
       pickle.global("collections", "OrderedDict")
       pickle.code(")R")
+      more(&pickle)
     }
     code("R")
   }

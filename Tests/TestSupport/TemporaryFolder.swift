@@ -46,9 +46,23 @@ public func snapshot(_ path: FilePath) throws -> [String: [UInt8]] {
     uniqueKeysWithValues: try contents(path).map { ($0, try bytes(of: path.appending($0))) })
 }
 
+/// Copies a file or folder to a place below the folder that `to` is in, with the folders on the way.
+public func copy(_ from: FilePath, to: FilePath, in place: String) throws {
+  let target = to.removingLastComponent().appending(place)
+  try FileManager.default.createDirectory(
+    atPath: target.removingLastComponent().string, withIntermediateDirectories: true)
+  try copy(from, to: target)
+}
+
 /// Copies a folder or file.
 public func copy(_ from: FilePath, to: FilePath) throws {
   try FileManager.default.copyItem(atPath: from.string, toPath: to.string)
+}
+
+/// Makes a symbolic link.
+public func link(_ path: FilePath, to target: String) throws {
+  try FileManager.default.createSymbolicLink(
+    atPath: path.string, withDestinationPath: target)
 }
 
 /// Removes a folder or file.

@@ -22,6 +22,8 @@ public struct ZipWriter {
   public var trailing: [UInt8] = []
   public var prefix: [UInt8] = []
   public var countDelta = 0
+  /// Whether the CRC of each entry is written, or a zero as by PyTorch without them.
+  public var recordsChecksums = true
 
   public init() {}
 
@@ -35,7 +37,7 @@ public struct ZipWriter {
     var directory: [UInt8] = []
     for entry in entries {
       let offset = file.count
-      let crc = entry.crc ?? CRC32.checksum(entry.contents)
+      let crc = recordsChecksums ? entry.crc ?? CRC32.checksum(entry.contents) : 0
       let size = entry.declaredSize ?? entry.contents.count
       let localName = Array((entry.localName ?? entry.name).utf8)
       file += little(0x0403_4B50, 4) + little(0, 2) + little(0x0808, 2)

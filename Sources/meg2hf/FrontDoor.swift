@@ -1,0 +1,136 @@
+import ByteIO
+import Conversion
+import SystemPackage
+
+/// What is said to words that are no command line of ours: what was probably meant.
+enum FrontDoor {
+  /// The machine that this program was built for.
+  static var target: String {
+    #if arch(x86_64)
+    "linux x86-64"
+    #elseif arch(arm64)
+    "linux arm64"
+    #else
+    "linux"
+    #endif
+  }
+
+  /// Words of other tools for ours.
+  static func translated(_ words: [String]) -> [String] {
+    switch words {
+    case ["version"], ["-V"]: ["--version"]
+    default: words
+    }
+  }
+
+  /// Why the first word is no command, and which one was probably meant; `nil` when it is one.
+  static func refusal(_ words: [String], commands: [String]) -> ConversionError? {
+    guard let first = words.first, !first.hasPrefix("-") else { return nil }
+    let known = commands + ["help", "version"]
+    if first == "help", let second = words.dropFirst().first, !second.hasPrefix("-"),
+      !commands.contains(second)
+    {
+      return unknown(second, commands)
+    }
+    guard !known.contains(first) else { return nil }
+    let paths = words.filter { !$0.hasPrefix("-") }
+    guard FileSystem.exists(FilePath(first)) || first.contains("/") else {
+      return unknown(first, known)
+    }
+    return ConversionError(
+      .usage, "usage/command", "\"\(first)\" is not a command",
+      hint: paths.count == 2
+        ? "to convert it: meg2hf convert \(words.joined(separator: " "))"
+        : "to look at it: meg2hf inspect \(first)")
+  }
+
+  private static func unknown(_ word: String, _ commands: [String]) -> ConversionError {
+    ConversionError(
+      .usage, "usage/command", "there is no command \"\(word)\"",
+      hint: Spelling.nearest(to: word, in: commands).map { "did you mean \($0)?" }
+        ?? "the commands are \(commands.joined(separator: ", "))")
+  }
+
+  /// Flags that other tools have, and what does it here.
+  // swift-format-ignore
+  private static let habits: [String: String] = [
+    "--force":       "--overwrite replaces an earlier output",
+    "-f":            "--overwrite replaces an earlier output",
+    "--yes":         "nothing is asked; --overwrite replaces an earlier output",
+    "--dry-run":     "meg2hf plan shows what would be written",
+    "-n":            "meg2hf plan shows what would be written",
+    "--fp16":        "--dtype float16",
+    "--bf16":        "--dtype bfloat16",
+    "--fp32":        "--dtype float32",
+    "--precision":   "--dtype float16, bfloat16 or float32",
+    "--input":       "the checkpoint is the first argument: meg2hf convert CHECKPOINT OUTPUT",
+    "-i":            "the checkpoint is the first argument: meg2hf convert CHECKPOINT OUTPUT",
+    "--checkpoint":  "the checkpoint is the first argument: meg2hf convert CHECKPOINT OUTPUT",
+    "--step":        "--iteration names a step, --tag its folder",
+    "--threads":     "--jobs",
+    "--num-workers": "--jobs",
+    "--heads":       "--set num_attention_heads=N",
+    "--num-heads":   "--set num_attention_heads=N",
+    "--num-attention-heads": "--set num_attention_heads=N",
+    "--vocab":       "--vocab-file and --merge-file, or --tokenizer DIR",
+    "--merges":      "--merge-file",
+    "--silent":      "--quiet",
+    "--debug":       "--verbose",
+    "--no-check":    "--check none",
+    "--tp":          "the degrees of parallelism are read from the checkpoint",
+    "--pp":          "the degrees of parallelism are read from the checkpoint",
+  ]
+
+  /// An error of the parser in the voice of all others.
+  static func usage(_ message: String, _ words: [String], commands: [String]) -> ConversionError {
+    var text = message.split(separator: "\n").first.map(String.init) ?? message
+    // Its own guesses go by letters alone.
+    if let guess = text.range(of: ". Did you mean") { text = String(text[..<guess.lowerBound]) }
+    while text.hasSuffix(".") { text.removeLast() }
+    for front in ["Error: ", "error: "] where text.hasPrefix(front) {
+      text.removeFirst(front.count)
+    }
+    // "OUTPUT is missing" stays as it is.
+    if text.dropFirst().first?.isLowercase == true || text.dropFirst().first == " " {
+      text = text.prefix(1).lowercased() + text.dropFirst()
+    }
+    let command = words.first { commands.contains($0) }
+    var hint = "meg2hf \(command.map { "\($0) " } ?? "")--help"
+    if let word = unknownOption(in: text) {
+      let flag = String(word.prefix { $0 != "=" })
+      if let advice = habits[flag] {
+        hint = advice
+      } else if let near = Spelling.nearest(to: flag, in: flags) {
+        hint = "did you mean \(near)?"
+      }
+    }
+    return ConversionError(.usage, "usage/arguments", text, hint: hint)
+  }
+
+  private static func unknownOption(in text: String) -> Substring? {
+    guard text.hasPrefix("unknown option") else { return nil }
+    return text.split(separator: "'").dropFirst().first
+  }
+
+  // swift-format-ignore
+  private static let flags = [
+    "--accept-duplicated-shards", "--against", "--all", "--check", "--color", "--columns", "--config",
+    "--crc", "--dtype", "--finish", "--help", "--index", "--iteration", "--jobs", "--json",
+    "--key-style", "--layout", "--limits", "--max-shard-size", "--merge-file", "--merged-ranks",
+    "--no-resume", "--of", "--output", "--overwrite", "--part", "--progress", "--qkv-layout",
+    "--quiet", "--replicas", "--set", "--sha256", "--sort", "--status", "--tag", "--tensors",
+    "--tokenizer", "--verbose", "--version", "--vocab-file", "--vocab-size", "--weights",
+  ]
+}
+
+extension String {
+  /// The first place where a text stands in this one.
+  fileprivate func range(of text: String) -> Range<Index>? {
+    var start = startIndex
+    while start < endIndex {
+      if self[start...].hasPrefix(text) { return start..<index(start, offsetBy: text.count) }
+      start = index(after: start)
+    }
+    return nil
+  }
+}

@@ -1,0 +1,83 @@
+import SystemPackage
+import TestSupport
+import Testing
+
+/// What is said to words that are nearly a command line.
+@Suite struct FrontDoorTests {
+  private let dump = fixture("dumps/bs_tp1pp1_fp16_z1/ckpt").string
+
+  @Test func theRemedyIsGivenWhereTheGuessIsClear() throws {
+    let folder = try TemporaryFolder()
+    try copy(FilePath(dump), to: folder.path.appending("run"))
+    for name in ["a", "b", "c", "d"] { try folder.write("step/\(name).pt", [1]) }
+    let cases: [(arguments: [String], words: String)] = [
+      (["run", "out"], "meg2hf convert run out"), (["run"], "meg2hf inspect run"),
+      (["conver", "run", "out"], "did you mean convert?"),
+      (["help", "nosuch"], "there is no command"),
+      (["help", "convrt"], "did you mean convert?"),
+      (["convert", "run"], "meg2hf convert run OUTPUT"),
+      (["convert", "step/a.pt", "step/b.pt", "step/c.pt", "step/d.pt", "out"], "one more"),
+      (
+        ["convert", "step/a.pt", "step/b.pt", "step/c.pt", "step/d.pt", "step/e.pt"],
+        "meg2hf convert step OUTPUT"
+      ),
+      (["convert", "run", "out", "--force"], "--overwrite"),
+      (["convert", "run", "out", "--dry-run"], "meg2hf plan"),
+      (["convert", "run", "out", "--overwite"], "did you mean --overwrite?"),
+      (["inspect", "run", "--dtpe", "x"], "did you mean --dtype?"),
+      (["convert", "run", "out", "--set", "heads=4"], "num_attention_heads"),
+      (
+        ["convert", "run", "out", "--set", "num_atention_heads=4"],
+        "did you mean num_attention_heads?"
+      ),
+      (["convert", "run", "out", "--part", "4/3"], "counts from 1"),
+      (["convert", "run", "out", "--vocab-size", "-5"], "a vocabulary of -5 rows"),
+      (["convert", "run", "out", "--max-shard-size", "5"], "a unit is missing"),
+      (["convert", "run", "out", "--max-shard-size", "0"], "a unit is missing"),
+      (["convert", "run", "/"], "OUTPUT must be"),
+      (["convert", "runn", "out"], "did you mean run?"),
+    ]
+    for (arguments, words) in cases {
+      let outcome = try meg2hf(arguments, in: folder.path)
+      #expect(outcome.status != 0, "\(arguments)")
+      #expect(outcome.output == "")
+      #expect(outcome.errors.hasPrefix("meg2hf: error: "), "\(outcome.errors)")
+      #expect(outcome.errors.contains(words), "\(arguments): \(outcome.errors)")
+    }
+  }
+
+  @Test func wordsOfOtherToolsWork() throws {
+    let folder = try TemporaryFolder()
+    for arguments in [["version"], ["-V"], ["--version"]] {
+      #expect(try meg2hf(arguments).output.hasPrefix("0.1.0"))
+    }
+    for (name, dtype) in [("a", "FP16"), ("b", "torch.float16"), ("c", "half")] {
+      let outcome = try meg2hf(
+        ["convert", dump, "-o", name, "--dtype", dtype, "-q"], in: folder.path)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+    }
+    #expect(try folder.names() == ["a", "b", "c"])
+  }
+
+  @Test func warningsSurviveQuiet() throws {
+    let folder = try TemporaryFolder()
+    let diverged = fixture("dumps/ds_tp2pp2dp1_fp16_z1_tpdiverged/ckpt").string
+    let outcome = try meg2hf(["convert", diverged, "out", "-q"], in: folder.path)
+    #expect(outcome.errors.contains("the copies of"))
+    #expect(outcome.errors.contains("14 more of this kind (replicas/differ)"))
+    #expect(outcome.output.contains("17, shown above and in the manifest"))
+  }
+
+  @Test func aListOfABatchMayHaveQuotesAndAHome() throws {
+    let folder = try TemporaryFolder()
+    try copy(FilePath(dump), to: folder.path.appending("run"))
+    try folder.write("list.txt", Array("\"run\"\t'a'\n~/run\t~/b\n".utf8))
+    let outcome = try meg2hf(
+      ["batch", "list.txt", "-q"], in: folder.path, shell: "HOME='\(folder.path.string)' \"$@\"")
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(try folder.names() == ["a", "b", "list.txt", "run"])
+    let runs = try meg2hf(["batch", ".", "--output", "{name}"], in: folder.path)
+    #expect(runs.status == 66)
+    #expect(runs.errors.contains("a run is in it"))
+  }
+}
