@@ -197,9 +197,12 @@ struct InspectCommand: ParsableCommand {
     }
     report.warnings = inspection.plan?.warnings ?? index.warnings
     let description = CheckpointDescription(inspection, digests)
-    for member in description.payload.members { report.payload[member.key] = member.value }
-    report.text = description.text(
-      verbose: shown.verbose, listing: listing, columns: list.columns?.columns)
+    if shown.json {
+      for member in description.payload.members { report.payload[member.key] = member.value }
+    } else {
+      report.text = description.text(
+        verbose: shown.verbose, listing: listing, columns: list.columns?.columns)
+    }
     if check { try self.check(inspection, &report) }
   }
 

@@ -40,7 +40,7 @@ struct TensorListing {
   }
 
   private struct Layer {
-    let front: String
+    let front: Substring
     var numbers: ClosedRange<Int>
     var rows: [ListedTensor]
   }
@@ -50,7 +50,7 @@ struct TensorListing {
     // Runs of rows of one layer; other rows have no layer.
     var runs: [(layer: Layer?, row: ListedTensor?)] = []
     for row in rows {
-      guard let (front, number) = TensorListing.layer(of: row.name) else {
+      guard let (front, number, _) = TensorListing.layer(of: row.name) else {
         runs.append((nil, row))
         continue
       }
@@ -97,24 +97,27 @@ struct TensorListing {
   }
 
   /// The number of the layer in a name, and what stands before it.
-  private static func layer(of name: String) -> (front: String, number: Int)? {
-    for mark in ["layers.", "h."] {
-      var parts = name.split(separator: ".", omittingEmptySubsequences: false)
-      let word = mark.dropLast()
-      guard let place = parts.firstIndex(of: word), place + 1 < parts.count,
-        let number = Int(parts[place + 1])
-      else { continue }
-      parts.removeLast(parts.count - place - 1)
-      return (parts.joined(separator: "."), number)
+  private static func layer(of name: String) -> (front: Substring, number: Int, rest: Substring)? {
+    let utf8 = name.utf8
+    var start = utf8.startIndex
+    while let dot = utf8[start...].firstIndex(of: UInt8(ascii: ".")) {
+      let next = utf8.index(after: dot)
+      let word = utf8[start..<dot]
+      if word.elementsEqual("layers".utf8) || word.elementsEqual("h".utf8) {
+        let digits = utf8[next...].prefix { $0 != UInt8(ascii: ".") }
+        if digits.count < 8, let number = Int(name[digits.startIndex..<digits.endIndex]) {
+          return (name[..<dot], number, name[digits.endIndex...])
+        }
+      }
+      start = next
     }
     return nil
   }
 
   /// A name with another number of its layer.
   private func renumbered(_ name: String, _ number: String) -> String {
-    guard let (own, _) = TensorListing.layer(of: name) else { return name }
-    let rest = name.dropFirst(own.count + 1).drop { $0 != "." }
-    return "\(own).\(number)\(rest)"
+    guard let (front, _, rest) = TensorListing.layer(of: name) else { return name }
+    return "\(front).\(number)\(rest)"
   }
 }
 

@@ -16,7 +16,10 @@ extension PlanExecutor {
     }
     var seen: [Mark: TensorAssembly.Part] = [:]
     for (part, crc) in zip(assembly.parts, crcs)
-    where part.isDense && plan.storages[part.storage].entry.crc == nil {
+    where part.isDense && plan.storages[part.storage].entry.crc == nil
+      // Zeros, as of holes, need not be read again.
+      && crc != CRC32.ofZeros(part.bytes.count)
+    {
       guard let other = seen.updateValue(part, forKey: Mark(crc: crc, count: part.bytes.count)),
         other.storage != part.storage,
         try DuplicatedShards.areTheSame(

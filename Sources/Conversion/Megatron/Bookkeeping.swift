@@ -5,8 +5,14 @@ import TorchArchive
 enum Bookkeeping {
   /// Why a tensor is passed over; `nil` for one that is not.
   static func reason(_ name: String, _ tensor: TorchTensor) -> String? {
+    let utf8 = name.utf8
+    let start = utf8.lastIndex(of: UInt8(ascii: ".")).map { utf8.index(after: $0) }
+    let last = name[(start ?? name.startIndex)...]
+    // Nearly all tensors are weights or biases with elements.
+    if tensor.elementCount > 0, last == "weight" || last == "bias" && tensor.sizes.count < 2 {
+      return nil
+    }
     let parts = name.split(separator: ".")
-    guard let last = parts.last else { return nil }
     if last == "_extra_state" { return "extra state of Transformer Engine" }
     let isMask =
       masks.contains(last)

@@ -73,7 +73,13 @@ enum MegatronName {
     var name = path[...]
     // PEFT; what its adapters add keeps other names.
     if name.hasPrefix("base_model.model.") { name = name.dropFirst("base_model.model.".count) }
-    guard name.utf8.contains(UInt8(ascii: "_")) else { return String(name) }
+    // The parts that wrappers add begin with an underscore.
+    var before = UInt8(ascii: ".")
+    let hasMark = name.utf8.contains { byte in
+      defer { before = byte }
+      return byte == UInt8(ascii: "_") && before == UInt8(ascii: ".")
+    }
+    guard hasMark else { return String(name) }
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)
     guard parts.contains(where: wrappers.contains) else { return String(name) }
     let kept = parts.filter { !wrappers.contains($0) }.joined(separator: ".")
