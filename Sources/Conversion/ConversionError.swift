@@ -67,6 +67,15 @@ extension ConversionError {
     case let error as ConversionError:
       self = error
     case let error as FileError:
+      if error.code == .notFound, FileSystem.isLink(FilePath(error.path)) {
+        self.init(
+          .noInput, error.code.rawValue,
+          "cannot \(error.phrase): it is a symbolic link to what is not there", file: error.path,
+          tensor: tensor,
+          hint:
+            "copy what it leads to, too (cp -L); in the cache of the Hub that is the folder blobs")
+        return
+      }
       let missing: [FileError.Code] = [
         .notFound, .notAFile, .notAFolder, .permission, .nameTooLong, .linkLoop,
       ]

@@ -54,16 +54,17 @@ extension TorchFile {
   private func foreignView(
     _ arguments: [NodeID], of callable: NodeID
   ) throws(TorchFileError) -> TorchTensor {
-    guard arguments.count >= 4, isStorage(arguments[0]), areHarmless(arguments.dropFirst(4)),
+    if arguments.count >= 4, isStorage(arguments[0]), areHarmless(arguments.dropFirst(4)),
+      graph.int(arguments[1]) != nil, integers(arguments[2]) != nil, integers(arguments[3]) != nil,
       let storageType = storageType(arguments[0]), !storageType.isUntyped
-    else {
-      let name = graph.global(callable)?.description ?? "an object"
-      throw TorchFileError(
-        .unknownRebuild,
-        "it is made by \"\(shortened(name))\", which is not known, and its arguments are not those of "
-          + "a plain view (storage, offset, shape, strides)")
+    {
+      return try view(Array(arguments.prefix(4)), dtype: nil)
     }
-    return try view(Array(arguments.prefix(4)), dtype: nil)
+    let name = graph.global(callable)?.description ?? "an object"
+    throw TorchFileError(
+      .unknownRebuild,
+      "it is made by \"\(shortened(name))\", which is not known, and its arguments are not those of "
+        + "a plain view (storage, offset, shape, strides)")
   }
 
   /// The class of a storage, as the pickle names it.

@@ -91,6 +91,8 @@ import Testing
     [0xFE, 0xFF] + Array("global_step10".utf8).flatMap { [0, $0] },
     Array("global_step10".utf8).flatMap { [$0, 0] }, Array("\n  \"global_step10\"  \n".utf8),
     Array("./global_step10/".utf8), Array("/elsewhere/run/global_step10".utf8), Array("10".utf8),
+    Array("global_step10\u{1A}".utf8), Array("\u{200B}global_step10\u{A0}".utf8),
+    Array("C:\\run\\global_step10".utf8),
   ]
 
   @Test(arguments: trackers.indices) func trackersThatPeopleWroteAreRead(row: Int) throws {
@@ -149,6 +151,25 @@ import Testing
     #expect(try convert(folder.path).isExactly(TestModel()))
   }
 
+  @Test func statesThatHoldAnotherModelAreNotPassedOver() throws {
+    let folder = try TemporaryFolder()
+    try DumpWriter().write(to: folder)
+    var states = RankWriter()
+    states.key = "module"
+    try folder.write("global_step10/mp_rank_00_model_states.pt", states.file(0))
+    let outcome = try convert(folder.path)
+    #expect(outcome.status == "78 layout/several")
+    #expect(outcome.text.contains("--layout deepspeed-pipeline"))
+  }
+
+  @Test func moreBlocksThanTheArgumentsSayAreNotAskedToBeTaken() throws {
+    var writer = RankWriter(TestModel(layers: 3))
+    writer.arguments["num_layers"] = { $0.int(2) }
+    let outcome = try convert(writer)
+    #expect(outcome.status == "78 arguments/contradiction")
+    #expect(outcome.text.contains("blocks 2 to 2 may be left over"))
+  }
+
   // MARK: - Near the folder
 
   @Test func aCheckpointOneLevelAwayIsNamed() throws {
@@ -163,6 +184,50 @@ import Testing
       #expect(outcome.text.contains(place.split(separator: "/").last.map(String.init) ?? ""))
       try remove(folder.path.appending("world"))
     }
+  }
+
+  @Test func anEmptyStepIsNotSentBackToItself() throws {
+    let folder = try TemporaryFolder()
+    try DumpWriter().write(to: folder)
+    try folder.write("global_step20/x", [])
+    try remove(folder.path.appending("global_step20/x"))
+    try folder.write("latest", Array("global_step20".utf8))
+    let outcome = try convert(folder.path)
+    #expect(outcome.status == "66 checkpoint/none")
+    #expect(outcome.text.contains("the folder of this step is empty"))
+    #expect(outcome.text.contains("--tag: global_step10"))
+  }
+
+  @Test(arguments: [
+    ("", "it is empty"), ("version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+    ("<!DOCTYPE html>", "page of HTML"),
+  ]) func aTrackerThatIsNoneSaysWhatItIs(row: (text: String, word: String)) throws {
+    let folder = try TemporaryFolder()
+    try DumpWriter().write(to: folder)
+    try folder.write("latest", Array(row.text.utf8))
+    let outcome = try convert(folder.path)
+    #expect(outcome.status == "65 checkpoint/bad-tracker")
+    #expect(outcome.text.contains("/latest |"))
+    #expect(outcome.text.contains(row.word))
+  }
+
+  @Test func aLinkToNothingIsCalledThat() throws {
+    let folder = try TemporaryFolder()
+    try DumpWriter().write(to: folder)
+    let file = folder.path.appending("global_step10/layer_03-model_00-model_states.pt")
+    try remove(file)
+    try link(file, to: "../blobs/abc")
+    let outcome = try convert(folder.path)
+    #expect(outcome.status == "66 io/not-found")
+    #expect(outcome.text.contains("symbolic link"))
+  }
+
+  @Test func compressedFilesAreCalledThat() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("layer_03-model_00-model_states.pt.gz", [0x1F, 0x8B])
+    let outcome = try convert(folder.path)
+    #expect(outcome.status == "66 checkpoint/compressed")
+    #expect(outcome.text.contains("gunzip"))
   }
 
   @Test func aFolderWithinAStepIsSentBackUp() throws {

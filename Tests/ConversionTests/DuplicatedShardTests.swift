@@ -52,6 +52,16 @@ import Testing
     #expect(outcome.text.contains("layer_04-model_01-model_states.pt"))
   }
 
+  /// A view of a larger storage has the checksum of that, so only its elements tell.
+  @Test func aCopyInAnotherStorageIsFound() throws {
+    var copied = writer(2) { _ in 0 }
+    copied.lead = { $0 == 1 ? 5 : 0 }
+    #expect(try convert(copied).status == "65 checkpoint/duplicated-shards")
+    var genuine = writer(2) { $0 }
+    genuine.lead = { $0 == 1 ? 5 : 0 }
+    #expect(try convert(genuine).isExactly(TestModel()))
+  }
+
   @Test func withoutChecksumsTheyAreFoundWhileTheyAreRead() throws {
     var writer = writer(2) { _ in 0 }
     writer.recordsChecksums = false

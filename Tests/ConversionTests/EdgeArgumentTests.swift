@@ -161,6 +161,61 @@ import Testing
 
   // MARK: - What is concluded
 
+  @Test func aVersionThatIsEmptyOrWasTakenAwayIsNoFact() throws {
+    var writer = RankWriter()
+    writer.version = { $0.string("") }
+    #expect(try convert(writer).status == "78 arguments/type")
+    for version in [nil, { $0.none() }] as [((inout PickleWriter) -> Void)?] {
+      writer.version = version
+      #expect(try convert(writer).codes == ["qkv/guess"])
+    }
+  }
+
+  @Test func aNumberOfSinglePrecisionIsWrittenAsItWasTyped() throws {
+    var writer = RankWriter()
+    writer.arguments["layernorm_epsilon"] = EdgeArgumentTests.numpy("f4", [0xAC, 0xC5, 0x27, 0x37])
+    #expect(try convert(writer).decision("layer_norm_epsilon") == "1e-05")
+  }
+
+  @Test func twoValuesForOneThingAreAskedAbout() throws {
+    var epsilon = RankWriter()
+    epsilon.arguments["norm_epsilon"] = { $0.double(1e-6) }
+    #expect(try convert(epsilon).status == "78 arguments/contradiction")
+    var sizes = RankWriter()
+    sizes.entries = { pickle in
+      for (key, size) in [("checkpoint_info", 13), ("universal_checkpoint_info", 14)] {
+        pickle.string(key)
+        pickle.dict { pickle in
+          pickle.string("original_vocab_size")
+          pickle.int(size)
+        }
+      }
+    }
+    #expect(try convert(sizes).status == "78 vocabulary/ambiguous")
+    #expect(try convert(sizes, ["original_vocab_size=14"]).status == "ok")
+  }
+
+  /// No list of names is whole: one that no trainer has, and that speaks of the function, is shown.
+  @Test func anUnfamiliarArgumentOfTheFunctionWarns() throws {
+    var writer = RankWriter()
+    writer.arguments["my_rotary_flavour"] = { $0.bool(true) }
+    writer.arguments["my_attention_is_odd"] = { $0.bool(false) }
+    writer.arguments["my_cluster"] = { $0.string("a") }
+    let outcome = try convert(writer)
+    #expect(outcome.codes == ["arguments/unfamiliar"])
+    #expect(outcome.warnings[0].message.contains("my_rotary_flavour is True"))
+    #expect(!outcome.warnings[0].message.contains("my_attention_is_odd"))
+  }
+
+  @Test(arguments: ["relu", "swish", "geglu", "squared_relu"])
+  func anotherActivationIsRefused(name: String) throws {
+    var writer = RankWriter()
+    writer.arguments["activation"] = { $0.string(name) }
+    let outcome = try convert(writer)
+    #expect(outcome.status == "69 model/activation")
+    #expect(outcome.text.contains("\"\(name)\""))
+  }
+
   @Test func guessesWarnAndFactsDoNot() throws {
     #expect(try convert(RankWriter()).warnings.isEmpty)
     var made = RankWriter()
@@ -178,7 +233,7 @@ import Testing
     order.version = nil
     order.arguments["bias_gelu_fusion"] = nil as ((inout PickleWriter) -> Void)?
     let version = try convert(order)
-    #expect(version.codes == ["qkv/guess"])
+    #expect(version.codes == ["qkv/guess", "arguments/activation"])
     #expect(version.isExactly(TestModel()))
     #expect(try convert(epsilon, ["layernorm_epsilon=1e-6"]).warnings.isEmpty)
   }

@@ -87,11 +87,20 @@ import Testing
     #expect(try convert(writer).isExactly(TestModel()))
   }
 
-  @Test(arguments: ["_checkpoint_wrapped_module.", "_fsdp_wrapped_module."])
+  @Test(arguments: ["_checkpoint_wrapped_module.", "_fsdp_wrapped_module.", "module."])
   func wrappersInsideOfALayerAreStripped(part: String) throws {
     var writer = RankWriter()
     writer.name = { RankWriter.classic($0).replacing(".mlp.", with: ".\(part)mlp.") }
     #expect(try convert(writer).isExactly(TestModel()))
+  }
+
+  @Test(arguments: ["student.", "gpt_model.net.", "0."])
+  func whatAllNamesBeginWithIsLeftOutAndSaid(front: String) throws {
+    var writer = RankWriter()
+    writer.name = { front + RankWriter.classic($0) }
+    let outcome = try convert(writer)
+    #expect(outcome.isExactly(TestModel()), "\(outcome.text)")
+    #expect(outcome.decision("name_prefix") == front)
   }
 
   @Test func theWeightsOfAnAdapterAreRefused() throws {
@@ -141,6 +150,27 @@ import Testing
       }
     }
     #expect(try convert(deep).decision("state_dict") == "states.best")
+  }
+
+  /// Left out, a bias would count as one that the model does not have, and be written as zeros.
+  @Test(arguments: ["weight", "bias"]) func weightsThatAreNoTensorsAreRefusedByName(
+    kind: String
+  ) throws {
+    var writer = RankWriter()
+    writer.keeps = { !$0.hasSuffix("dense.\(kind)") }
+    writer.extras = { pickle in
+      for layer in 0..<TestModel().layers {
+        pickle.string("language_model.encoder.layers.\(layer).self_attention.dense.\(kind)")
+        pickle.global("numpy.core.multiarray", "_reconstruct")
+        pickle.tuple { $0.int(0) }
+        pickle.code("R")
+      }
+      return []
+    }
+    let outcome = try convert(writer)
+    #expect(outcome.status == "65 tensor/other-kind")
+    #expect(outcome.text.contains("\"numpy.core.multiarray._reconstruct\""))
+    #expect(outcome.text.contains("self_attention.dense.\(kind)"))
   }
 
   @Test func aFileWithoutWeightsSaysWhatItHolds() throws {

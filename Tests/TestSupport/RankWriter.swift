@@ -35,6 +35,8 @@ public struct RankWriter {
   public var entries: (inout PickleWriter) -> Void = { _ in }
   /// The rank whose values a rank has, for files that stand in the place of others.
   public var source: (Int) -> Int = { $0 }
+  /// How many elements lie before a tensor in its storage, by rank.
+  public var lead: (Int) -> Int = { _ in 0 }
   /// Leaves tensors out.
   public var keeps: (String) -> Bool = { _ in true }
   /// Whether the archive records checksums.
@@ -77,9 +79,11 @@ public struct RankWriter {
           var strides = [Int](repeating: 1, count: tensor.shape.count)
           if tensor.shape.count == 2 { strides[0] = tensor.shape[1] }
           pickle.tensor(
-            "FloatStorage", key: "\(storages.count)", count: tensor.values.count, offset: 0,
-            sizes: tensor.shape, strides: strides, function: function(name), more: more)
-          let bytes = tensor.values.flatMap { little(Int($0.bitPattern), 4) }
+            "FloatStorage", key: "\(storages.count)", count: tensor.values.count + lead(rank),
+            offset: lead(rank), sizes: tensor.shape, strides: strides, function: function(name),
+            more: more)
+          let before = [UInt8](repeating: 7, count: 4 * lead(rank))
+          let bytes = before + tensor.values.flatMap { little(Int($0.bitPattern), 4) }
           storages.append(ZipWriter.Entry("archive/data/\(storages.count)", bytes))
         }
         for (key, bytes) in extras(&pickle) {

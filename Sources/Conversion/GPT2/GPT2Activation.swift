@@ -43,6 +43,13 @@ public struct GPT2Activation: Hashable, Sendable {
       self.init("gelu", "onnx_safe: the exact form")
     case (true?, _, _):
       self.init("gelu_fast", "bias_gelu_fusion: the tanh form")
+    case (nil, false?, _)
+    where !arguments.has("bias_gelu_fusion")
+      && GPT2Activation.laterKeys.contains(where: arguments.has):
+      self.init(
+        "gelu",
+        "openai_gelu is False, and bias_gelu_fusion is missing in arguments that are of its time: the "
+          + "exact form", .guess)
     case (nil, false?, _) where !arguments.has("bias_gelu_fusion"):
       self.init(
         "gelu", "openai_gelu is False, and there is no bias_gelu_fusion yet: the exact form")
@@ -53,6 +60,11 @@ public struct GPT2Activation: Hashable, Sendable {
       self.init("gelu", "neither bias_gelu_fusion nor openai_gelu: the exact form")
     }
   }
+
+  /// Arguments that came after `bias_gelu_fusion` (NVIDIA/Megatron-LM 51a2e6b0 and later).
+  private static let laterKeys = [
+    "ffn_hidden_size", "kv_channels", "tensor_model_parallel_size", "normalization", "swiglu",
+  ]
 
   /// The decision that is shown.
   var decision: Decision {

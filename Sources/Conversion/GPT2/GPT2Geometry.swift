@@ -127,7 +127,10 @@ public struct GPT2Geometry: Hashable, Sendable {
         "the argument \(key) is \(said), but \(what) \(found)",
         hint: isLoss
           ? "the dump is not whole: copy the missing files"
-          : "if the tensors are right: --set \(key)=\(found)")
+          : key == "num_layers" && arguments.source(of: key) == .checkpoint
+            ? "blocks \(said) to \(found - 1) may be left over from another run: move them away; only if all "
+              + "\(found) belong to the model: --set num_layers=\(found)"
+            : "if the tensors are right: --set \(key)=\(found)")
     }
     // Sizes over all ranks make no sense while a rank is missing, so this comes first.
     for key in ["tensor_model_parallel_size", "model_parallel_size"] {

@@ -43,7 +43,7 @@ enum GPT2Refusals {
     {
       refuse("norm", "normalization is \(normalization.text): GPT-2 has LayerNorm")
     }
-    if let experts = arguments["num_experts"], !isDense(experts) {
+    if let experts = arguments["num_experts"]?.literal, experts != .none, !isDense(experts) {
       refuse("experts", "num_experts is \(experts.text): GPT-2 has no mixture of experts")
     }
     if let heads = try arguments.int("num_attention_heads") {

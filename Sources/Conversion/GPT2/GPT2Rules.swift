@@ -8,6 +8,9 @@ public enum Partition: String, Hashable, Sendable {
   case row = "row-parallel"
   /// Every rank has all of it.
   case replicated
+
+  /// Whether each rank has some of the rows.
+  var isByRows: Bool { self == .vocabulary || self == .column }
 }
 
 /// What becomes of the axes of a tensor.

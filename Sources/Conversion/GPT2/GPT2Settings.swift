@@ -37,6 +37,12 @@ public struct GPT2Settings: Hashable, Sendable {
     ) throws(ConversionError) -> (value: Double, decision: Decision) {
       for key in keys {
         guard let found = try arguments.double(key) else { continue }
+        for other in keys where arguments.source(of: key) == .checkpoint {
+          guard let second = try arguments.double(other), second != found else { continue }
+          throw ConversionError(
+            .undecided, "arguments/contradiction", "\(key) is \(found), but \(other) is \(second)",
+            hint: "say which with --set \(key)=N")
+        }
         return (
           found,
           Decision(

@@ -12,7 +12,7 @@ enum MissingTensor {
   private static func diagnosis(
     _ name: String, _ index: CheckpointIndex
   ) -> (code: String, message: String, hint: String) {
-    let keys = index.tensors.compactMap { $0.shards.first?.key }
+    let keys = index.tensors.flatMap { [$0.shards.first?.key ?? "", $0.name] }
     if let found = keys.first(where: isHuggingFace) {
       return (
         "checkpoint/hugging-face-names",
@@ -69,6 +69,12 @@ enum MissingTensor {
         "checkpoint/missing-tensor",
         "the checkpoint does not have it, although \(others.count) of \(index.blockCount) blocks have theirs",
         "the dump is not whole: copy the file of this block again"
+      )
+    }
+    if name.hasPrefix("layers."), !kind.isEmpty, index.blockCount > 0 {
+      return (
+        "checkpoint/missing-tensor", "no block of the checkpoint has it",
+        "its tensors are \(PathAdvice.listed(index.tensors.map(\.name).filter { $0.hasPrefix("layers.0.") }))"
       )
     }
     return (

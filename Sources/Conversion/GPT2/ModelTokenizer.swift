@@ -60,6 +60,12 @@ public struct ModelTokenizer: Sendable {
       try self.init(vocabulary: folder.appending(pair.0), merges: folder.appending(pair.1))
       return
     }
+    if FileSystem.isRegularFile(folder) {
+      let above = FileSystem.absolute(folder).removingLastComponent()
+      throw ConversionError(
+        .noInput, "tokenizer/missing", "it is a file; the folder of a tokenizer was expected",
+        file: folder.string, hint: "--tokenizer \(above.string)")
+    }
     guard pair != nil || has("tokenizer.json") || has("tokenizer.model") || has("vocab.txt") else {
       let inside = ((try? FileSystem.list(folder)) ?? []).map(\.string)
       throw ConversionError(

@@ -5,6 +5,31 @@ enum KnownArguments {
   static let names: Set<String> = Set(
     (genuine + " " + FunctionArguments.keys.joined(separator: " "))
       .split(separator: " ").map(String.init) + ArgumentOverrides.known)
+
+  /// Parts of names that speak of what a model computes rather than of how it is trained.
+  private static let telling = [
+    "attn", "attention", "window", "sparse", "softcap", "soft_cap", "softmax", "multiplier",
+    "scale",
+    "scaling", "moe", "expert", "rotary", "rope", "xpos", "alibi", "rpe", "nope", "kerple",
+    "pos_emb",
+    "position", "norm", "_ln", "residual", "gate", "glu", "gelu", "relu", "activation", "hybrid",
+    "mamba",
+    "rwkv", "mup", "causal", "qk_", "_qk", "t5_bias",
+  ]
+
+  /// Arguments that no trainer known here has, that are in effect, and whose names speak of what a model
+  /// computes: a fork may have added something that GPT-2 does not have.
+  static func telling(in arguments: TrainingArguments) -> [(key: String, value: ArgumentValue)] {
+    arguments.values.filter { key, value in
+      guard !names.contains(key), arguments.source(of: key) == .checkpoint else { return false }
+      let off: [ArgumentValue] = [
+        .none, .bool(false), .int(0), .double(0), .string(""), .list([]), .dictionary([:]),
+      ]
+      let name = key.lowercased()
+      return !off.contains(value.literal) && !name.contains("dropout")
+        && telling.contains(where: name.contains)
+    }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  }
 }
 
 private let genuine = """

@@ -156,7 +156,8 @@ extension ConversionWarning {
         ConversionWarning(
           "tensor/foreign-function",
           "\(count) tensors of \(file.file.path.lastComponent?.string ?? "") are made by \"\(function)\", "
-            + "which is not known; they are read as plain views, as their arguments say"))
+            + "which is not known; they are read as plain views, as their arguments say, as are those of "
+            + "other files like it"))
     }
     return result
   }

@@ -17,7 +17,11 @@ extension ArgumentValue {
       budget -= range.count / 64
       self = range.count <= 4096 ? .string(graph.text(id) ?? "") : .other("a long text")
     case .bigInt: self = .other("a large integer")
-    case .bytes(let range): self = .other("\(range.count) bytes")
+    case .bytes(let range):
+      let bytes = Array(graph.bytes(range))
+      let isText = bytes.count <= 64 && bytes.allSatisfy { (0x20..<0x7F).contains($0) }
+      self = .other(
+        isText ? "b'\(String(decoding: bytes, as: UTF8.self))'" : "\(range.count) bytes")
     case .global: self = .name(graph.global(id)?.description ?? "")
     case .list, .tuple, .set, .frozenSet:
       let items = graph.items(id) ?? []
@@ -147,10 +151,15 @@ extension ArgumentValue {
     case .uint64:
       guard let value = Int(exactly: bits) else { return nil }
       self = .int(value)
-    case .float16: self = .double(Double(Float16(bitPattern: UInt16(truncatingIfNeeded: bits))))
+    // The shortest decimal that is this value in its own type: 1e-05, not 9.999999747378752e-06.
+    case .float16:
+      let value = Float16(bitPattern: UInt16(truncatingIfNeeded: bits))
+      self = .double(Double("\(value)") ?? Double(value))
     case .bfloat16:
       self = .double(Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits) << 16)))
-    case .float32: self = .double(Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits))))
+    case .float32:
+      let value = Float(bitPattern: UInt32(truncatingIfNeeded: bits))
+      self = .double(Double("\(value)") ?? Double(value))
     case .float64: self = .double(Double(bitPattern: bits))
     default: return nil
     }

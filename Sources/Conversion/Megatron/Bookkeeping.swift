@@ -9,11 +9,13 @@ enum Bookkeeping {
     let start = utf8.lastIndex(of: UInt8(ascii: ".")).map { utf8.index(after: $0) }
     let last = name[(start ?? name.startIndex)...]
     // Nearly all tensors are weights or biases with elements.
-    if tensor.elementCount > 0, last == "weight" || last == "bias" && tensor.sizes.count < 2 {
+    if tensor.elementCount > 0, last == "weight" || last == "bias" && tensor.sizes.count < 2,
+      !name.contains("_extra_state")
+    {
       return nil
     }
     let parts = name.split(separator: ".")
-    if last == "_extra_state" { return "extra state of Transformer Engine" }
+    if parts.contains("_extra_state") { return "extra state of Transformer Engine" }
     let isMask =
       masks.contains(last)
       || last == "bias" && parts.dropLast().last.map { isAttention($0) } == true

@@ -5,13 +5,46 @@ import SystemPackage
 /// look at what is there, one level down and one up.
 enum CheckpointAdvice {
   /// The error for a folder without a checkpoint.
-  static func none(in folder: FilePath) -> ConversionError {
+  ///
+  /// - Parameters:
+  ///   - folder: The folder.
+  ///   - run: The folder of the run, where a tracker in it led here.
+  /// - Returns: The error.
+  static func none(in folder: FilePath, of run: FilePath? = nil) -> ConversionError {
     let names = names(in: folder)
     func error(_ code: String, _ message: String, _ hint: String) -> ConversionError {
       ConversionError(.noInput, code, message, file: folder.string, hint: hint)
     }
     if let kind = other(names) { return error(kind.code, kind.message, kind.hint) }
-    let near = checkpoints(near: folder)
+    let absolute = FileSystem.absolute(folder)
+    if names.contains("fp32.pt"), absolute.removingLastComponent().lastComponent?.string == "zero" {
+      return error(
+        "checkpoint/part", "the folder is one parameter of a universal checkpoint",
+        "give the folder above zero: "
+          + absolute.removingLastComponent().removingLastComponent().string)
+    }
+    let isRank = absolute.lastComponent.map {
+      CheckpointFileKind.of($0.string)?.kind == .rankFolder
+    }
+    if isRank != true, let file = names.first(where: { $0.hasSuffix(".ckpt") }) {
+      return error(
+        "checkpoint/none", "no checkpoint is in this folder by its names, but files of weights are",
+        "give the file: \(folder.appending(file).string)")
+    }
+    let near = checkpoints(near: folder, isBelowRun: run != nil)
+    if let run, near.isEmpty {
+      let others = (try? CheckpointDirectory.list(run))?.filter {
+        $0.name != folder.lastComponent?.string
+      }
+      return error(
+        "checkpoint/none",
+        names.isEmpty
+          ? "the folder of this step is empty" : "no weights are in the folder of this step",
+        others.flatMap(CheckpointDirectory.available)
+          ?? (names.isEmpty
+            ? "the save was not finished, or its files were not copied"
+            : "it holds \(PathAdvice.listed(names))"))
+    }
     if !near.isEmpty {
       return error(
         "checkpoint/none",
@@ -45,7 +78,7 @@ enum CheckpointAdvice {
   ) -> (code: String, message: String, hint: String)? {
     func has(_ test: (String) -> Bool) -> Bool { names.contains(where: test) }
     let isBin = has { $0.hasPrefix("pytorch_model") && $0.hasSuffix(".bin") }
-    if has({ $0.hasSuffix(".safetensors") }) || isBin && has({ $0 == "config.json" }) {
+    if has({ $0.hasSuffix(".safetensors") }) || isBin {
       return (
         "checkpoint/hugging-face",
         "this is a folder of Hugging Face transformers already, not a Megatron checkpoint",
@@ -63,6 +96,13 @@ enum CheckpointAdvice {
         "convert it with Megatron-LM's tools/checkpoint/convert.py first"
       )
     }
+    for (ending, program) in [".gz": "gunzip", ".xz": "unxz", ".zst": "unzstd", ".bz2": "bunzip2"] {
+      guard let file = names.first(where: { $0.hasSuffix(".pt\(ending)") }) else { continue }
+      return (
+        "checkpoint/compressed", "the files of the checkpoint are compressed, such as \"\(file)\"",
+        "unpack them first: \(program) *\(ending)"
+      )
+    }
     for ending in [".nemo", ".tar.gz", ".tgz", ".tar", ".zip", ".tar.zst"] {
       guard let archive = names.first(where: { $0.hasSuffix(ending) }) else { continue }
       let unpack = ending == ".zip" ? "unzip" : "tar -xf"
@@ -76,7 +116,7 @@ enum CheckpointAdvice {
 
   /// Folders with a checkpoint within two levels below, as in the cache of the Hub (`snapshots/REVISION`) or
   /// in a copy that lies one level too deep, or right above.
-  private static func checkpoints(near folder: FilePath) -> [FilePath] {
+  private static func checkpoints(near folder: FilePath, isBelowRun: Bool) -> [FilePath] {
     var found: [FilePath] = []
     for name in names(in: folder).prefix(200) {
       let below = folder.appending(name)
@@ -89,7 +129,7 @@ enum CheckpointAdvice {
         found.append(below.appending(inner))
       }
     }
-    if found.isEmpty {
+    if found.isEmpty, !isBelowRun {
       let above = FileSystem.absolute(folder).removingLastComponent()
       if isCheckpoint(above) { return [above] }
     }
@@ -149,6 +189,11 @@ enum CheckpointAdvice {
       case .modelStates: siblings.count { $0 == .modelStates || $0 == .layer } > 1
       default: false
       }
+    if file.lastComponent?.string == "fp32.pt",
+      FileSystem.absolute(folder).removingLastComponent().lastComponent?.string == "zero"
+    {
+      throw none(in: folder)
+    }
     if isPart {
       throw ConversionError(
         .noInput, "checkpoint/part", "this file is a part of a checkpoint", file: file.string,

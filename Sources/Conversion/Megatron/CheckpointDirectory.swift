@@ -51,7 +51,8 @@ public struct CheckpointDirectory: Sendable {
     var tag: String?
     var files = try CheckpointDirectory.list(root)
     if choice != .latest || CheckpointDirectory.layouts(of: files).isEmpty {
-      let found = try CheckpointDirectory.step(in: root, files, choice, layout)
+      let found = CheckpointDirectory.withSlashes(
+        try CheckpointDirectory.step(in: root, files, choice, layout))
       // Trackers that people wrote may hold a path, or end in a slash.
       let isUpward = FilePath(found).components.contains { $0.kind == .parentDirectory }
       let name = isUpward ? found : FilePath(found).lastComponent.map(\.string) ?? found
@@ -76,7 +77,7 @@ public struct CheckpointDirectory: Sendable {
     }
     let found = CheckpointDirectory.layouts(of: files)
     guard !found.isEmpty else {
-      throw CheckpointAdvice.none(in: folder)
+      throw CheckpointAdvice.none(in: folder, of: folder == root ? nil : root)
     }
     let fitting = found.filter { layout == nil ? $0.isPrimary : $0.layout == layout }
     guard let chosen = fitting.first else {
@@ -101,6 +102,7 @@ public struct CheckpointDirectory: Sendable {
     self.layout = chosen.layout
     self.files = files
     reason = "the folder holds \(chosen.mark)"
+    isLayoutChosen = layout != nil
   }
 
   /// The file of a single rank, given by itself.
@@ -120,6 +122,9 @@ public struct CheckpointDirectory: Sendable {
     ]
     reason = "one file was given"
   }
+
+  /// Whether the user said how the checkpoint is laid out.
+  public private(set) var isLayoutChosen = false
 
   /// The number in the name of the step's folder, if it has one.
   var stepNumber: Int? {
@@ -206,18 +211,15 @@ public struct CheckpointDirectory: Sendable {
       if let tag = try text(tracker, in: root) { return tag }
     }
     if let word = try text("latest_checkpointed_iteration.txt", in: root) {
-      if word == "release" || CheckpointFileKind.of(word)?.kind == .iterationFolder { return word }
+      if word.lowercased() == "release" { return "release" }
+      if CheckpointFileKind.of(word)?.kind == .iterationFolder { return word }
       if let number = Int(word) {
         return try step(in: root, files, .iteration(number), layout)
       }
       throw ConversionError(
-        .malformed, "checkpoint/bad-tracker",
-        word.hasPrefix("version https://git-lfs")
-          ? "it is a git-lfs pointer, not the file itself"
-          : "\"\(word)\" is neither a number nor `release`",
+        .malformed, "checkpoint/bad-tracker", "\"\(word)\" is neither a number nor `release`",
         file: root.appending("latest_checkpointed_iteration.txt").string,
-        hint: word.hasPrefix("version https://git-lfs")
-          ? "fetch the files: git lfs pull (after git lfs install)" : "name a folder with --tag")
+        hint: "name a folder with --tag")
     }
     let steps = files.filter { $0.kind == .stepFolder || $0.kind == .iterationFolder }
     if steps.count > 1 {
@@ -269,6 +271,27 @@ public struct CheckpointDirectory: Sendable {
     } catch {
       throw ConversionError(reading: error, file: path)
     }
-    return TrackerText.firstLine(bytes)
+    let line = TrackerText.firstLine(bytes)
+    func bad(_ what: String, _ hint: String) -> ConversionError {
+      ConversionError(
+        .malformed, "checkpoint/bad-tracker", what, file: path.string, hint: hint)
+    }
+    let steps = (try? available(list(root))) ?? "name a folder with --tag"
+    if line.isEmpty { throw bad("it names no step: it is empty", steps) }
+    if line.hasPrefix("version https://git-lfs") {
+      throw bad(
+        "it is a git-lfs pointer, not the file itself",
+        "fetch the files: git lfs pull (after git lfs install)")
+    }
+    if line.hasPrefix("<") {
+      throw bad("it is a page of HTML, not the file itself", "download it again")
+    }
+    return line
+  }
+
+  /// A name that was written on Windows, with slashes.
+  private static func withSlashes(_ name: String) -> String {
+    name.contains("\\") && !name.contains("/")
+      ? name.split(separator: "\\").joined(separator: "/") : name
   }
 }

@@ -75,7 +75,7 @@ extension CheckpointIndex {
         throw ConversionError(
           .malformed, "checkpoint/duplicate-rank",
           "\(other.file.name) is the same layer \(layer) of the same rank \(rank)",
-          file: file.name)
+          file: file.name, hint: "move the one that belongs to another save away")
       }
       grid[layer, default: [:]][rank] = LayerFile(file: file, layer: layer, rank: rank)
     }
@@ -103,6 +103,7 @@ extension CheckpointIndex {
       let position = add(file, named: part.file.name)
       let all = try file.namedTensors()
       noteHolding(of: file, all)
+      try file.refuseWeightsOfOtherKinds(part.file.name)
       var shards: [TensorShard] = []
       for named in all {
         guard let tensor = try kept(named, of: file, part.file.name) else { continue }
@@ -129,6 +130,7 @@ extension CheckpointIndex {
         let torchFile = try TorchFile(opening: path, limits: limits)
         _ = add(torchFile, named: file.name)
         let state = try RankState(torchFile, named: file.name)
+        try refuseSecondModel(torchFile, file.name)
         if let other = states.updateValue(state, forKey: rank) {
           throw ConversionError(
             .malformed, "checkpoint/duplicate-rank",
@@ -160,6 +162,20 @@ extension CheckpointIndex {
         file: "mp_rank_\(padded(missing))_model_states.pt",
         hint: "the dump is not whole: copy the missing file")
     }
+  }
+
+  /// Refuses states that hold a model, too, beside the layer files: one of the two is of another run.
+  private func refuseSecondModel(_ file: TorchFile, _ name: String) throws {
+    guard !directory.isLayoutChosen, let module = file.graph.value("module", in: file.graph.root),
+      try file.namedTensors(below: module).contains(where: { MegatronName.isOfModel($0.name) })
+    else { return }
+    throw ConversionError(
+      .undecided, "layout/several",
+      "it holds a model, and so do the layer files beside it: one of them is of another run",
+      file: name,
+      hint:
+        "choose with --layout deepspeed (this file) or --layout deepspeed-pipeline (the layer files)"
+    )
   }
 
   // MARK: - The model

@@ -78,8 +78,16 @@ extension CheckpointIndex {
           "the folder is named \"\(directory.tag ?? "")\", but its files are of iteration \(iteration): was it "
             + "renamed, or were files of another step copied into it?"))
     }
-    originalVocabularySize = try recorded(first.originalVocabularySize, "original_vocab_size")
-      .flatMap { Int(exactly: $0) }
+    let sizes = try first.originalVocabularySizes.map { value throws(ConversionError) in
+      try recorded(value, "original_vocab_size").flatMap { Int(exactly: $0) }
+    }.compactMap { $0 }
+    guard Set(sizes).count <= 1 else {
+      throw ConversionError(
+        .undecided, "vocabulary/ambiguous",
+        "it records a vocabulary of \(sizes[0]) tokens and one of \(sizes[1]) before padding",
+        file: first.file, hint: "say which with --set original_vocab_size=N")
+    }
+    originalVocabularySize = sizes.first
   }
 
   // MARK: - Files
@@ -102,7 +110,7 @@ extension CheckpointIndex {
       if let other = grid[file.tensorRank, default: [:]].updateValue(file, forKey: file.stage) {
         throw ConversionError(
           .malformed, "checkpoint/duplicate-rank", "\(other.name) is of the same rank",
-          file: file.name)
+          file: file.name, hint: "move the one that belongs to another save away")
       }
     }
     let ranks = (found.map(\.tensorRank).max() ?? 0) + 1
@@ -193,7 +201,13 @@ extension CheckpointIndex {
           "state_dict", .string(key.isEmpty ? "the whole file" : key),
           "it is what holds tensors of a model"))
     }
+    if let front = roots.first?.front, !front.isEmpty {
+      note(
+        Decision(
+          "name_prefix", .string(front), "all names begin with it, and it is none of the model's"))
+    }
     noteHolding(of: file, try file.namedTensors())
+    try file.refuseWeightsOfOtherKinds(source.name)
     return try roots.map { root in
       // The chunks of a virtual pipeline have the same names within.
       let prefix = roots.count > 1 ? "\(root.key)." : ""
@@ -203,7 +217,7 @@ extension CheckpointIndex {
         if MegatronName.isCore(named.name) { isCore = true }
         tensors.append(
           (
-            MegatronName.local(named.name),
+            MegatronName.local(root.inner(named)),
             TensorShard(
               rank: source.tensorRank, file: position, key: prefix + named.name, tensor: tensor)
           ))
@@ -251,8 +265,9 @@ extension CheckpointIndex {
             guard merged[position].shards.count <= rank else {
               throw ConversionError(
                 .malformed, "checkpoint/duplicate-tensor",
-                "it is there twice on tensor-parallel rank \(rank)", file: chunk.file,
-                tensor: name)
+                "it is there twice on tensor-parallel rank \(rank), as \"\(shard.key)\" and "
+                  + "\"\(merged[position].shards.last?.key ?? "")\"", file: chunk.file,
+                tensor: name, hint: "save it with one of the two")
             }
             merged[position].shards.append(shard)
           }
@@ -268,8 +283,19 @@ extension CheckpointIndex {
   /// Megatron-core's last stage has a copy of a tied embedding under the name of a head.
   private mutating func foldTiedHead() throws(ConversionError) {
     guard isCore, (pipelineParallel ?? 1) > 1,
-      try arguments.bool("untie_embeddings_and_output_weights") == false
+      let head = tensor(GPT2Rules.head.source),
+      let words = tensor(GPT2Rules.embedding[0].source)
     else { return }
+    switch try arguments.bool("untie_embeddings_and_output_weights") {
+    case true?: return
+    case false?: break
+    case nil:
+      // Not said: then it is a copy only where it is one bit for bit.
+      let isCopy =
+        head.shards.count == words.shards.count
+        && zip(head.shards, words.shards).allSatisfy { $0.hasChecksum(of: $1) }
+      guard isCopy else { return }
+    }
     tensors = tensors.map { tensor in
       tensor.name == GPT2Rules.head.source
         ? IndexedTensor(name: GPT2Rules.headCopy, shards: tensor.shards) : tensor

@@ -29,7 +29,7 @@ extension CheckpointIndex {
     do {
       for component in try FileSystem.list(zero) {
         let path = zero.appending(component).appending("fp32.pt")
-        guard FileSystem.exists(path) else { continue }
+        guard FileSystem.exists(path), !component.string.contains("_extra_state") else { continue }
         parameters.append(
           try readParameter(component.string, path, shapes[component.string], limits))
       }
@@ -93,7 +93,9 @@ struct PipelineNames {
   init(_ names: [String]) throws(ConversionError) {
     var keys: [Int: Set<String>] = [:]
     for name in names {
-      if let (layer, key) = PipelineNames.split(name) { keys[layer, default: []].insert(key) }
+      if let (layer, key) = PipelineNames.split(MegatronName.unwrapped(name)) {
+        keys[layer, default: []].insert(key)
+      }
     }
     var previous: Int?
     for layer in keys.keys.sorted() {
@@ -122,7 +124,8 @@ struct PipelineNames {
   }
 
   /// The name that all layouts share.
-  func shared(_ name: String) -> String {
+  func shared(_ wrapped: String) -> String {
+    let name = MegatronName.unwrapped(wrapped)
     let tied = "tied_modules.embed."
     if name.hasPrefix(tied) { return "embedding." + name.dropFirst(tied.count) }
     guard let (layer, key) = PipelineNames.split(name), let prefix = prefixes[layer] else {

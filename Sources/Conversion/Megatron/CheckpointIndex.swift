@@ -70,6 +70,15 @@ public struct TensorShard: Hashable, Sendable {
     }
   }
 
+  /// Whether the storages of both have one checksum and both are laid out alike, so that they are copies.
+  func hasChecksum(of other: TensorShard) -> Bool {
+    guard case .whole(_, let a) = content, case .whole(_, let b) = other.content,
+      let crc = a.storage.entry.crc
+    else { return false }
+    return crc == b.storage.entry.crc && a.storage.entry.size == b.storage.entry.size
+      && a.sizes == b.sizes && a.strides == b.strides && a.storageOffset == b.storageOffset
+  }
+
   /// The position of the first file that it needs in ``CheckpointIndex/files``.
   public var file: Int {
     switch content {
@@ -197,7 +206,10 @@ public struct CheckpointIndex: Sendable {
   /// Notes a warning once, however many files lead to it.
   mutating func noteHolding(of file: TorchFile, _ named: [NamedTensor]) {
     for warning in ConversionWarning.about(file, named) where !warnings.contains(warning) {
-      warnings.append(warning)
+      // Files of one checkpoint are made alike: one of them is enough to say it.
+      let isKnown =
+        warning.code == "tensor/foreign-function" && warnings.contains { $0.code == warning.code }
+      if !isKnown { warnings.append(warning) }
     }
   }
 
@@ -215,7 +227,7 @@ public struct CheckpointIndex: Sendable {
       }
       tensor = found
     } catch {
-      if named.name.hasSuffix("_extra_state") { return nil }
+      if named.name.contains("_extra_state") { return nil }
       throw ConversionError(reading: error, file: FilePath(source), tensor: named.name)
     }
     let name = MegatronName.unwrapped(named.name)

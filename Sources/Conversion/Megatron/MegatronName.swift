@@ -59,25 +59,32 @@ enum MegatronName {
   ]
 
   /// Parts of a name that wrappers and saved modules put there: DeepSpeed's inference engine,
-  /// `torch.compile`, FSDP, activation checkpointing, and `torch.nn.Module` itself.
+  /// `torch.compile`, FSDP, activation checkpointing, `torch.nn.Module` itself, and the wrappers of data
+  /// parallelism and of float16.
   private static let wrappers: Set<Substring> = [
+    "module",
     "_forward_module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
     "_fpw_module", "_modules", "_parameters", "_buffers",
   ]
 
   /// Names that stand in front of those of the model.
-  private static let fronts = ["module.", "model.", "language_model.", "state_dict."]
+  private static let fronts = ["model.", "language_model.", "state_dict."]
 
   /// A path without the parts that wrappers put there.
   static func unwrapped(_ path: String) -> String {
     var name = path[...]
     // PEFT; what its adapters add keeps other names.
     if name.hasPrefix("base_model.model.") { name = name.dropFirst("base_model.model.".count) }
-    // The parts that wrappers add begin with an underscore.
+    // The parts that wrappers add begin with an underscore or an m; `mlp` does, too.
     var before = UInt8(ascii: ".")
+    var isAfterM = false
     let hasMark = name.utf8.contains { byte in
-      defer { before = byte }
+      defer {
+        isAfterM = byte == UInt8(ascii: "m") && before == UInt8(ascii: ".")
+        before = byte
+      }
       return byte == UInt8(ascii: "_") && before == UInt8(ascii: ".")
+        || byte == UInt8(ascii: "o") && isAfterM
     }
     guard hasMark else { return String(name) }
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)

@@ -134,7 +134,9 @@ public struct QKVEvidence: Hashable, Sendable {
         layout: .heads3HN,
         reason:
           "no checkpoint_version, but the arguments know bias_gelu_fusion, so the code is from "
-          + "September 2020 or later")
+          + "September 2020 or later",
+        // Trainers of that time and later record it: something took it away.
+        basis: recorded("tensor_model_parallel_size") ? .guess : .fact)
     } else if QKVEvidence.marksOf2020.allSatisfy(recorded) {
       self.init(
         layout: .thirds,

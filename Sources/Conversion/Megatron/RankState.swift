@@ -11,16 +11,18 @@ struct RankState {
   /// As recorded; what is no number is an error only where the user has not set it.
   let checkpointVersion: ArgumentValue?
   let iteration: ArgumentValue?
-  let originalVocabularySize: ArgumentValue?
+  /// As the states of both kinds of checkpoints that DeepSpeed makes record it.
+  let originalVocabularySizes: [ArgumentValue]
   let deepspeedVersion: String?
 
   init(_ file: TorchFile, named name: String) throws(ConversionError) {
     let graph = file.graph
-    guard graph.entries(graph.root) != nil else {
+    guard let home = RankState.home(in: graph) else {
       throw ConversionError(
-        .malformed, "checkpoint/no-state", "the file holds no dictionary", file: name)
+        .malformed, "checkpoint/no-state",
+        "the file holds no dictionary; \(WeightsRoot.holdings(of: file))", file: name)
     }
-    func value(_ key: String) -> NodeID? { graph.value(key, in: graph.root) }
+    func value(_ key: String) -> NodeID? { graph.value(key, in: home) }
     func recorded(_ id: NodeID?) -> ArgumentValue? {
       var budget = 100
       return id.map { ArgumentValue($0, in: file, budget: &budget) }.flatMap {
@@ -28,22 +30,43 @@ struct RankState {
       }
     }
     self.file = name
-    arguments = try RankState.arguments(in: file, name)
+    arguments = try RankState.arguments(in: file, home, name)
     checkpointVersion = recorded(value("checkpoint_version"))
     iteration = recorded(value("iteration")) ?? recorded(value("global_steps"))
-    let vocabularies = ["checkpoint_info", "universal_checkpoint_info"].compactMap {
+    originalVocabularySizes = ["checkpoint_info", "universal_checkpoint_info"].compactMap {
       recorded(value($0).flatMap { graph.value("original_vocab_size", in: $0) })
     }
-    originalVocabularySize = vocabularies.first
     deepspeedVersion = value("ds_version").flatMap { graph.text($0) }
+  }
+
+  /// The dictionary of a state: the root, the only one in a list, or what some programs wrapped as the only
+  /// value of another.
+  private static func home(in graph: PickleGraph) -> NodeID? {
+    var node = graph.root
+    for _ in 0..<4 {
+      if let items = graph.items(node) {
+        let dictionaries = items.filter { graph.entries($0) != nil }
+        guard dictionaries.count == 1 else { return nil }
+        node = dictionaries[0]
+      } else if let entries = graph.entries(node) {
+        guard entries.count == 1, let value = entries.first?.value,
+          graph.value("args", in: value) ?? graph.value("checkpoint_version", in: value) != nil
+            || graph.entries(value)?.count == 1
+        else { return node }
+        node = value
+      } else {
+        return nil
+      }
+    }
+    return graph.entries(node) == nil ? nil : node
   }
 
   /// What a state holds as `args`, or, in files of NeMo, as `hyper_parameters`.
   private static func arguments(
-    in file: TorchFile, _ name: String
+    in file: TorchFile, _ home: NodeID, _ name: String
   ) throws(ConversionError) -> TrainingArguments? {
     let graph = file.graph
-    if let id = graph.value("args", in: graph.root), graph[id] != .none {
+    if let id = graph.value("args", in: home), graph[id] != .none {
       if let arguments = TrainingArguments(id, in: file) { return arguments }
       if graph.entries(id)?.isEmpty == true { return nil }
       var budget = 100
@@ -53,7 +76,7 @@ struct RankState {
           + "a dictionary was expected", file: name,
         hint: "a file without args is read with --set num_attention_heads=N and --config FILE")
     }
-    guard let id = graph.value("hyper_parameters", in: graph.root) else { return nil }
+    guard let id = graph.value("hyper_parameters", in: home) else { return nil }
     return TrainingArguments(id, in: file).map {
       NeMoArguments.arguments(TrainingArguments(graph.value("cfg", in: id) ?? id, in: file) ?? $0)
     }
@@ -75,7 +98,8 @@ struct RankState {
         ConversionError(
           .malformed, "checkpoint/mixed-files",
           "its \(what) is \(b), but that of \(first.file) is \(a): "
-            + "files of several checkpoints lie in this folder", file: state.file)
+            + "files of several checkpoints lie in this folder", file: state.file,
+          hint: "move the files of the other checkpoint away")
       }
       if state.iteration?.number != first.iteration?.number {
         throw differ(

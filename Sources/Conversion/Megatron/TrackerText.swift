@@ -34,7 +34,11 @@ enum TrackerText {
 
   private static func trimmed(_ line: Substring) -> String {
     func isOutside(_ character: Character) -> Bool {
-      character.isWhitespace || ["\"", "'", "\u{FEFF}", "\0"].contains(character)
+      character.isWhitespace || ["\"", "'"].contains(character)
+        || character.unicodeScalars.allSatisfy {
+          // Control characters, and those without width.
+          $0.properties.generalCategory == .control || $0.properties.generalCategory == .format
+        }
     }
     var line = line.drop(while: isOutside)
     while let last = line.last, isOutside(last) { line.removeLast() }

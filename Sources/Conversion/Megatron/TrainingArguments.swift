@@ -230,7 +230,7 @@ public struct TrainingArguments: Hashable, Sendable {
   static func recorded(
     _ value: ArgumentValue?, as key: String, in file: String
   ) throws(ConversionError) -> Double? {
-    guard let value, value.literal != .none else { return nil }
+    guard let value, value != .none else { return nil }
     guard let number = value.number else {
       throw ConversionError(
         .undecided, "arguments/type",

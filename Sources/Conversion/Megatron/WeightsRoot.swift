@@ -7,6 +7,33 @@ struct WeightsRoot {
   /// The key under which the dictionary lies, for messages; empty for the root of the file.
   let key: String
   let named: [NamedTensor]
+  /// What all names begin with before those of the model; empty where they are the model's own.
+  let front: String
+
+  init(key: String, named: [NamedTensor]) {
+    self.key = key
+    self.named = named
+    front =
+      named.contains { MegatronName.isOfModel($0.name) }
+      ? "" : WeightsRoot.front(of: named.map(\.name))
+  }
+
+  /// The name of a tensor without what all names begin with.
+  func inner(_ named: NamedTensor) -> String { String(named.name.dropFirst(front.count)) }
+
+  /// One or two parts that all names begin with, and behind which the model's names begin.
+  private static func front(of names: [String]) -> String {
+    guard let first = names.first, names.count > 1 else { return "" }
+    var front = ""
+    for part in first.split(separator: ".", omittingEmptySubsequences: false).prefix(2) {
+      front += part + "."
+      guard names.allSatisfy({ $0.hasPrefix(front) }) else { return "" }
+      if names.contains(where: { MegatronName.isOfModel(String($0.dropFirst(front.count))) }) {
+        return front
+      }
+    }
+    return ""
+  }
 
   /// Keys of trainers, in the order in which they are looked at.
   private static let keys = ["model", "module", "state_dict", "model_state_dict"]
@@ -48,6 +75,7 @@ struct WeightsRoot {
     {
       return [WeightsRoot(key: "", named: all)]
     }
+    try file.refuseWeightsOfOtherKinds(name)
     throw ConversionError(
       .malformed, "checkpoint/no-weights", "the file holds no weights; " + holdings(of: file),
       file: name,
@@ -103,5 +131,36 @@ struct WeightsRoot {
     if let items = graph.items(graph.root) { return "it is a list of \(items.count) values" }
     if let name = graph.className(graph.root) { return "it is an object of \"\(name)\"" }
     return "it is no dictionary"
+  }
+}
+
+extension TorchFile {
+  /// Refuses weights that are held as something else than tensors, such as arrays of numpy or objects of
+  /// another library: left out, a bias would count as one that the model does not have.
+  func refuseWeightsOfOtherKinds(_ source: String) throws(ConversionError) {
+    var open: [(name: String, node: NodeID, depth: Int)] = [("", graph.root, 0)]
+    var budget = 100_000
+    while let (name, node, depth) = open.popLast(), budget > 0 {
+      for entry in graph.entries(node) ?? [] {
+        budget -= 1
+        let key = graph.label(entry.key)
+        if key == "optimizer" || key == "args" { continue }
+        let path = name.isEmpty ? key : "\(name).\(key)"
+        if graph.entries(entry.value) != nil {
+          if depth < 12 { open.append((path, entry.value, depth + 1)) }
+          continue
+        }
+        guard path.hasSuffix("weight") || path.hasSuffix("bias"),
+          let object = graph.object(entry.value), !isTensor(entry.value)
+        else { continue }
+        let type = graph.global(object.callable)?.description ?? "an object"
+        throw ConversionError(
+          .malformed, "tensor/other-kind",
+          "it is held by \"\(type)\", not as a tensor", file: source, tensor: path,
+          hint: type.hasPrefix("numpy.")
+            ? "save arrays as tensors: torch.from_numpy(array)"
+            : "save it as a plain tensor: tensor.detach().cpu().clone()")
+      }
+    }
   }
 }

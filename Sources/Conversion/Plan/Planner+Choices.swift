@@ -78,6 +78,7 @@ extension Planner {
       }
     case .trim:
       if let recorded, recorded.rows <= padded {
+        warnIfImplausible(recorded, padded)
         (rows, reason) = (recorded.rows, "without padding: \(recorded.reason)")
       } else if let tokenizer, tokenizer.size > 0 {
         (rows, reason) = (
@@ -107,8 +108,28 @@ extension Planner {
         "the tokenizer that was given has \(tokenizer.size) tokens, but that of the run had "
           + "\(recorded.rows) (\(recorded.reason))")
     }
+    if options.vocabulary == .trim, let extra = try index.arguments.int("vocab_extra_ids"),
+      extra > 0, recorded == nil || recorded.map({ $0.rows < padded }) == true
+    {
+      warn(
+        "vocabulary/extra-ids",
+        "vocab_extra_ids is \(extra): if the run's tokenizer had added them, the vocabulary would have that "
+          + "many rows more than \(rows); --vocab-size N says how many there are")
+    }
     decisions.append(Decision("vocab_size", .int(rows), reason))
     return rows
+  }
+
+  /// Padding is less than one multiple of `make_vocab_size_divisible_by` times the ranks (Megatron
+  /// `tokenizer.py`, `_vocab_size_with_padding`).
+  private mutating func warnIfImplausible(_ recorded: RecordedVocabulary, _ padded: Int) {
+    let divisor = ((try? index.arguments.int("make_vocab_size_divisible_by")) ?? nil) ?? 128
+    let (multiple, overflow) = divisor.multipliedReportingOverflow(by: index.trainedTensorParallel)
+    guard !overflow, multiple > 0, padded - recorded.rows >= multiple else { return }
+    warn(
+      "vocabulary/implausible",
+      "a vocabulary of \(recorded.rows) tokens (\(recorded.reason)) is not padded to \(padded) rows by "
+        + "multiples of \(multiple): more than padding may be cut off")
   }
 
   /// Whether the head is a tensor of its own.

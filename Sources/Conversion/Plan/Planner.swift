@@ -92,6 +92,16 @@ public struct Planner {
     try DuplicatedShards.check(index, accepted: options.acceptsDuplicatedShards).map { warning in
       warnings.append(warning)
     }
+    let unknown = KnownArguments.telling(in: index.arguments)
+    if !unknown.isEmpty, !index.arguments.has("nemo") {
+      let shown = unknown.prefix(6).map { "\($0.key) is \($0.value.quoted)" }.joined(
+        separator: ", ")
+      warn(
+        "arguments/unfamiliar",
+        "arguments that are not known speak of what the model computes: \(shown)"
+          + "\(unknown.count > 6 ? " and \(unknown.count - 6) more" : ""); if GPT-2 does not have it, the "
+          + "logits are wrong")
+    }
     decisions.append(tokenizer?.decision ?? Planner.withoutTokenizer(index.arguments))
     warnings += decisions.compactMap(\.warning)
     return ConversionPlan(

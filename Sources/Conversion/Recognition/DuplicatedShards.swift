@@ -26,6 +26,7 @@ enum DuplicatedShards {
   static func check(
     _ index: CheckpointIndex, accepted: Bool
   ) throws(ConversionError) -> ConversionWarning? {
+    if let warning = try checkMerged(index, accepted: accepted) { return warning }
     let found = try pairs(index)
     guard let first = found.first else { return nil }
     let names = first.files.map { index.files[$0].name }
@@ -39,6 +40,44 @@ enum DuplicatedShards {
     throw error(what, file: index.directory.folder.appending(names[1]), tensor: first.tensor)
   }
 
+  /// Looks for the same in tensors that were put together already: their halves, thirds and so on along the
+  /// rows, as many as there were ranks.
+  private static func checkMerged(
+    _ index: CheckpointIndex, accepted: Bool
+  ) throws(ConversionError) -> ConversionWarning? {
+    guard index.mergedRanks > 1 else { return nil }
+    let partitioned = Set(
+      GPT2Rules.applied(blocks: index.blockCount, untied: true, dividedPositions: false)
+        .filter { $0.rule.partition != .replicated && $0.rule.partition.isByRows }.map(\.source))
+    for tensor in index.tensors where partitioned.contains(tensor.name) {
+      guard let shard = tensor.shards.first, shard.isContiguous,
+        let run = shard.firstRun(in: index), let rows = shard.sizes.first, rows > 0,
+        rows.isMultiple(of: index.mergedRanks), run.bytes.isMultiple(of: index.mergedRanks)
+      else { continue }
+      var seen: [[UInt8]: Run] = [:]
+      for rank in 0..<index.mergedRanks {
+        let bytes = run.bytes / index.mergedRanks
+        let part = Run(
+          path: run.path, entry: run.entry, start: run.start + rank * bytes, bytes: bytes,
+          size: run.size)
+        guard let mark = try fingerprint(part) else { continue }
+        guard let other = seen[mark] else {
+          seen[mark] = part
+          continue
+        }
+        guard try areTheSame(other, part, whole: true) else { continue }
+        let what =
+          "it was put together from \(index.mergedRanks) tensor-parallel ranks, two of which held the same "
+          + "partition, which two ranks never do after training"
+        if accepted {
+          return ConversionWarning("checkpoint/duplicated-shards", what, tensor: tensor.name)
+        }
+        throw error(what, file: run.path, tensor: tensor.name)
+      }
+    }
+    return nil
+  }
+
   /// All pairs that agree: the first of each tensor.
   static func pairs(_ index: CheckpointIndex) throws(ConversionError) -> [Pair] {
     guard index.tensorParallel > 1 else { return [] }
@@ -47,25 +86,56 @@ enum DuplicatedShards {
         .filter { $0.rule.partition != .replicated }.map(\.source))
     var result: [Pair] = []
     for tensor in index.tensors where partitioned.contains(tensor.name) {
-      var seen: [Mark: TensorShard] = [:]
-      for shard in tensor.shards {
-        guard let mark = Mark(shard, index) else { continue }
-        guard let other = seen[mark] else {
-          seen[mark] = shard
-          continue
+      let shards = tensor.shards
+      var pair = try firstPair(shards, index, marks: shards.map { Mark($0, index) }, whole: false)
+      // Checksums are those of storages: the same partition in another storage has another one.
+      if pair == nil, !shards.allSatisfy(\.fillsItsStorage) {
+        var fingerprints: [[UInt8]?] = []
+        for shard in shards {
+          fingerprints.append(try fingerprint(shard.firstRun(in: index)))
         }
-        if let one = other.firstRun(in: index), let two = shard.firstRun(in: index),
-          try areTheSame(one, two)
-        {
-          result.append(
-            Pair(
-              tensor: tensor.name, files: [other.file, shard.file], ranks: [other.rank, shard.rank])
-          )
-          break
-        }
+        pair = try firstPair(shards, index, marks: fingerprints, whole: true)
+      }
+      if let (one, two) = pair {
+        result.append(
+          Pair(tensor: tensor.name, files: [one.file, two.file], ranks: [one.rank, two.rank]))
       }
     }
     return result
+  }
+
+  /// The first two shards with one mark that agree in their values.
+  private static func firstPair<M: Hashable>(
+    _ shards: [TensorShard], _ index: CheckpointIndex, marks: [M?], whole: Bool
+  ) throws(ConversionError) -> (TensorShard, TensorShard)? {
+    var seen: [M: TensorShard] = [:]
+    for (shard, mark) in zip(shards, marks) {
+      guard let mark else { continue }
+      guard let other = seen[mark] else {
+        seen[mark] = shard
+        continue
+      }
+      if let one = other.firstRun(in: index), let two = shard.firstRun(in: index),
+        try areTheSame(one, two, whole: whole)
+      {
+        return (other, shard)
+      }
+    }
+    return nil
+  }
+
+  /// The first bytes of a run, and how many there are.
+  private static func fingerprint(_ run: Run?) throws(ConversionError) -> [UInt8]? {
+    guard let run else { return nil }
+    do {
+      let count = min(run.bytes, 256)
+      let buffer = ByteBuffer(count: 256)
+      let reader = EntryReader(run.entry, in: try InputFile(opening: run.path), checksums: false)
+      try reader.read(at: run.start, into: buffer, 0..<count)
+      return buffer.bytes(0..<count)
+    } catch {
+      throw ConversionError(reading: error, file: run.path)
+    }
   }
 
   /// What two shards share only if they hold the same bytes, as far as that is recorded.
@@ -117,11 +187,18 @@ enum DuplicatedShards {
     let size: Int
   }
 
-  /// Whether two runs begin with the same bytes, which are not all one element repeated. Runs that begin with
-  /// a constant are read on until they are one no more.
+  /// Whether two runs hold the same bytes, which are not all one element repeated. Runs that begin with a
+  /// constant are read on until they are one no more.
   ///
+  /// - Parameters:
+  ///   - a: One run.
+  ///   - b: The other one.
+  ///   - whole: Whether all bytes are compared, as where no checksum says that they agree.
+  /// - Returns: Whether they agree.
   /// - Throws: ``ConversionError`` when a file cannot be read.
-  static func areTheSame(_ a: Run, _ b: Run) throws(ConversionError) -> Bool {
+  static func areTheSame(
+    _ a: Run, _ b: Run, whole: Bool = false
+  ) throws(ConversionError) -> Bool {
     guard a.bytes == b.bytes, a.bytes > a.size else { return false }
     let buffers = (ByteBuffer(count: 1 << 16), ByteBuffer(count: 1 << 16))
     do {
@@ -130,6 +207,7 @@ enum DuplicatedShards {
         EntryReader(b.entry, in: try InputFile(opening: b.path))
       )
       var first: [UInt8] = []
+      var isConstant = true
       for start in stride(from: 0, to: a.bytes, by: buffers.0.count) {
         let count = min(buffers.0.count, a.bytes - start)
         try readers.0.read(at: a.start + start, into: buffers.0, 0..<count)
@@ -137,12 +215,15 @@ enum DuplicatedShards {
         guard buffers.0.firstDifference(0..<count, from: buffers.1, at: 0) == nil else {
           return false
         }
+        guard isConstant else { continue }
         let bytes = buffers.0.bytes(0..<count)
         if first.isEmpty { first = Array(bytes.prefix(a.size)) }
-        for place in stride(from: 0, through: count - a.size, by: a.size)
-        where bytes[place..<place + a.size] != first[...] { return true }
+        isConstant = stride(from: 0, through: count - a.size, by: a.size).allSatisfy {
+          bytes[$0..<$0 + a.size] == first[...]
+        }
+        if !isConstant, !whole { return true }
       }
-      return false
+      return !isConstant
     } catch {
       throw ConversionError(reading: error, file: a.path)
     }
@@ -161,6 +242,19 @@ enum DuplicatedShards {
 }
 
 extension TensorShard {
+  /// Whether its elements lie one behind the other.
+  fileprivate var isContiguous: Bool {
+    guard case .whole(_, let tensor) = content else { return false }
+    return tensor.box.collapsed.extent == tensor.elementCount
+  }
+
+  /// Whether a checksum of its storage is one of its elements.
+  fileprivate var fillsItsStorage: Bool {
+    guard case .whole(_, let tensor) = content else { return false }
+    return tensor.storageOffset == 0
+      && tensor.elementCount * tensor.dtype.size == tensor.storage.entry.size
+  }
+
   /// The first bytes of a shard that lie together, and where; a view that is spread counts as far as its
   /// span.
   fileprivate func firstRun(in index: CheckpointIndex) -> DuplicatedShards.Run? {
