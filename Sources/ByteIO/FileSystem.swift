@@ -46,6 +46,24 @@ public enum FileSystem {
     return status.st_mode & S_IFMT == S_IFREG
   }
 
+  /// Whether this process may create and rename names in a folder.
+  public static func isWritable(_ path: FilePath) -> Bool {
+    unsafe path.withPlatformString { unsafe access($0, W_OK | X_OK) } == 0
+  }
+
+  /// Gives a folder the mode of another one, and its owner and group as far as this process may.
+  public static func copyAttributes(from: FilePath, to: FilePath) {
+    var status = stat()
+    guard unsafe from.withPlatformString({ unsafe stat($0, &status) }) == 0 else { return }
+    unsafe to.withPlatformString { path in
+      // The mode comes last: a change of the owner takes the set-group-ID bit away.
+      if unsafe chown(path, status.st_uid, status.st_gid) != 0 {
+        _ = unsafe chown(path, uid_t.max, status.st_gid)
+      }
+      _ = unsafe chmod(path, status.st_mode & 0o7777)
+    }
+  }
+
   /// Whether the name is a symbolic link.
   public static func isLink(_ path: FilePath) -> Bool {
     var status = stat()

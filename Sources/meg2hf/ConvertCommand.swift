@@ -16,8 +16,8 @@ struct ConvertCommand: ParsableCommand {
 
       EXAMPLES:
         meg2hf convert runs/gpt2 hf/gpt2
-        meg2hf convert runs/gpt2 hf/gpt2 --iteration 9000 --dtype bf16 --vocab-size trim
-        meg2hf convert runs/gpt2 hf/gpt2 --vocab-file gpt2-vocab.json --merge-file gpt2-merges.txt
+        meg2hf convert runs/gpt2 hf/gpt2 --iteration 9000 --dtype bf16
+        meg2hf convert runs/gpt2 hf/gpt2 --tokenizer gpt2 --vocab-size trim
       """)
 
   @Argument(

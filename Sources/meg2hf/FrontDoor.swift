@@ -15,6 +15,17 @@ enum FrontDoor {
     #endif
   }
 
+  /// The beginning of a help text: what the command does, examples, usage and arguments, without options.
+  static func brief(_ help: String) -> String {
+    let lines = help.split(separator: "\n", omittingEmptySubsequences: false)
+    let known = ["OVERVIEW", "EXAMPLES", "EXIT STATUS", "USAGE", "ARGUMENTS", "SUBCOMMANDS"]
+    let options = lines.firstIndex { line in
+      line.hasSuffix(":") && !line.hasPrefix(" ") && !known.contains { line.hasPrefix($0) }
+    }
+    let text = lines[..<(options ?? lines.endIndex)].joined(separator: "\n")
+    return text + (options == nil ? "" : "\nOPTIONS: shown by --help\n")
+  }
+
   /// Words of other tools for ours.
   static func translated(_ words: [String]) -> [String] {
     switch words {
@@ -47,7 +58,9 @@ enum FrontDoor {
   private static func unknown(_ word: String, _ commands: [String]) -> ConversionError {
     ConversionError(
       .usage, "usage/command", "there is no command \"\(word)\"",
-      hint: Spelling.nearest(to: word, in: commands).map { "did you mean \($0)?" }
+      hint: (Spelling.nearest(to: word, in: commands)
+        ?? commands.first { word.count > 1 && $0.hasPrefix(word) })
+        .map { "did you mean \($0)?" }
         ?? "the commands are \(commands.joined(separator: ", "))")
   }
 
@@ -83,7 +96,24 @@ enum FrontDoor {
 
   /// An error of the parser in the voice of all others.
   static func usage(_ message: String, _ words: [String], commands: [String]) -> ConversionError {
-    var text = message.split(separator: "\n").first.map(String.init) ?? message
+    let lines = message.split(separator: "\n")
+    var text = lines.first.map(String.init) ?? message
+    // The values that an option can have follow on lines of their own.
+    if let end = text.range(of: ". Please provide one of") {
+      let values = lines.dropFirst().map { $0.drop { " -".contains($0) } }
+      text = text[..<end.lowerBound] + "; expected: \(values.joined(separator: ", "))"
+    }
+    if text.contains("expected argument '<"),
+      let name = text.split(separator: "'").dropFirst().first
+    {
+      text = "\(name.filter { $0 != "<" && $0 != ">" }.uppercased()) is missing"
+    }
+    // An option that is misspelt is told by what follows it as much as by itself.
+    if !text.lowercased().contains("unknown option"),
+      let word = words.first(where: { isMisspelt($0) })
+    {
+      text = "unknown option '\(word)'"
+    }
     // Its own guesses go by letters alone.
     if let guess = text.range(of: ". Did you mean") { text = String(text[..<guess.lowerBound]) }
     while text.hasSuffix(".") { text.removeLast() }
@@ -96,6 +126,9 @@ enum FrontDoor {
     }
     let command = words.first { commands.contains($0) }
     var hint = "meg2hf \(command.map { "\($0) " } ?? "")--help"
+    if text.contains("nexpected argument") {
+      hint = "one file or folder at a time; a folder is read with all files in it"
+    }
     if let word = unknownOption(in: text) {
       let flag = String(word.prefix { $0 != "=" })
       if let advice = habits[flag] {
@@ -105,6 +138,12 @@ enum FrontDoor {
       }
     }
     return ConversionError(.usage, "usage/arguments", text, hint: hint)
+  }
+
+  private static func isMisspelt(_ word: String) -> Bool {
+    let flag = String(word.prefix { $0 != "=" })
+    return word.hasPrefix("--") && word.count > 2 && !flags.contains(flag)
+      && (habits[flag] != nil || Spelling.nearest(to: flag, in: flags) != nil)
   }
 
   private static func unknownOption(in text: String) -> Substring? {

@@ -18,7 +18,7 @@ struct InspectCommand: ParsableCommand {
 
       EXAMPLES:
         meg2hf inspect runs/gpt2
-        meg2hf inspect runs/gpt2 --tensors 'layers.17.*' --columns rank,file,bytes
+        meg2hf inspect runs/gpt2 --tensors 'layers.17.*' --columns rank,file
         meg2hf inspect runs/gpt2 --check
         meg2hf inspect hf/gpt2 --sort size
         meg2hf inspect layer_03-model_00-model_states.pt --sha256 --json
@@ -61,6 +61,10 @@ struct InspectCommand: ParsableCommand {
         report.payload["kind"] = "torch-file"
         try inspectFile(path, &report)
       case .directory, .safetensorsFile: try inspectModel(path, &report)
+      }
+      if let pattern = list.tensors, let all = report.payload["tensors"]?.array {
+        report.payload["tensors"] = .array(
+          all.filter { $0.object?["name"]?.string.map { Glob.matches($0, pattern) } == true })
       }
     }
   }
@@ -127,6 +131,12 @@ struct InspectCommand: ParsableCommand {
   // MARK: - A converted folder, or a file of it
 
   private func inspectModel(_ path: FilePath, _ report: inout Report) throws {
+    guard !check else {
+      throw ConversionError(
+        .usage, "usage/arguments",
+        "--check reads checkpoints and PyTorch files, and this is neither",
+        file: path.string, hint: "meg2hf verify checks a converted model")
+    }
     let directory = try OutputDirectory(reading: path)
     report.payload["kind"] = .string(directory.isFolder ? "directory" : "safetensors-file")
     report.payload["faults"] = .array(directory.faults.map(\.json))
@@ -175,7 +185,6 @@ struct InspectCommand: ParsableCommand {
     }
     if !facts.isEmpty { text += facts.text() }
     report.text = text + table(rows, [.dtype, .shape])
-    if check { report.text += "  meg2hf verify \(path.string) checks it\n" }
   }
 
   // MARK: - A checkpoint

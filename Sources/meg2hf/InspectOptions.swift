@@ -45,6 +45,7 @@ struct ColumnList: ExpressibleByArgument {
   }
 
   static let allValueStrings = TensorColumn.allCases.map(\.rawValue)
+  static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }
 
 /// Which tensors `inspect` lists, and how.

@@ -43,6 +43,12 @@ struct Meg2hf: ParsableCommand {
     if let first = words.first, ["convert", "batch"].contains(first) { Process.catchStopSignals() }
     let commands = configuration.subcommands.compactMap { $0.configuration.commandName }
     if let failure = FrontDoor.refusal(words, commands: commands) { finish(failure) }
+    if words.contains("-h"), !words.contains("--") {
+      let asked = configuration.subcommands.first { $0.configuration.commandName == words.first }
+      let help = asked.map { helpMessage(for: $0, columns: 80) } ?? helpMessage(columns: 80)
+      Process.Stream.output.write(FrontDoor.brief(help))
+      return
+    }
     do {
       var command = try parseAsRoot(FrontDoor.translated(words))
       try command.run()

@@ -25,6 +25,7 @@ struct DTypeArgument: ExpressibleByArgument {
   var defaultValueDescription: String { "auto" }
 
   static let allValueStrings = ["auto", "float32", "float16", "bfloat16", "fp32", "fp16", "bf16"]
+  static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }
 
 /// `keep`, `trim`, or a number of rows.
@@ -51,6 +52,7 @@ struct VocabularyArgument: ExpressibleByArgument {
   var defaultValueDescription: String { "keep" }
 
   static let allValueStrings = ["keep", "trim"]
+  static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }
 
 /// A size such as `5GB`: powers of ten for KB, MB, GB and TB, powers of two for KiB to TiB.
@@ -119,7 +121,7 @@ struct PlanOptions: ParsableArguments {
   func validate() throws {
     if let bytes = maxShardSize.bytes, bytes < 1 << 20, maxShardSize.isBare {
       throw ValidationError(
-        "--max-shard-size \(bytes) is \(bytes) bytes, fewer than any tensor has: a unit is missing, as in "
+        "--max-shard-size \(bytes) is a number of bytes: a unit is missing, as in "
           + "\(max(bytes, 1))GB, or none for a single file.")
     }
   }

@@ -29,6 +29,7 @@ where Value.RawValue == String {
   var defaultValueDescription: String { value?.rawValue ?? "auto" }
 
   static var allValueStrings: [String] { ["auto"] + Value.allCases.map(\.rawValue) }
+  static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }
 
 extension ConversionOptions.Replicas: ExpressibleByArgument {}

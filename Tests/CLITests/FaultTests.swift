@@ -57,14 +57,14 @@ import Testing
     ("mkdir", [.noSpace, .diskQuotaExceeded], [74]),
     ("rename", [.permissionDenied, .ioError, .noSpace], [74]),
     ("renameat2", [.permissionDenied, .ioError], [74]),
-    ("open", [.permissionDenied, .ioError], [0, 74]), ("pread", [.ioError], [0, 74]),
+    ("open", [.permissionDenied, .ioError], [0, 73, 74]), ("pread", [.ioError], [0, 74]),
     ("fstat", [.ioError], [0, 74]), ("stat", [.ioError], [0, 74]),
     ("opendir", [.ioError], [0, 74]), ("statvfs", [.ioError], [0]),
     ("unlink", [.permissionDenied], [0, 74]), ("rmdir", [.permissionDenied], [0, 74]),
   ]
 
   /// An OUTPUT of another tool: plainly a model, so that it may be replaced.
-  static let old: [String: [UInt8]] = ["config.json": [1], "model.safetensors": [2]]
+  static let old = plainModel
 
   private func writeOld() throws {
     for (name, bytes) in FaultTests.old { try folder.write("world/out/\(name)", bytes) }

@@ -80,4 +80,58 @@ import Testing
     #expect(runs.status == 66)
     #expect(runs.errors.contains("a run is in it"))
   }
+
+  /// What follows a misspelt option is no argument.
+  @Test(arguments: [
+    (["convert", "a", "b", "--dtyp", "fp16"], "unknown option '--dtyp'", "did you mean --dtype?"),
+    (["convert", "--itteration", "10", "a", "b"], "'--itteration'", "did you mean --iteration?"),
+    (["convert", "a", "b", "--vocab_size", "trim"], "'--vocab_size'", "--vocab-size"),
+    (["convert", "a", "b", "--dtype", "fp8"], "expected: auto, float32", "convert --help"),
+    (["inspect", "a", "--columns", "foo"], "expected: dtype", "inspect --help"),
+    (["inspect"], "PATH is missing", "inspect --help"),
+    (["inspect", "a.pt", "b.pt"], "b.pt", "one file or folder at a time"),
+    (["conv"], "there is no command", "did you mean convert?"),
+    (["convert", "a", "b", "--max-shard-size", "60000"], "a unit is missing", "convert --help"),
+  ]) func whatIsMisspeltIsNamed(row: (words: [String], message: String, hint: String)) throws {
+    let outcome = try meg2hf(row.words)
+    #expect(outcome.status == 64)
+    #expect(outcome.errors.contains(row.message), "\(outcome.errors)")
+    #expect(outcome.errors.contains(row.hint), "\(outcome.errors)")
+  }
+
+  @Test(arguments: ["convert", "plan", "inspect", "verify", "diff", "batch", ""])
+  func aShortHelpFitsAScreenAndALongOneHasAll(command: String) throws {
+    let words = command.isEmpty ? [] : [command]
+    let short = try meg2hf(words + ["-h"])
+    #expect(short.status == 0)
+    #expect(short.output.contains("USAGE: meg2hf \(command)"))
+    #expect(short.output.split(separator: "\n", omittingEmptySubsequences: false).count < 48)
+    #expect(!short.output.contains("--quiet"))
+    guard !command.isEmpty else { return }
+    #expect(try meg2hf(words + ["--help"]).output.contains("--quiet"))
+  }
+
+  @Test(arguments: ["bash", "zsh", "fish"]) func valuesAreCompleted(shell: String) throws {
+    let script = try meg2hf(["--generate-completion-script", shell]).output
+    for value in ["bfloat16", "heads-hn-3", "deepspeed-pipeline", "trim", "rank0"] {
+      #expect(script.contains(value), "\(value)")
+    }
+  }
+
+  @Test func checkIsNotPassedOverInSilence() throws {
+    let folder = try TemporaryFolder()
+    for (name, bytes) in plainModel { try folder.write("model/\(name)", bytes) }
+    for path in ["model", "model/model.safetensors"] {
+      let outcome = try meg2hf(["inspect", path, "--check"], in: folder.path)
+      #expect(outcome.status == 64)
+      #expect(outcome.errors.contains("meg2hf verify"))
+    }
+  }
+
+  @Test func theListOfADocumentIsFilteredLikeThatOfATable() throws {
+    let dump = fixture("dumps/bs_tp1pp1_fp16_z1/ckpt").string
+    let outcome = try meg2hf(["inspect", dump, "--tensors", "layers.1.*", "--json"])
+    #expect(outcome.output.contains("layers.1.mlp.dense_h_to_4h.bias"))
+    #expect(!outcome.output.contains("layers.2.mlp.dense_h_to_4h.bias"))
+  }
 }

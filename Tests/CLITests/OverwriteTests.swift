@@ -33,6 +33,10 @@ import Testing
     (["config.json": [1], "model.safetensors": [2], "runs/events": [3]], "runs"),
     (["latest": [1], "global_step10/layer_01-model_00-model_states.pt": [2]], "global_step10"),
     (["conversion_manifest.json": Array("{}".utf8), "data.csv": [1]], "conversion_manifest.json"),
+    (
+      plainModel.merging(["config.json": Array("{\"db\": \"prod\"}".utf8)]) { $1 }, "config.json"
+    ),
+    (plainModel.merging(["data.safetensors": Array("precious".utf8)]) { $1 }, "data.safetensors"),
   ]
 
   @Test(arguments: foreign.indices) func aFolderWithSomethingForeignIsKept(row: Int) throws {
@@ -104,7 +108,8 @@ import Testing
     #expect(try convert("out").status == 0)
     #expect(try convert("out", ["--dtype", "fp32"]).status == 73)
     #expect(try convert("out", ["--dtype", "fp32", "--overwrite"]).status == 0)
-    for name in ["config.json", "model.safetensors", "generation_config.json", "tokenizer.json"] {
+    for (name, bytes) in plainModel { try folder.write("plain/\(name)", bytes) }
+    for name in ["generation_config.json", "tokenizer.json"] {
       try folder.write("plain/\(name)", [1])
     }
     #expect(try convert("plain").status == 73)
@@ -176,5 +181,111 @@ import Testing
     #expect(try convert("out", ["--overwrite", "--dtype", "fp32"]).status == 0)
     #expect(try contents(folder.path.appending(".out.meg2hf-notes")) == ["thesis.tex"])
     #expect(try contents(folder.path.appending(".out.meg2hf-replaced")) == ["thesis.tex"])
+  }
+
+  /// The name of the hidden folder of a conversion, and what its command is.
+  private func hidden(_ more: [String] = []) throws -> String {
+    let json = try meg2hf(
+      ["convert", dump.string, "probe", "--json", "-q"] + more, in: folder.path)
+    let found = try #require(json.output.firstMatch(of: /"fingerprint": "([0-9a-f]{16})/))
+    try remove(folder.path.appending("probe"))
+    return ".out.meg2hf-\(found.1)"
+  }
+
+  @Test(arguments: [[], ["--no-resume"], ["--part", "1/1"]])
+  func whatLiesInAHiddenFolderOfOursIsKept(more: [String]) throws {
+    let name = try hidden()
+    let files = ["thesis.tex", "notes/day1.txt", "model-old.safetensors", "._x"]
+    for file in files { try folder.write("\(name)/\(file)", [1]) }
+    try folder.write("\(name).0-1@elsewhere/thesis.tex", [2])
+    let outcome = try convert("out", more)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let finished = more.contains("--part") ? try convert("out", ["--finish"]) : outcome
+    #expect(finished.status == 0, "\(finished.errors)")
+    #expect(finished.errors.contains("no conversion wrote"))
+    let left = try folder.names().filter { $0.hasPrefix(name) }
+    let all = try left.flatMap { try contents(folder.path.appending($0)) }
+    for file in ["thesis.tex", "notes", "model-old.safetensors", "._x"] {
+      #expect(all.contains(file), "\(file) of \(all)")
+    }
+    #expect(try convert("out").status == 0)
+    #expect(try left.flatMap { try contents(folder.path.appending($0)) } == all)
+  }
+
+  /// A process can end between the exchange of two folders and the second look at the old one.
+  @Test func anOldOutputThatWasChangedIsKeptAfterACrash() throws {
+    #expect(try convert("out").status == 0)
+    let name = try hidden(["--dtype", "fp32"])
+    try move(folder.path.appending("out"), to: folder.path.appending("old"))
+    #expect(try convert("out", ["--dtype", "fp32"]).status == 0)
+    try folder.write("\(name).0-1@elsewhere/.keep", [])
+    try remove(folder.path.appending("\(name).0-1@elsewhere/.keep"))
+    let taken = "\(name).0-1@elsewhere/.output"
+    try move(folder.path.appending("old"), to: folder.path.appending(taken))
+    try folder.write("\(taken)/README.md", [1])
+    try folder.write("\(taken)/thesis.tex", [2])
+    let before = try snapshot(folder.path.appending(taken))
+    let outcome = try convert("out", ["--dtype", "fp32"])
+    #expect(outcome.status == 0)
+    #expect(outcome.errors.contains("no conversion wrote"), "\(outcome.errors)")
+    #expect(try snapshot(folder.path.appending(taken)) == before)
+    // Unchanged, it is no more than what --overwrite was to replace.
+    try remove(folder.path.appending(taken))
+    #expect(try convert("out").status == 73)
+    #expect(try convert("old").status == 0)
+    try move(folder.path.appending("old"), to: folder.path.appending(taken))
+    #expect(try convert("out", ["--dtype", "fp32"]).status == 0)
+    #expect(try folder.names() == ["out"])
+  }
+
+  @Test func withoutAChecksumANewerFileCountsAsChanged() throws {
+    #expect(try convert("out").status == 0)
+    let manifest = folder.path.appending("out/conversion_manifest.json")
+    let text = String(decoding: try bytes(of: manifest), as: UTF8.self)
+    try folder.write(
+      "out/conversion_manifest.json",
+      Array(text.replacing(/,\s*"crc32": "[0-9a-f]+"/, with: "").utf8))
+    try FileManager.default.setAttributes(
+      [.modificationDate: Date(timeIntervalSinceNow: 10)],
+      ofItemAtPath: folder.path.appending("out/model.safetensors").string)
+    let outcome = try convert("out", ["--overwrite", "--dtype", "fp32"])
+    #expect(outcome.status == 73)
+    #expect(outcome.errors.contains("\"model.safetensors\", which was changed"))
+  }
+
+  @Test func linksInAnOutputAreNotReplaced() throws {
+    #expect(try convert("out").status == 0)
+    try move(
+      folder.path.appending("out/model.safetensors"), to: folder.path.appending("big.safetensors"))
+    try link(folder.path.appending("out/model.safetensors"), to: "../big.safetensors")
+    let outcome = try convert("out", ["--overwrite", "--dtype", "fp32"])
+    #expect(outcome.status == 73)
+    #expect(outcome.errors.contains("\"model.safetensors\", which is no file of its own"))
+    #expect(try folder.names() == ["big.safetensors", "out"])
+  }
+
+  @Test(arguments: [
+    ("s3://bucket/out", "only local folders"), ("https://x.y/z", "only local folders"),
+    ("~/out", "no shell"), ("nx/../out", "without \"..\""),
+  ]) func aPlaceThatNobodyMeantIsRefused(row: (path: String, word: String)) throws {
+    let outcome = try convert(row.path)
+    #expect(outcome.status == 73)
+    #expect(outcome.errors.contains(row.word), "\(outcome.errors)")
+    #expect(try folder.names() == [])
+  }
+
+  @Test func theModeOfTheFolderStays() throws {
+    for mode in [0o750, 0o2770] {
+      try folder.write("out/.keep", [])
+      let path = folder.path.appending("out").string
+      try FileManager.default.removeItem(atPath: path + "/.keep")
+      try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
+      for more in [[], ["--overwrite", "--dtype", "fp32"]] {
+        #expect(try convert("out", more).status == 0)
+        let found = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions]
+        #expect((found as? NSNumber)?.intValue == mode)
+      }
+      try remove(folder.path.appending("out"))
+    }
   }
 }

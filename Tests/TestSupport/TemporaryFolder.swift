@@ -80,3 +80,9 @@ public func fixture(_ name: String) -> FilePath {
   FilePath(#filePath).removingLastComponent().removingLastComponent().appending("Fixtures")
     .appending(name)
 }
+
+/// The least that is plainly a model, made by another tool.
+public let plainModel: [String: [UInt8]] = [
+  "config.json": Array("{\"model_type\": \"gpt2\"}".utf8),
+  "model.safetensors": [2, 0, 0, 0, 0, 0, 0, 0] + Array("{}".utf8),
+]

@@ -201,6 +201,7 @@ final class ConversionRun {
     }
     try Stop.check()
     let outcome = try folder.commit()
+    warnings += OutputFolder.warnings(about: folder.kept)
     return Converter.Result(
       outcome: outcome, fingerprint: folder.fingerprint, report: report, warnings: warnings,
       outputs: outputs, sha256: digests)

@@ -153,10 +153,10 @@ public struct Converter {
     // on. Either OUTPUT is there then, or the loser goes on with what is there.
     for _ in 0..<16 {
       if isDone(output, options) {
-        OutputFolder.clean(beside: output, fingerprint)
+        let kept = OutputFolder.clean(beside: output, fingerprint)
         return Result(
           outcome: .unchanged, fingerprint: fingerprint, report: ExecutionReport(),
-          warnings: plan.warnings, outputs: [], sha256: [])
+          warnings: plan.warnings + OutputFolder.warnings(about: kept), outputs: [], sha256: [])
       }
       var folder: OutputFolder?
       do {

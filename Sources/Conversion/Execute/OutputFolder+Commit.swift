@@ -2,10 +2,6 @@ import ByteIO
 import SystemPackage
 
 extension OutputFolder {
-  /// Where the files of OUTPUT come together inside of the folder that was taken. What another process
-  /// was about to put into the hidden folder lands beside it.
-  private static let gathered = ".output"
-
   /// Turns the finished files into OUTPUT.
   ///
   /// - Returns: `created`, or `overwritten`.
@@ -15,7 +11,7 @@ extension OutputFolder {
     let taken = try take()
     OutputFolder.scatter(taken)
     do {
-      let gathered = taken.appending(OutputFolder.gathered)
+      let gathered = taken.appending(HiddenFolder.gathered)
       try FileSystem.makeFolder(gathered)
       for name in finished {
         try FileSystem.rename(taken.appending(name), to: gathered.appending(name))
@@ -23,7 +19,7 @@ extension OutputFolder {
       try FileSystem.syncFolder(gathered)
       let outcome = try put(gathered)
       isCommitted = true
-      OutputFolder.removeSiblings(path, parent, staging)
+      kept = OutputFolder.removeSiblings(path, parent, staging)
       return outcome
     } catch {
       // The next run finds the finished files, and their records, where it looks for them.
@@ -40,11 +36,11 @@ extension OutputFolder {
 
   /// Brings files back that were gathered for an OUTPUT that did not come about.
   static func scatter(_ folder: FilePath) {
-    let gathered = folder.appending(OutputFolder.gathered)
+    let gathered = folder.appending(HiddenFolder.gathered)
     for name in (try? FileSystem.list(gathered)) ?? [] {
       try? FileSystem.rename(gathered.appending(name), to: folder.appending(name))
     }
-    try? FileSystem.removeTree(gathered)
+    try? FileSystem.removeEmptyFolder(gathered)
   }
 
   /// Renames the hidden folder to a name that no other process knows.
@@ -63,6 +59,7 @@ extension OutputFolder {
     // An empty folder gives way to the rename, and keeps its place if something was put into it.
     if FileSystem.isEmptyFolder(path) {
       if FileSystem.isCurrentFolder(path) { return try moveIn(taken) }
+      FileSystem.copyAttributes(from: path, to: taken)
       try FileSystem.rename(taken, to: path)
       try FileSystem.syncFolder(parent)
       return .created
@@ -78,21 +75,24 @@ extension OutputFolder {
       return .created
     }
     if FileSystem.isCurrentFolder(path) { return try replaceIn(taken) }
+    FileSystem.copyAttributes(from: path, to: taken)
     if try FileSystem.exchange(taken, path) {
+      let old: [String]
       do throws(FileError) {
         // Somebody may have put something into it since it was looked at.
-        guard ReplaceableFolder.isReplaceable(taken) else {
+        guard let names = ReplaceableFolder.names(taken) else {
           throw FileError(
             .exists, path: path, operation: "replace", reason: "something was put into it meanwhile"
           )
         }
         try FileSystem.syncFolder(parent)
+        old = names
       } catch {
         _ = try? FileSystem.exchange(taken, path)
         throw error
       }
       // The new folder is in place; what is left of the old one is no failure.
-      ReplaceableFolder.remove(taken)
+      ReplaceableFolder.remove(taken, old)
       return .overwritten
     }
     guard ReplaceableFolder.isReplaceable(path) else {
@@ -166,8 +166,9 @@ extension OutputFolder {
   /// its folder gone and begins again with what is there.
   func adoptTakenFolder() throws {
     var patience = 100
-    while let sibling = OutputFolder.siblings(parent, staging).first(where: FileSystem.isOwnFolder)
-    {
+    while let sibling = OutputFolder.siblings(parent, staging).first(where: {
+      FileSystem.isOwnFolder($0) && !HiddenFolder.holdsOldOutput($0, fingerprint)
+    }) {
       guard OutputFolder.fingerprint(of: path) != fingerprint else { throw Lost() }
       if patience == 0 || OutputFolder.isAbandoned(sibling.lastComponent?.string ?? "") {
         // The hidden folder is new and empty; a rename replaces it.
@@ -186,17 +187,33 @@ extension OutputFolder {
   }
 
   /// Removes what earlier runs left beside an OUTPUT that is there.
-  static func clean(beside path: FilePath, _ fingerprint: String) {
-    guard let (parent, staging) = try? places(of: path, fingerprint) else { return }
+  ///
+  /// - Returns: Folders that hold what no conversion wrote, and are kept.
+  static func clean(beside path: FilePath, _ fingerprint: String) -> [FilePath] {
+    guard let (parent, staging) = try? places(of: path, fingerprint) else { return [] }
     ReplaceableFolder.remove(replaced(path, parent))
-    removeSiblings(path, parent, staging)
+    return removeSiblings(path, parent, staging)
+  }
+
+  /// Warnings about folders that were kept.
+  static func warnings(about kept: [FilePath]) -> [ConversionWarning] {
+    kept.map {
+      ConversionWarning(
+        "output/kept",
+        "\($0.string) holds files that no conversion wrote, or an earlier OUTPUT that was changed: take what "
+          + "is yours, and remove the folder")
+    }
   }
 
   /// Removes what earlier runs left beside OUTPUT, once that is there: all of the same conversion,
   /// and of others what was not touched for a day.
-  private static func removeSiblings(_ path: FilePath, _ parent: FilePath, _ staging: FilePath) {
+  private static func removeSiblings(
+    _ path: FilePath, _ parent: FilePath, _ staging: FilePath
+  ) -> [FilePath] {
+    var kept: [FilePath] = []
     for sibling in siblings(parent, staging) + [staging] where FileSystem.isOwnFolder(sibling) {
-      try? FileSystem.removeTree(sibling)
+      HiddenFolder.remove(sibling)
+      if HiddenFolder.holdsForeign(sibling) { kept.append(sibling) }
     }
     let old = Int64(Process.secondsSince1970 - 24 * 3600) * 1_000_000_000
     let prefix = ".\(path.lastComponent?.string ?? "").meg2hf-"
@@ -205,8 +222,9 @@ extension OutputFolder {
       guard FileSystem.isOwnFolder(folder), let identity = FileSystem.identity(of: folder),
         identity.modified < old
       else { continue }
-      try? FileSystem.removeTree(folder)
+      HiddenFolder.remove(folder)
     }
+    return kept
   }
 
   /// Whether a name is that of a hidden folder of ours: the prefix, and 16 digits of a fingerprint.

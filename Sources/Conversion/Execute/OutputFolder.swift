@@ -37,6 +37,8 @@ public final class OutputFolder {
   /// The names that belong to OUTPUT.
   private(set) var finished: [String] = []
   var isCommitted = false
+  /// Folders of earlier runs that hold what no conversion wrote.
+  var kept: [FilePath] = []
 
   /// The name of the manifest in every output.
   public static let manifestName = "conversion_manifest.json"
@@ -56,6 +58,7 @@ public final class OutputFolder {
     self.fingerprint = fingerprint
     self.overwrite = overwrite
     (parent, staging) = try OutputFolder.places(of: path, fingerprint)
+    try OutputFolder.refuseWhatCannotBeMade(path, parent)
     if let taken = FileSystem.identity(of: path) {
       for input in inputs {
         var folder = FileSystem.absolute(input)
@@ -98,6 +101,48 @@ public final class OutputFolder {
     }
     let isPlain = path.lastComponent?.kind == .regular && !FileSystem.isLink(path)
     return isPlain ? path : FileSystem.absolute(path)
+  }
+
+  /// Refuses what would fail at the very end only, or be made in a place that nobody meant.
+  private static func refuseWhatCannotBeMade(
+    _ path: FilePath, _ parent: FilePath
+  ) throws(ConversionError) {
+    func refuse(_ code: String, _ what: String, _ hint: String) -> ConversionError {
+      ConversionError(.cannotCreate, code, what, file: path.string, hint: hint)
+    }
+    let first = path.components.first?.string ?? ""
+    if !path.isAbsolute, first.hasSuffix(":"), first.count > 2, !FileSystem.exists(FilePath(first))
+    {
+      throw refuse(
+        "output/name", "only local folders are written", "convert to one, and copy that")
+    }
+    if !path.isAbsolute, first.hasPrefix("~"), !FileSystem.exists(FilePath(first)) {
+      throw refuse(
+        "output/name",
+        "\"\(first)\" is not a folder here: no shell has put a home folder in its place",
+        "write the folder out")
+    }
+    if !FileSystem.exists(parent),
+      parent.components.contains(where: { $0.kind == .parentDirectory })
+    {
+      throw refuse("io/not-found", "the folder above it is not there", "write it without \"..\"")
+    }
+    guard ((try? FileSystem.kind(of: parent)) ?? nil) == .folder else { return }
+    guard FileSystem.isWritable(parent) else {
+      throw refuse(
+        "io/permission", "nothing can be created in the folder above it", "choose another OUTPUT")
+    }
+    guard let inside = FileSystem.identity(of: path), !FileSystem.isCurrentFolder(path) else {
+      return
+    }
+    if let outside = FileSystem.identity(of: parent), outside.device != inside.device {
+      throw refuse(
+        "output/name", "it is a mount point, in whose place no folder can come",
+        "give a folder in it: \(path.appending("model").string)")
+    }
+    guard ((try? FileSystem.kind(of: path)) ?? nil) != .folder || FileSystem.isWritable(path) else {
+      throw refuse("io/permission", "it cannot be written to", "choose another OUTPUT")
+    }
   }
 
   /// The folder that OUTPUT appears in, and the hidden folder.
@@ -200,8 +245,11 @@ public final class OutputFolder {
   func finish(_ temporary: FilePath, as name: String, belongsToOutput: Bool = true) throws {
     let target = staging.appending(name)
     do {
-      // A folder of that name would be in the way for good.
-      if FileSystem.isOwnFolder(target) { try FileSystem.removeTree(target) }
+      // A folder of that name would be in the way for good, and what is in it is not ours to remove.
+      if FileSystem.isOwnFolder(target) {
+        try FileSystem.rename(
+          target, to: staging.appending("\(name).kept-\(OutputFolder.mark())"))
+      }
       try FileSystem.rename(temporary, to: target)
     } catch {
       throw failure(error)
@@ -236,7 +284,7 @@ public final class OutputFolder {
 
   /// Removes a file that turned out to be wrong.
   func discard(_ name: String) {
-    try? FileSystem.removeTree(staging.appending(name))
+    try? FileSystem.removeFile(staging.appending(name))
     finished.removeAll { $0 == name }
   }
 

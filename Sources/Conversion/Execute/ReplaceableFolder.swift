@@ -49,10 +49,34 @@ enum ReplaceableFolder {
       return (name, "which is not part of a model")
     }
     for name in names {
-      guard try isFile(path.appending(name)) else { return (name, "which is not a file") }
+      guard try isFile(path.appending(name)) else { return (name, "which is no file of its own") }
     }
-    let isModel = names.contains("config.json") && names.contains { $0.hasSuffix(".safetensors") }
-    return isModel ? nil : (names[0], "without the config.json and safetensors of a model")
+    let weights = names.filter { $0.hasSuffix(".safetensors") }
+    guard names.contains("config.json"), !weights.isEmpty else {
+      return (names[0], "but not both a config.json and the safetensors of a model")
+    }
+    guard try isConfiguration(path.appending("config.json")) else {
+      return ("config.json", "which is not that of a model")
+    }
+    for name in weights {
+      do {
+        _ = try SafetensorsFile(opening: path.appending(name))
+      } catch let error as FileError {
+        throw error
+      } catch {
+        return (name, "which is not a file of weights")
+      }
+    }
+    return nil
+  }
+
+  /// Whether a file says which model it configures.
+  private static func isConfiguration(_ path: FilePath) throws(FileError) -> Bool {
+    let file = try InputFile(opening: path)
+    guard file.size <= 1 << 24 else { return false }
+    let bytes = try file.read(at: 0, count: file.size)
+    let config = (try? JSONFile.parse(bytes, path))?.object
+    return config?["model_type"] != nil || config?["architectures"] != nil
   }
 
   private static func foreign(
@@ -65,14 +89,15 @@ enum ReplaceableFolder {
         return (name, "which no conversion made")
       }
       guard try isFile(file), let identity = FileSystem.identity(of: file) else {
-        return (name, "which is not a file")
+        return (name, "which is no file of its own")
       }
       guard identity.size == output.size else {
         return (name, "which was changed since the conversion")
       }
       // What was written since the manifest, by another tool or by a copy, is compared with it.
-      if identity.modified > made, let crc = output.crc {
-        guard (try? FileDigest.crc32(file)) == crc else {
+      // Without a checksum to compare with, it counts as changed.
+      if identity.modified > made {
+        guard let crc = output.crc, (try? FileDigest.crc32(file)) == crc else {
           return (name, "which was changed since the conversion")
         }
       } else if let crc = output.crc, identity.size < 1 << 20 {
@@ -85,24 +110,30 @@ enum ReplaceableFolder {
   }
 
   /// Whether nothing but a model is in a folder.
-  static func isReplaceable(_ path: FilePath) -> Bool {
-    guard let names = try? FileSystem.list(path).map(\.string) else { return false }
-    if names.isEmpty { return true }
-    do {
-      return try foreign(in: path, names) == nil
-    } catch {
-      return false
-    }
+  static func isReplaceable(_ path: FilePath) -> Bool { names(path) != nil }
+
+  /// The names in a folder in which nothing but a model is; `nil` for any other.
+  static func names(_ path: FilePath) -> [String]? {
+    guard let names = try? FileSystem.list(path).map(\.string) else { return nil }
+    if names.isEmpty { return names }
+    let found = Result { () throws(FileError) in try foreign(in: path, names) }
+    guard case .success(nil) = found else { return nil }
+    return names
   }
 
   /// Removes a folder that was replaced, if nothing but a model is in it.
   static func remove(_ path: FilePath) {
-    guard isReplaceable(path) else { return }
-    try? FileSystem.removeTree(path)
+    if let names = names(path) { remove(path, names) }
+  }
+
+  /// Removes the files that were looked at, and the folder if nothing has come to them since.
+  static func remove(_ path: FilePath, _ names: [String]) {
+    for name in names { try? FileSystem.removeFile(path.appending(name)) }
+    try? FileSystem.removeEmptyFolder(path)
   }
 
   private static func isFile(_ path: FilePath) throws(FileError) -> Bool {
-    try FileSystem.kind(of: path) == .file
+    try FileSystem.kind(of: path) == .file && !FileSystem.isLink(path)
   }
 
   /// Files that transformers and the Hub put into a model's folder.
