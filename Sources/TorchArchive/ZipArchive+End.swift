@@ -82,13 +82,20 @@ struct ZipEnd {
   /// The places where an end record could begin, each with where its comment ends.
   private static func signatures(in tail: [UInt8]) -> [(start: Int, end: Int)] {
     guard tail.count >= size else { return [] }
-    return (0...tail.count - size).compactMap { start in
-      guard tail[start] == 0x50, tail[start + 1] == 0x4B, tail[start + 2] == 0x05,
-        tail[start + 3] == 0x06
-      else { return nil }
-      let comment = Int(tail[start + 20]) | Int(tail[start + 21]) << 8
-      return (start, start + size + comment)
+    var found: [(start: Int, end: Int)] = []
+    // Each place has exactly one of its four bytes at a multiple of four, behind three others.
+    for middle in stride(from: 3, to: tail.count, by: 4) {
+      let byte = tail[middle]
+      guard byte == 0x50 || byte == 0x4B || byte == 0x05 || byte == 0x06 else { continue }
+      for start in middle - 3...middle where start + size <= tail.count {
+        guard tail[start] == 0x50, tail[start + 1] == 0x4B, tail[start + 2] == 0x05,
+          tail[start + 3] == 0x06
+        else { continue }
+        let comment = Int(tail[start + 20]) | Int(tail[start + 21]) << 8
+        found.append((start, start + size + comment))
+      }
     }
+    return found
   }
 
   /// Two archives one behind the other: the offsets of the second one count from its own beginning, and

@@ -4,7 +4,8 @@
 enum KnownArguments {
   static let names: Set<String> = Set(
     (genuine + " " + FunctionArguments.keys.joined(separator: " "))
-      .split(separator: " ").map(String.init) + ArgumentOverrides.known)
+      .utf8.split(separator: UInt8(ascii: " ")).map { String(Substring($0)) }
+      + ArgumentOverrides.known)
 
   /// Parts of names that speak of what a model computes rather than of how it is trained.
   private static let telling = [

@@ -75,10 +75,18 @@ enum MegatronName {
     var name = path[...]
     // PEFT; what its adapters add keeps other names.
     if name.hasPrefix("base_model.model.") { name = name.dropFirst("base_model.model.".count) }
-    // The parts that wrappers add begin with an underscore or an m; `mlp` does, too.
+    guard mayBeWrapped(name) else { return String(name) }
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.contains(where: wrappers.contains) else { return String(name) }
+    let kept = parts.filter { !wrappers.contains($0) }.joined(separator: ".")
+    return kept.hasPrefix("base_model.model.") ? unwrapped(kept) : kept
+  }
+
+  /// Whether parts that wrappers add may be in a path: they begin with an underscore or with `mo`.
+  static func mayBeWrapped(_ path: some StringProtocol) -> Bool {
     var before = UInt8(ascii: ".")
     var isAfterM = false
-    let hasMark = name.utf8.contains { byte in
+    return path.utf8.contains { byte in
       defer {
         isAfterM = byte == UInt8(ascii: "m") && before == UInt8(ascii: ".")
         before = byte
@@ -86,16 +94,11 @@ enum MegatronName {
       return byte == UInt8(ascii: "_") && before == UInt8(ascii: ".")
         || byte == UInt8(ascii: "o") && isAfterM
     }
-    guard hasMark else { return String(name) }
-    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.contains(where: wrappers.contains) else { return String(name) }
-    let kept = parts.filter { !wrappers.contains($0) }.joined(separator: ".")
-    return kept.hasPrefix("base_model.model.") ? unwrapped(kept) : kept
   }
 
   private static func stripped(_ path: String) -> Substring {
     var name = unwrapped(path)[...]
-    while let front = fronts.first(where: { name.hasPrefix($0) }) {
+    while let front = fronts.first(where: { name.begins(with: $0) }) {
       name = name.dropFirst(front.count)
       if name.hasPrefix("base_model.model.") { name = name.dropFirst("base_model.model.".count) }
     }
@@ -105,11 +108,11 @@ enum MegatronName {
   /// The form that all layouts share, of a path in a state dictionary.
   static func local(_ path: String) -> Local {
     let name = stripped(path)
-    for (prefix, form) in table where name.hasPrefix(prefix) {
+    for (prefix, form) in table where name.begins(with: prefix) {
       return Local(layer: nil, name: form + name.dropFirst(prefix.count))
     }
     for prefix in ["encoder.layers.", "transformer.layers.", "decoder.layers.", "layers."]
-    where name.hasPrefix(prefix) {
+    where name.begins(with: prefix) {
       let rest = name.dropFirst(prefix.count)
       let digits = rest.prefix { $0.isASCII && $0.isNumber }
       if let layer = Int(digits), digits.count < 8, rest.dropFirst(digits.count).hasPrefix(".") {
@@ -124,7 +127,7 @@ enum MegatronName {
 
   /// The name within a block that all layouts share.
   private static func aliased(_ name: Substring) -> String {
-    for (prefix, form) in aliases where name.hasPrefix(prefix) {
+    for (prefix, form) in aliases where name.begins(with: prefix) {
       return form + name.dropFirst(prefix.count)
     }
     return String(name)
@@ -150,4 +153,9 @@ enum MegatronName {
     }
     return (name.hasPrefix("final_layernorm.") ? 2 : 3, 0)
   }
+}
+
+extension StringProtocol {
+  /// Whether it begins with the bytes of a text, which is quicker to find out than the same by characters.
+  fileprivate func begins(with text: String) -> Bool { utf8.starts(with: text.utf8) }
 }
