@@ -63,7 +63,15 @@ enum HiddenFolder {
   }
 
   private static func isOfOutput(_ name: String) -> Bool {
-    if name.wholeMatch(of: /model(-[0-9]{5,}-of-[0-9]{5,})?\.safetensors/) != nil { return true }
+    if name.hasPrefix("model"), name.hasSuffix(".safetensors") {
+      // `model.safetensors`, or `model-00001-of-00002.safetensors`.
+      let parts = name.dropFirst(5).dropLast(12).split(
+        separator: "-", omittingEmptySubsequences: false)
+      let isNumber = { (text: Substring) in text.utf8.count >= 5 && Int(text) != nil }
+      return parts == [""]
+        || parts.count == 4 && parts[0].isEmpty && isNumber(parts[1]) && parts[2] == "of"
+          && isNumber(parts[3])
+    }
     let known = [
       ShardIndex.fileName, "config.json", "generation_config.json", "README.md", "SHA256SUMS",
       OutputFolder.manifestName,
