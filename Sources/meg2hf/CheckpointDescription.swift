@@ -211,16 +211,7 @@ struct CheckpointDescription {
       optional: chosen != nil
         ? [] : optional.compactMap { column in columns.firstIndex(of: column).map { $0 + 1 } })
     for row in listing.apply(isOfRank ? rowsOfRanks : rows) {
-      table.add(
-        [row.name]
-          + columns.map { column in
-            switch column {
-            case .dtype: row.dtype
-            case .shape: row.shape.map(shapeText) ?? "-"
-            case .bytes: byteText(row.byteCount)
-            default: row.cells[column.rawValue] ?? "-"
-            }
-          })
+      table.add([row.name] + columns.map(row.text))
     }
     let bytes = inspection.rows.reduce(0) { $0 + $1.byteCount }
     return (table.isEmpty ? "  no tensor fits\n" : table.text())

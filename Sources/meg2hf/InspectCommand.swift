@@ -114,16 +114,7 @@ struct InspectCommand: ParsableCommand {
     let columns = shown + (refused && !shown.contains(.sha256) ? [.sha256] : [])
     var table = TextTable(["TENSOR"] + columns.map(\.header))
     for row in listing.apply(tensors) {
-      table.add(
-        [row.name]
-          + columns.map { column in
-            switch column {
-            case .dtype: row.dtype
-            case .shape: row.shape.map(shapeText) ?? "-"
-            case .bytes: byteText(row.byteCount)
-            default: row.cells[column.rawValue] ?? "-"
-            }
-          })
+      table.add([row.name] + columns.map(row.text))
     }
     return table.isEmpty ? "" : table.text()
   }

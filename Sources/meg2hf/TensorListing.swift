@@ -8,6 +8,16 @@ struct ListedTensor {
   let byteCount: Int
   /// What is in the columns besides name, type and shape, by their names.
   var cells: [String: String] = [:]
+
+  /// What is shown in a column.
+  func text(_ column: TensorColumn) -> String {
+    switch column {
+    case .dtype: dtype
+    case .shape: shape.map(shapeText) ?? "-"
+    case .bytes: byteText(byteCount)
+    default: cells[column.rawValue] ?? "-"
+    }
+  }
 }
 
 /// How a list of tensors is filtered, sorted and folded.

@@ -31,7 +31,7 @@ import Testing
           dtype                bfloat16            as stored
           vocab_size           512                 keeping all 512 rows, 11 of them padding \
         (original_vocab_size); --vocab-size trim leaves them out
-          tie_word_embeddings  true                there is no head of its own
+          tie_word_embeddings  true                the checkpoint has no separate output head
           attention_mask       causal              pretrain_causal_attention is True
           activation_function  gelu_fast           bias_gelu_fusion: the tanh form
           layer_norm_epsilon   1e-05               layernorm_epsilon

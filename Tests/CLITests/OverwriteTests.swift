@@ -195,8 +195,12 @@ import Testing
   @Test(arguments: [[], ["--no-resume"], ["--part", "1/1"]])
   func whatLiesInAHiddenFolderOfOursIsKept(more: [String]) throws {
     let name = try hidden()
-    let files = ["thesis.tex", "notes/day1.txt", "model-old.safetensors", "._x"]
+    let files = ["thesis.tex", "notes/day1.txt", "model-old.safetensors", "._x", "film.mkv.part"]
     for file in files { try folder.write("\(name)/\(file)", [1]) }
+    // What is old and looks unfinished is not ours by that alone.
+    try FileManager.default.setAttributes(
+      [.modificationDate: Date(timeIntervalSinceNow: -10_000)],
+      ofItemAtPath: folder.path.appending("\(name)/film.mkv.part").string)
     try folder.write("\(name).0-1@elsewhere/thesis.tex", [2])
     let outcome = try convert("out", more)
     #expect(outcome.status == 0, "\(outcome.errors)")
@@ -205,7 +209,7 @@ import Testing
     #expect(finished.errors.contains("no conversion wrote"))
     let left = try folder.names().filter { $0.hasPrefix(name) }
     let all = try left.flatMap { try contents(folder.path.appending($0)) }
-    for file in ["thesis.tex", "notes", "model-old.safetensors", "._x"] {
+    for file in ["thesis.tex", "notes", "model-old.safetensors", "._x", "film.mkv.part"] {
       #expect(all.contains(file), "\(file) of \(all)")
     }
     #expect(try convert("out").status == 0)

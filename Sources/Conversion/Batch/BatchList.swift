@@ -60,7 +60,7 @@ public struct BatchList: Sendable {
     }
     guard !items.isEmpty else {
       throw ConversionError(
-        .noInput, "batch/empty", "there is no checkpoint in it", file: path.string,
+        .noInput, "batch/empty", "it holds no checkpoint", file: path.string,
         hint: kind == .folder ? BatchList.runs(in: path) : nil)
     }
     var outputs: [String: FilePath] = [:]

@@ -50,7 +50,7 @@ enum HiddenFolder {
 
   /// Whether a conversion writes a file of this name into its hidden folder: a file of OUTPUT, its record
   /// `.NAME.record`, or one in the making, `.NAME.MARK.part`.
-  private static func isOwn(_ name: String) -> Bool {
+  static func isOwn(_ name: String) -> Bool {
     guard name.hasPrefix(".") else { return isOfOutput(name) }
     let inner = name.dropFirst()
     if inner.hasSuffix(".record") { return isOfOutput(String(inner.dropLast(".record".count))) }

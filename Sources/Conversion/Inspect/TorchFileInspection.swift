@@ -134,31 +134,3 @@ extension NamedTensor.Step {
     }
   }
 }
-
-extension ConversionWarning {
-  /// What the user should know of how a file holds its tensors.
-  static func about(_ file: TorchFile, _ named: [NamedTensor]) -> [ConversionWarning] {
-    var result: [ConversionWarning] = []
-    let hidden = file.hiddenStorages(besides: named)
-    if hidden > 0 {
-      result.append(
-        ConversionWarning(
-          "tensor/hidden",
-          "\(file.file.path.lastComponent?.string ?? "") holds "
-            + "\(hidden == 1 ? "a tensor or storage" : "\(hidden) tensors or storages") in places that "
-            + "are not looked into (keys, attributes of dictionaries, storages without a tensor), which "
-            + "are not listed"))
-    }
-    let functions = Set(named.compactMap { file.foreignFunction($0.node) }).sorted()
-    for function in functions {
-      let count = named.count { file.foreignFunction($0.node) == function }
-      result.append(
-        ConversionWarning(
-          "tensor/foreign-function",
-          "\(count) tensors of \(file.file.path.lastComponent?.string ?? "") are made by \"\(function)\", "
-            + "which is not known; they are read as plain views, as their arguments say, as are those of "
-            + "other files like it"))
-    }
-    return result
-  }
-}

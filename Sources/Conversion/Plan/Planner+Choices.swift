@@ -132,11 +132,13 @@ extension Planner {
         + "multiples of \(multiple): more than padding may be cut off")
   }
 
-  /// Whether the head is a tensor of its own.
+  /// Whether the checkpoint has an output head beside the embedding.
   var headDecision: Decision {
     Decision(
       "tie_word_embeddings", .bool(!geometry.isUntied),
-      geometry.isUntied ? "there is a head of its own" : "there is no head of its own")
+      geometry.isUntied
+        ? "the checkpoint has a separate output head" : "the checkpoint has no separate output head"
+    )
   }
 
   /// The kinds of biases that the model was trained without, and of which zeros are exact: all of those of
