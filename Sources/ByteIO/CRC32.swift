@@ -38,9 +38,6 @@ public enum CRC32 {
     unsafe UInt32(truncatingIfNeeded: crc32_z(UInt(previous), start, count))
   }
 
-  /// The checksum of `count` bytes of zero, without them.
-  public static func ofZeros(_ count: Int) -> UInt32 { ~Shift(by: count)(.max) }
-
   /// The checksum of `bytes`.
   public static func checksum(_ bytes: [UInt8]) -> UInt32 {
     // zlib takes a null pointer as the question for the initial value, which is 0 as well.

@@ -1,6 +1,8 @@
+import Foundation
 import SystemPackage
 import TestSupport
 import Testing
+import TorchArchive
 
 @testable import Conversion
 
@@ -60,6 +62,30 @@ import Testing
     var genuine = writer(2) { $0 }
     genuine.lead = { $0 == 1 ? 5 : 0 }
     #expect(try convert(genuine).isExactly(TestModel()))
+  }
+
+  /// A universal checkpoint that was made of such ranks holds the same rows twice.
+  @Test(arguments: [
+    "2.mlp.dense_h_to_4h.weight", "3.self_attention.query_key_value.weight",
+  ]) func halvesOfAMergedTensorThatAgreeAreFound(name: String) throws {
+    let folder = try TemporaryFolder()
+    try copy(
+      fixture("dumps/ds_tp2pp2dp1_fp16_z1_universal/ckpt"), to: folder.path.appending("x"),
+      in: "run")
+    let run = folder.path.appending("run")
+    #expect(try convert(run).status == "ok")
+    let place = run.appending("global_step10_universal/zero/\(name)/fp32.pt")
+    let file = try TorchFile(opening: place)
+    let node = try #require(file.graph.value("param", in: file.graph.root))
+    let entry = try #require(try file.tensor(node)).storage.entry
+    var bytes = try bytes(of: place)
+    let half = entry.size / 2
+    let start = entry.dataOffset
+    bytes.replaceSubrange(start + half..<start + 2 * half, with: bytes[start..<start + half])
+    try Data(bytes).write(to: URL(fileURLWithPath: place.string))
+    let outcome = try convert(run)
+    #expect(outcome.status == "65 checkpoint/duplicated-shards")
+    #expect(outcome.text.contains(name))
   }
 
   @Test func withoutChecksumsTheyAreFoundWhileTheyAreRead() throws {

@@ -29,12 +29,6 @@ extension ConversionPlan {
             + "became infinite")
       }
     }
-    for (position, storages) in report.duplicated.sorted(by: { $0.key < $1.key }) {
-      result.append(
-        ConversionWarning(
-          "checkpoint/duplicated-shards", duplicateText(storages), tensor: tensors[position].source)
-      )
-    }
     if report.crcNotRecorded > 0 {
       result.append(
         ConversionWarning(

@@ -15,8 +15,6 @@ public struct ExecutionReport: Hashable, Sendable {
 
   /// By the positions of the tensors in the plan.
   public var findings: [Int: TensorFindings] = [:]
-  /// The storages of two ranks that hold the same partition of a tensor, by its position.
-  public var duplicated: [Int: [Int]] = [:]
   /// Bytes that were read from storages.
   public var bytesRead = 0
   /// Storages whose CRC was checked, that have none, and of which only a part was read.

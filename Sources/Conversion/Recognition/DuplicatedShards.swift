@@ -15,8 +15,8 @@ enum DuplicatedShards {
     let ranks: [Int]
   }
 
-  /// Looks for partitions that agree, by the checksums that the archives record; where two do, and where a
-  /// file is there under two names, their values are read to make sure.
+  /// Looks for partitions that agree, by the checksums that the archives record, or by their first bytes where
+  /// these do not tell; where two do, their values are read to make sure.
   ///
   /// - Parameters:
   ///   - index: The checkpoint.
@@ -54,26 +54,22 @@ enum DuplicatedShards {
         let run = shard.firstRun(in: index), let rows = shard.sizes.first, rows > 0,
         rows.isMultiple(of: index.mergedRanks), run.bytes.isMultiple(of: index.mergedRanks)
       else { continue }
-      var seen: [[UInt8]: Run] = [:]
-      for rank in 0..<index.mergedRanks {
-        let bytes = run.bytes / index.mergedRanks
-        let part = Run(
+      let bytes = run.bytes / index.mergedRanks
+      let parts = (0..<index.mergedRanks).map { rank in
+        Run(
           path: run.path, entry: run.entry, start: run.start + rank * bytes, bytes: bytes,
           size: run.size)
-        guard let mark = try fingerprint(part) else { continue }
-        guard let other = seen[mark] else {
-          seen[mark] = part
-          continue
-        }
-        guard try areTheSame(other, part, whole: true) else { continue }
-        let what =
-          "it was put together from \(index.mergedRanks) tensor-parallel ranks, two of which held the same "
-          + "partition, which two ranks never do after training"
-        if accepted {
-          return ConversionWarning("checkpoint/duplicated-shards", what, tensor: tensor.name)
-        }
-        throw error(what, file: run.path, tensor: tensor.name)
       }
+      guard try firstPair(parts, marks: try fingerprints(parts), whole: true) != nil else {
+        continue
+      }
+      let what =
+        "it was put together from \(index.mergedRanks) tensor-parallel ranks, two of which held the same "
+        + "partition, which two ranks never do after training"
+      if accepted {
+        return ConversionWarning("checkpoint/duplicated-shards", what, tensor: tensor.name)
+      }
+      throw error(what, file: run.path, tensor: tensor.name)
     }
     return nil
   }
@@ -87,16 +83,14 @@ enum DuplicatedShards {
     var result: [Pair] = []
     for tensor in index.tensors where partitioned.contains(tensor.name) {
       let shards = tensor.shards
-      var pair = try firstPair(shards, index, marks: shards.map { Mark($0, index) }, whole: false)
-      // Checksums are those of storages: the same partition in another storage has another one.
-      if pair == nil, !shards.allSatisfy(\.fillsItsStorage) {
-        var fingerprints: [[UInt8]?] = []
-        for shard in shards {
-          fingerprints.append(try fingerprint(shard.firstRun(in: index)))
-        }
-        pair = try firstPair(shards, index, marks: fingerprints, whole: true)
-      }
-      if let (one, two) = pair {
+      let runs = shards.map { $0.firstRun(in: index) }
+      // Checksums are those of storages: the same partition in a larger one has another, and old files have
+      // none.
+      let pair =
+        shards.allSatisfy(\.isToldByChecksum)
+        ? try firstPair(runs, marks: shards.map { Mark($0) }, whole: false)
+        : try firstPair(runs, marks: try fingerprints(runs), whole: true)
+      if let (one, two) = pair.map({ (shards[$0.0], shards[$0.1]) }) {
         result.append(
           Pair(tensor: tensor.name, files: [one.file, two.file], ranks: [one.rank, two.rank]))
       }
@@ -104,75 +98,57 @@ enum DuplicatedShards {
     return result
   }
 
-  /// The first two shards with one mark that agree in their values.
+  /// The first two runs with one mark that agree in their values, by their positions.
   private static func firstPair<M: Hashable>(
-    _ shards: [TensorShard], _ index: CheckpointIndex, marks: [M?], whole: Bool
-  ) throws(ConversionError) -> (TensorShard, TensorShard)? {
-    var seen: [M: TensorShard] = [:]
-    for (shard, mark) in zip(shards, marks) {
-      guard let mark else { continue }
-      guard let other = seen[mark] else {
-        seen[mark] = shard
-        continue
+    _ runs: [Run?], marks: [M?], whole: Bool
+  ) throws(ConversionError) -> (Int, Int)? {
+    var seen: [M: [Int]] = [:]
+    for (position, mark) in marks.enumerated() {
+      guard let mark, let run = runs[position] else { continue }
+      for other in seen[mark, default: []] {
+        if let first = runs[other], try areTheSame(first, run, whole: whole) {
+          return (other, position)
+        }
       }
-      if let one = other.firstRun(in: index), let two = shard.firstRun(in: index),
-        try areTheSame(one, two, whole: whole)
-      {
-        return (other, shard)
-      }
+      seen[mark, default: []].append(position)
     }
     return nil
   }
 
-  /// The first bytes of a run, and how many there are.
-  private static func fingerprint(_ run: Run?) throws(ConversionError) -> [UInt8]? {
-    guard let run else { return nil }
-    do {
-      let count = min(run.bytes, 256)
-      let buffer = ByteBuffer(count: 256)
-      let reader = EntryReader(run.entry, in: try InputFile(opening: run.path), checksums: false)
-      try reader.read(at: run.start, into: buffer, 0..<count)
-      return buffer.bytes(0..<count)
-    } catch {
-      throw ConversionError(reading: error, file: run.path)
+  /// The first bytes of each run.
+  private static func fingerprints(_ runs: [Run?]) throws(ConversionError) -> [[UInt8]?] {
+    let buffer = ByteBuffer(count: 256)
+    var result: [[UInt8]?] = []
+    for run in runs {
+      guard let run else {
+        result.append(nil)
+        continue
+      }
+      do {
+        let count = min(run.bytes, buffer.count)
+        let reader = EntryReader(run.entry, in: try InputFile(opening: run.path), checksums: false)
+        try reader.read(at: run.start, into: buffer, 0..<count)
+        result.append(buffer.bytes(0..<count))
+      } catch {
+        throw ConversionError(reading: error, file: run.path)
+      }
     }
+    return result
   }
 
-  /// What two shards share only if they hold the same bytes, as far as that is recorded.
+  /// What two shards share if they hold the same bytes, as far as that is recorded.
   private struct Mark: Hashable {
-    private struct Part: Hashable {
-      /// The CRC of the storage, or the file where none is recorded.
-      let crc: UInt32?
-      let inode: UInt64?
-      let size: Int
-      let offset: Int
-      let sizes: [Int]
-      let strides: [Int]
-    }
+    let crc: UInt32
+    let sizes: [Int]
+    let strides: [Int]
 
-    private let parts: [Part]
-
-    init?(_ shard: TensorShard, _ index: CheckpointIndex) {
-      func part(
-        _ file: Int, _ tensor: TorchTensor, _ offset: Int, _ sizes: [Int], _ strides: [Int]
-      ) -> Part {
-        let entry = tensor.storage.entry
-        let inode = entry.crc == nil ? UInt64(index.files[file].identity.inode) : nil
-        return Part(
-          crc: entry.crc, inode: inode, size: entry.size, offset: offset, sizes: sizes,
-          strides: strides)
-      }
-      switch shard.content {
-      case .whole(let file, let tensor):
-        guard tensor.elementCount > 1 else { return nil }
-        parts = [part(file, tensor, tensor.storageOffset, tensor.sizes, tensor.strides)]
-      case .runs(let runs):
-        guard !runs.isEmpty else { return nil }
-        parts = runs.map { run in
-          part(
-            run.file, run.tensor, run.tensor.storageOffset + run.start, [run.elements.count], [1])
-        }
-      }
+    init?(_ shard: TensorShard) {
+      guard case .whole(_, let tensor) = shard.content, tensor.elementCount > 1,
+        let crc = tensor.storage.entry.crc
+      else { return nil }
+      self.crc = crc
+      sizes = tensor.sizes
+      strides = tensor.strides
     }
   }
 
@@ -248,10 +224,10 @@ extension TensorShard {
     return tensor.box.collapsed.extent == tensor.elementCount
   }
 
-  /// Whether a checksum of its storage is one of its elements.
-  fileprivate var fillsItsStorage: Bool {
+  /// Whether a recorded checksum of its storage is one of its elements.
+  fileprivate var isToldByChecksum: Bool {
     guard case .whole(_, let tensor) = content else { return false }
-    return tensor.storageOffset == 0
+    return tensor.storageOffset == 0 && tensor.storage.entry.crc != nil
       && tensor.elementCount * tensor.dtype.size == tensor.storage.entry.size
   }
 
