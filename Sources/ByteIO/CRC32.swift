@@ -5,8 +5,8 @@ import CZlib
 /// many times as fast as zlib, and by zlib elsewhere and for what is short.
 public enum CRC32 {
   private static let canFold = Processor.features & cintrinsics_can_multiply.rawValue != 0
-  /// What is folded is a multiple of that; below it, folding does not pay.
-  private static let foldSize = 256
+  /// Folding goes by 16 bytes; below this size it does not pay.
+  private static let foldedFrom = 256
 
   /// The checksum of `range` of `buffer`, continuing `previous`.
   public static func checksum(
@@ -16,19 +16,45 @@ public enum CRC32 {
     guard let start = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else {
       return previous
     }
-    guard canFold, range.count >= foldSize else {
+    guard canFold, range.count >= foldedFrom else {
       return unsafe zlib(start, range.count, previous)
     }
-    let whole = range.count / foldSize * foldSize
-    // Sound: the first `whole` bytes of the slice are folded to 16, and the rest is below `count`.
-    let folded = unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { folded in
+    let whole = range.count & ~15
+    // Sound: both parts lie in the slice.
+    let folded = unsafe fold(start, size: whole, pitch: whole, rows: 1, previous)
+    return whole == range.count
+      ? folded : unsafe zlib(start + whole, range.count - whole, folded)
+  }
+
+  /// The checksum of rows one after the other.
+  public static func checksum(_ rows: BufferRows) -> UInt32 {
+    guard canFold, rows.rowSize >= foldedFrom, rows.rowSize.isMultiple(of: 16), rows.count > 0
+    else {
+      return (0..<rows.count).reduce(0) { crc, row in
+        checksum(rows.row(row), of: rows.buffer, continuing: crc)
+      }
+    }
+    let bytes = unsafe rows.buffer.slice(
+      rows.row(0).lowerBound..<rows.row(rows.count - 1).upperBound)
+    guard let start = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else {
+      return 0
+    }
+    // Sound: the slice reaches from the first row to the last one.
+    return unsafe fold(start, size: rows.rowSize, pitch: rows.pitch, rows: rows.count, 0)
+  }
+
+  /// The checksum of `rows` runs of `size` bytes, a multiple of 16 and at least ``foldedFrom``.
+  private static func fold(
+    _ start: UnsafePointer<UInt8>, size: Int, pitch: Int, rows: Int, _ previous: UInt32
+  ) -> UInt32 {
+    unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { folded in
       guard let target = folded.baseAddress else { return previous }
       // The register is the complement of the CRC. From a register of 0, the 16 bytes lead to the register
       // that all of them lead to.
-      unsafe cintrinsics_fold_crc(Processor.features, start, whole, ~previous, target)
+      unsafe cintrinsics_fold_crc(
+        Processor.features, start, size, pitch, rows, ~previous, target)
       return unsafe zlib(target, 16, .max)
     }
-    return unsafe zlib(start + whole, range.count - whole, folded)
   }
 
   private static func zlib(

@@ -66,36 +66,43 @@ CINTRINSICS_MULTIPLY __m128i cintrinsics_fold(__m128i sum, __m128i next, __m128i
   __m128i high = _mm_clmulepi64_si128(sum, keys, 0x11);
   return _mm_xor_si128(_mm_xor_si128(low, high), next);
 }
-// Folds 16 bytes after 16 bytes.
-CINTRINSICS_MULTIPLY void cintrinsics_fold_all(const __m128i *parts, int count, unsigned char *folded) {
-  const __m128i by_128 = _mm_set_epi64x(0x00ccaa009e, 0x01751997d0);
-  __m128i sum = parts[0];
-  for (int index = 1; index < count; index++) sum = cintrinsics_fold(sum, parts[index], by_128);
-  _mm_storeu_si128((__m128i *)folded, sum);
+// Folds 16 bytes onto the 16 after them.
+CINTRINSICS_MULTIPLY __m128i cintrinsics_fold_one(__m128i sum, __m128i next) {
+  return cintrinsics_fold(sum, next, _mm_set_epi64x(0x00ccaa009e, 0x01751997d0));
 }
-CINTRINSICS_MULTIPLY void cintrinsics_fold_narrow(
-    const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
+// Folds `count` parts to one, and that one onto what is left of the `size` bytes from `done` on.
+CINTRINSICS_MULTIPLY __m128i cintrinsics_fold_rest(
+    const __m128i *parts, int count, const unsigned char *bytes, size_t done, size_t size) {
+  __m128i sum = parts[0];
+  for (int index = 1; index < count; index++) sum = cintrinsics_fold_one(sum, parts[index]);
+  for (; done + 16 <= size; done += 16)
+    sum = cintrinsics_fold_one(sum, _mm_loadu_si128((const __m128i *)(bytes + done)));
+  return sum;
+}
+// Each folds `size` bytes, at least a block of its own and a multiple of 16. `before` is what the bytes before them
+// amount to at their place.
+CINTRINSICS_MULTIPLY __m128i cintrinsics_fold_narrow(const unsigned char *bytes, size_t size, __m128i before) {
   const __m128i by_512 = _mm_set_epi64x(0x01c6e41596, 0x0154442bd4);
-  const __m128i *next = (const __m128i *)bytes;
   __m128i sums[4];
-  for (int lane = 0; lane < 4; lane++) sums[lane] = _mm_loadu_si128(next + lane);
-  sums[0] = _mm_xor_si128(sums[0], _mm_cvtsi32_si128((int)state));
-  for (size_t block = 1; block < count / 64; block++) {
-    next += 4;
+  for (int lane = 0; lane < 4; lane++) sums[lane] = _mm_loadu_si128((const __m128i *)bytes + lane);
+  sums[0] = _mm_xor_si128(sums[0], before);
+  size_t done = 64;
+  for (; done + 64 <= size; done += 64) {
+    const __m128i *next = (const __m128i *)(bytes + done);
     for (int lane = 0; lane < 4; lane++)
       sums[lane] = cintrinsics_fold(sums[lane], _mm_loadu_si128(next + lane), by_512);
   }
-  cintrinsics_fold_all(sums, 4, folded);
+  return cintrinsics_fold_rest(sums, 4, bytes, done, size);
 }
-__attribute__((target("avx2,vpclmulqdq,pclmul,sse4.1"))) static inline void cintrinsics_fold_wide(
-    const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
+__attribute__((target("avx2,vpclmulqdq,pclmul,sse4.1"))) static inline __m128i cintrinsics_fold_wide(
+    const unsigned char *bytes, size_t size, __m128i before) {
   const __m256i by_1024 = _mm256_set_epi64x(0x014a7fe880, 0x01e88ef372, 0x014a7fe880, 0x01e88ef372);
-  const __m256i *next = (const __m256i *)bytes;
   __m256i sums[4];
-  for (int lane = 0; lane < 4; lane++) sums[lane] = _mm256_loadu_si256(next + lane);
-  sums[0] = _mm256_xor_si256(sums[0], _mm256_zextsi128_si256(_mm_cvtsi32_si128((int)state)));
-  for (size_t block = 1; block < count / 128; block++) {
-    next += 4;
+  for (int lane = 0; lane < 4; lane++) sums[lane] = _mm256_loadu_si256((const __m256i *)bytes + lane);
+  sums[0] = _mm256_xor_si256(sums[0], _mm256_zextsi128_si256(before));
+  size_t done = 128;
+  for (; done + 128 <= size; done += 128) {
+    const __m256i *next = (const __m256i *)(bytes + done);
     for (int lane = 0; lane < 4; lane++) {
       __m256i low = _mm256_clmulepi64_epi128(sums[lane], by_1024, 0x00);
       __m256i high = _mm256_clmulepi64_epi128(sums[lane], by_1024, 0x11);
@@ -104,16 +111,17 @@ __attribute__((target("avx2,vpclmulqdq,pclmul,sse4.1"))) static inline void cint
   }
   __m128i parts[8];
   memcpy(parts, sums, sizeof parts);
-  cintrinsics_fold_all(parts, 8, folded);
+  return cintrinsics_fold_rest(parts, 8, bytes, done, size);
 }
-__attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static inline void cintrinsics_fold_widest(
-    const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
+__attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static inline __m128i cintrinsics_fold_widest(
+    const unsigned char *bytes, size_t size, __m128i before) {
   const __m512i by_2048 = _mm512_set_epi64(
     0x01322d1430, 0x011542778a, 0x01322d1430, 0x011542778a, 0x01322d1430, 0x011542778a, 0x01322d1430, 0x011542778a);
   __m512i a = _mm512_loadu_si512(bytes), b = _mm512_loadu_si512(bytes + 64);
   __m512i c = _mm512_loadu_si512(bytes + 128), d = _mm512_loadu_si512(bytes + 192);
-  a = _mm512_xor_si512(a, _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)state)));
-  for (size_t done = 256; done + 256 <= count; done += 256) {
+  a = _mm512_xor_si512(a, _mm512_zextsi128_si512(before));
+  size_t done = 256;
+  for (; done + 256 <= size; done += 256) {
 #define CINTRINSICS_FOLD(sum, place)                                                                          \
   sum = _mm512_ternarylogic_epi64(                                                                              \
     _mm512_clmulepi64_epi128(sum, by_2048, 0x00), _mm512_clmulepi64_epi128(sum, by_2048, 0x11),                 \
@@ -123,19 +131,37 @@ __attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static inline void c
   __m128i parts[16];
   _mm512_storeu_si512(parts, a), _mm512_storeu_si512(parts + 4, b);
   _mm512_storeu_si512(parts + 8, c), _mm512_storeu_si512(parts + 12, d);
-  cintrinsics_fold_all(parts, 16, folded);
+  return cintrinsics_fold_rest(parts, 16, bytes, done, size);
 }
+#define CINTRINSICS_FOLD_ROWS(width, body)                                                                    \
+  body static inline void cintrinsics_fold_rows_##width(                                                        \
+      const unsigned char *bytes, size_t size, size_t pitch, size_t rows, unsigned state, unsigned char *folded) { \
+    __m128i sum, before = _mm_cvtsi32_si128((int)state);                                                        \
+    do {                                                                                                        \
+      sum = cintrinsics_fold_##width(bytes, size, before);                                                      \
+      before = cintrinsics_fold_one(sum, _mm_setzero_si128());                                                  \
+      bytes += pitch;                                                                                           \
+    } while (--rows > 0);                                                                                       \
+    _mm_storeu_si128((__m128i *)folded, sum);                                                                   \
+  }
+CINTRINSICS_FOLD_ROWS(narrow, __attribute__((target("pclmul,sse4.1"))))
+CINTRINSICS_FOLD_ROWS(wide, __attribute__((target("avx2,vpclmulqdq,pclmul,sse4.1"))))
+CINTRINSICS_FOLD_ROWS(widest, __attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))))
 #endif
-// Folds `count` bytes, a multiple of 256 and not 0, to 16 bytes, which depend on the width; their CRC does not. `state`
-// is the CRC register before them. Only where the processor can multiply.
+// Folds `rows` runs of `size` bytes, `pitch` bytes from one to the next, to 16 bytes, which depend on the width; their
+// CRC does not. `size` is a multiple of 16 and at least 256, and there is a row. `state` is the CRC register before
+// them. Only where the processor can multiply.
 static inline void cintrinsics_fold_crc(
-    unsigned features, const unsigned char *bytes, size_t count, unsigned state, unsigned char *folded) {
+    unsigned features, const unsigned char *bytes, size_t size, size_t pitch, size_t rows, unsigned state,
+    unsigned char *folded) {
 #if defined(__x86_64__)
-  if (features & cintrinsics_can_multiply_widest) cintrinsics_fold_widest(bytes, count, state, folded);
-  else if (features & cintrinsics_can_multiply_wide) cintrinsics_fold_wide(bytes, count, state, folded);
-  else cintrinsics_fold_narrow(bytes, count, state, folded);
+  if (features & cintrinsics_can_multiply_widest)
+    cintrinsics_fold_rows_widest(bytes, size, pitch, rows, state, folded);
+  else if (features & cintrinsics_can_multiply_wide)
+    cintrinsics_fold_rows_wide(bytes, size, pitch, rows, state, folded);
+  else cintrinsics_fold_rows_narrow(bytes, size, pitch, rows, state, folded);
 #else
-  (void)features, (void)bytes, (void)count, (void)state, (void)folded;
+  (void)features, (void)bytes, (void)size, (void)pitch, (void)rows, (void)state, (void)folded;
 #endif
 }
 

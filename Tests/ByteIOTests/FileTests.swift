@@ -125,6 +125,19 @@ import Testing
     }
   }
 
+  @Test func rowsHaveTheChecksumOfTheirBytesOneAfterTheOther() {
+    var random = SeededGenerator(6)
+    let buffer = ByteBuffer((0..<20_000).map { _ in UInt8.random(in: 0...255, using: &random) })
+    for size in [0, 1, 16, 255, 256, 272, 400, 1000, 1024, 1600] {
+      for (count, gap) in [(0, 0), (1, 0), (2, 1), (7, 64), (11, 0)] {
+        let rows = BufferRows(
+          of: buffer, start: 3, rowSize: size, pitch: size + gap, count: count)
+        let bytes = (0..<count).flatMap { buffer.bytes(rows.row($0)) }
+        #expect(CRC32.checksum(rows) == CRC32.checksum(bytes), "\(count) rows of \(size)")
+      }
+    }
+  }
+
   /// Of parts in any order, each shifted by the bytes behind it, the XOR is the checksum of the whole.
   @Test func shiftedChecksumsOfPartsMakeThatOfTheWhole() {
     var random = SeededGenerator(5)

@@ -119,6 +119,33 @@ import Testing
     #expect(try contents(folder.path.appending("hf/ckpt")) == ["10"])
   }
 
+  @Test func onATerminalABatchIsATable() throws {
+    try list([
+      fixture("dumps/\(dumps[0])/ckpt").string + "\tout", "missing\tnone",
+      fixture("dumps/\(dumps[1])/ckpt").string + "\tclassic",
+    ])
+    func lines() throws -> [String] {
+      // `script` gives the command a terminal of its own; errors go elsewhere.
+      let outcome = try meg2hf(
+        ["batch", "list.txt", "-q"], in: folder.path,
+        shell: "script -qec \"$* 2>errors\" typescript >/dev/null; sed 1d typescript")
+      return outcome.output.split(whereSeparator: \.isNewline).map(String.init)
+        .filter { !$0.hasPrefix("Script") }
+    }
+    let first = try lines()
+    #expect(first.count == 4, "\(first)")
+    for (line, row) in zip(
+      first,
+      [
+        /created +out +\d\.\d s.*/, /error +none +\[io\/not-found\]/, /created +classic +.* s.*/,
+        /2 of 3 checkpoints done/,
+      ])
+    { #expect(line.wholeMatch(of: row) != nil, "\(line)") }
+    let second = try lines()
+    #expect(second.first?.hasPrefix("unchanged") == true, "\(second)")
+    #expect(second.last == "2 of 3 checkpoints done")
+  }
+
   @Test func aResultThatCannotBeWrittenIsAnError() throws {
     let dump = fixture("dumps/\(dumps[0])/ckpt").string
     for arguments in [["plan", dump, "-q"], ["batch", dump, "-q", "--output", "{name}"]] {

@@ -118,6 +118,19 @@ import Testing
     }
   }
 
+  @Test(arguments: [
+    ("{\n  \"num_layers\": 3,\n  \"hidden_size\" 4\n}", "line 3, column 17"),
+    ("", "line 1, column 1"),
+    ("{\"ä\": 1,}", "line 1, column 9"),
+  ]) func aMistakeInASettingsFileIsNamedByLineAndColumn(text: String, place: String) throws {
+    let folder = try TemporaryFolder()
+    try folder.write("settings.json", Array(text.utf8))
+    let outcome = try meg2hf(["plan", dump, "--config", "settings.json"], in: folder.path)
+    #expect(outcome.status == 65)
+    #expect(outcome.errors.contains("settings.json"))
+    #expect(outcome.errors.contains(place), "\(outcome.errors)")
+  }
+
   @Test func checkIsNotPassedOverInSilence() throws {
     let folder = try TemporaryFolder()
     for (name, bytes) in plainModel { try folder.write("model/\(name)", bytes) }

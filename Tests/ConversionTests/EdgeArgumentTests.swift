@@ -273,6 +273,8 @@ import Testing
       ("window_size", { $0.int(4) }, "attention"),
       ("window_size", { $0.ints([4, 0]) }, "attention"),
       ("softmax_scale", { $0.double(0.5) }, "attention"),
+      ("query_pre_attn_scalar", { $0.int(8) }, "attention"),
+      ("window_size", { $0.string("(128, 0)") }, "attention"),
       ("parallel_attn", { $0.bool(true) }, "residual"),
       ("use_mup", { $0.bool(true) }, "scale"), ("embedding_multiplier", { $0.double(12) }, "scale"),
       ("final_logit_softcapping", { $0.double(30) }, "scale"),
@@ -301,6 +303,10 @@ import Testing
       "hidden_act": { $0.string("gelu") }, "qk_layernorm": { $0.int(0) },
       "sliding_window": { $0.ints([-1, -1]) }, "softmax_type": { $0.string("vanilla") },
       "num_moe_experts": { $0.none() }, "logit_scale": { $0.string("None") },
+      // Heads of 2 elements.
+      "attention_scale": { $0.double(0.7071067) }, "query_pre_attn_scalar": { $0.int(2) },
+      "local_window_size": { $0.string("(-1, -1)") },
+      "interleave_sliding_window": { $0.string("-1,0") },
     ]
     #expect(try convert(writer).warnings.isEmpty)
     #expect(try convert(writer).isExactly(TestModel()))

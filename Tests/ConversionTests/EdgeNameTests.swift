@@ -69,6 +69,51 @@ import Testing
       "\(EdgeNameTests.ages[age].age): \(outcome.status) \(outcome.text)")
   }
 
+  /// Megatron-core names the copy of the embedding on the last stage like a head of its own.
+  @Test(arguments: [true, nil] as [Bool?])
+  func theCopyOfTheEmbeddingOnTheLastStageIsNoHead(isSaid: Bool?) throws {
+    let model = TestModel()
+    let words = try #require(model.tensors["embedding.word_embeddings.weight"]?.values)
+    func outcome(_ head: [Float]) throws -> EdgeOutcome {
+      let folder = try TemporaryFolder()
+      try folder.write("latest_checkpointed_iteration.txt", Array("10".utf8))
+      let core = renamed(EdgeNameTests.ages[3].changes)
+      for stage in 0..<2 {
+        var writer = RankWriter(model)
+        writer.arguments["pipeline_model_parallel_size"] = { $0.int(2) }
+        if isSaid != nil {
+          writer.arguments["untie_embeddings_and_output_weights"] = { $0.bool(false) }
+        }
+        writer.keeps = { name in
+          name.hasPrefix("layers.")
+            ? name.hasPrefix("layers.\(stage).") : name.hasPrefix("embedding") == (stage == 0)
+        }
+        writer.name = { core($0).replacing("layers.1.", with: "layers.0.") }
+        if stage == 1 {
+          writer.extras = { pickle in
+            pickle.string("output_layer.weight")
+            pickle.tensor(
+              "FloatStorage", key: "head", count: head.count, offset: 0,
+              sizes: [model.vocabulary, model.hidden], strides: [model.hidden, 1])
+            return [("head", head.flatMap { little(Int($0.bitPattern), 4) })]
+          }
+        }
+        try folder.write("iter_0000010/mp_rank_00_00\(stage)/model_optim_rng.pt", writer.file(0))
+      }
+      return try convert(folder.path)
+    }
+    let tied = try outcome(words)
+    #expect(tied.isExactly(model), "\(tied.text)")
+    #expect(tied.tensors["lm_head.weight"] == nil)
+    let other = try outcome(words.map { -$0 })
+    if isSaid == nil {
+      #expect(other.tensors["lm_head.weight"] == words.map { -$0 }, "\(other.text)")
+    } else {
+      // It is said to be a copy, and is none.
+      #expect(other.status != "ok" || other.codes.contains { $0.hasPrefix("replicas/") })
+    }
+  }
+
   @Test func namesOfMegatronCoreHaveOneOrderWhateverTheVersion() throws {
     var writer = RankWriter()
     writer.version = nil
@@ -173,6 +218,17 @@ import Testing
     #expect(outcome.text.contains("self_attention.dense.\(kind)"))
   }
 
+  /// Arguments and weights side by side, one dictionary further in.
+  @Test(arguments: [["checkpoint"], ["state", "last"]])
+  func aWholeFileInsideOfAnotherDictionaryIsFound(keys: [String]) throws {
+    var writer = RankWriter()
+    writer.outer = keys
+    let outcome = try convert(writer)
+    #expect(outcome.isExactly(TestModel()), "\(outcome.text)")
+    #expect(!outcome.codes.contains("arguments/absent"))
+    #expect(outcome.decision("state_dict") == keys.joined(separator: "."))
+  }
+
   @Test func aFileWithoutWeightsSaysWhatItHolds() throws {
     var writer = RankWriter()
     writer.key = "weights_are_elsewhere"
@@ -184,9 +240,11 @@ import Testing
 
   // MARK: - What does not belong to the model
 
-  /// Further entries of the dictionary of weights: name, class of the storage, shape, bytes of an element.
+  /// Further entries of the dictionary of weights: name, class of the storage, shape, bytes of an element,
+  /// and the byte that each of them consists of, by its position.
   private func extra(
-    _ name: String, _ type: String, _ shape: [Int], _ size: Int, strides: [Int]? = nil
+    _ name: String, _ type: String, _ shape: [Int], _ size: Int, strides: [Int]? = nil,
+    byte: @escaping (Int) -> UInt8 = { _ in 1 }
   ) -> (inout PickleWriter) -> [(key: String, bytes: [UInt8])] {
     { pickle in
       let count = shape.reduce(1, *)
@@ -197,7 +255,7 @@ import Testing
       }
       pickle.tensor(
         type, key: "extra", count: count, offset: 0, sizes: shape, strides: strides ?? dense)
-      return [("extra", [UInt8](repeating: 1, count: count * size))]
+      return [("extra", (0..<count * size).map { byte($0 / size) })]
     }
   }
 
@@ -207,10 +265,16 @@ import Testing
       extra(
         "language_model.encoder.layers.1.self_attention.core_attention._extra_state", "ByteStorage",
         [0], 1),
-      extra("language_model.encoder.layers.0.self_attention.bias", "BoolStorage", [1, 1, 5, 5], 1),
+      extra(
+        "language_model.encoder.layers.0.self_attention.bias", "BoolStorage", [1, 1, 5, 5], 1,
+        byte: { $0 % 5 <= $0 / 5 ? 1 : 0 }),
+      extra(
+        "language_model.encoder.layers.0.self_attention.attn_mask", "FloatStorage", [1, 5, 5], 4,
+        byte: { $0 % 5 <= $0 / 5 ? 0 : 0xC6 }),
       extra("language_model.encoder.layers.0.attention.masked_bias", "FloatStorage", [], 4),
       extra(
-        "language_model.encoder.layers.0.self_attention.causal_mask", "ByteStorage", [5, 5], 1),
+        "language_model.encoder.layers.0.self_attention.causal_mask", "ByteStorage", [5, 5], 1,
+        byte: { $0 % 5 > $0 / 5 ? 1 : 0 }),
       extra("language_model.embedding.position_ids", "LongStorage", [1, 5], 8),
     ] {
       var writer = RankWriter()
@@ -221,6 +285,34 @@ import Testing
       #expect(outcome.isExactly(TestModel()), "\(outcome.text)")
       #expect(try index(folder.path).passedOver.count == 1)
     }
+  }
+
+  /// A prefix of three positions, a window of two, and attention to everything.
+  static let masks: [(looks: @Sendable (Int, Int) -> Bool, words: String)] = [
+    ({ row, column in column <= row || column < 3 }, "position 0 looks at position 1"),
+    (
+      { row, column in column <= row && column >= row - 1 },
+      "position 2 does not look at position 0"
+    ),
+    ({ _, _ in true }, "position 0 looks at position 1"),
+  ]
+
+  @Test(arguments: masks.indices, [("bias", "BoolStorage", 1), ("causal_mask", "FloatStorage", 4)])
+  func aMaskThatIsNotCausalIsRefused(
+    mask: Int, buffer: (name: String, type: String, size: Int)
+  ) throws {
+    let (looks, words) = EdgeNameTests.masks[mask]
+    var writer = RankWriter()
+    writer.extras = extra(
+      "language_model.encoder.layers.1.attention.\(buffer.name)", buffer.type, [1, 1, 5, 5],
+      buffer.size, byte: { looks($0 / 5, $0 % 5) ? 1 : 0 })
+    let refused = try convert(writer)
+    #expect(refused.status == "69 model/attention-mask")
+    for words in [words, buffer.name, "--set pretrain_causal_attention=true"] {
+      #expect(refused.text.contains(words), "\(refused.text)")
+    }
+    let forced = try convert(writer, ["pretrain_causal_attention=true"])
+    #expect(forced.isExactly(TestModel()), "\(forced.text)")
   }
 
   @Test func aTensorThatCouldMatterIsNotPassedOver() throws {

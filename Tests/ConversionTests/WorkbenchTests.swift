@@ -99,7 +99,7 @@ import Testing
 
     init(after count: Int) { left = Locked(count) }
 
-    func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
+    func take(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
       try left.withLock { left in
         guard left > 0 else { throw Full() }
         left -= 1

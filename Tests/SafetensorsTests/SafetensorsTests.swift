@@ -68,6 +68,61 @@ import Testing
         .tensors.count == 1)
   }
 
+  /// One tensor whose shape and offsets are given as texts.
+  private func one(shape: String = "[4]", begin: String = "0", end: String = "4") -> String {
+    #"{"a":{"dtype":"U8","shape":\#(shape),"data_offsets":[\#(begin),\#(end)]}}"#
+  }
+
+  @Test func numbersThatTheReferenceRefusesAreErrors() throws {
+    #expect(try parse(one(), dataSize: 4).tensors.count == 1)
+    let digits = String(repeating: "9", count: 5000)
+    let cases: [(String, SafetensorsError.Code)] = [
+      (one(shape: "[-0,4]"), .invalidHeader), (one(shape: "[4,-0]"), .invalidHeader),
+      (one(begin: "-0"), .invalidHeader), (one(shape: "[4e0]"), .invalidHeader),
+      (one(end: "4.0"), .invalidHeader), (one(begin: "00"), .invalidHeader),
+      (one(shape: "[\(digits)]"), .invalidHeader),
+      (one(shape: "[18446744073709551615]"), .overflow),
+      (one(shape: "[-\(digits)]"), .invalidHeader), (one(end: digits), .invalidHeader),
+      (one(end: "18446744073709551616"), .invalidHeader),
+    ]
+    for (header, code) in cases {
+      #expect { try parse(header, dataSize: 4) } throws: { ($0 as? SafetensorsError)?.code == code }
+    }
+  }
+
+  @Test(arguments: [
+    ("\u{E9}", "e\u{301}"), ("\u{AC00}", "\u{1100}\u{1161}"), ("\u{212B}", "\u{C5}"),
+  ])
+  func namesThatOnlyLookAlikeAreTwoNames(first: String, second: String) throws {
+    #expect(first == second)
+    let header = SafetensorsHeader(
+      laying: [(first, .u8, [1]), (second, .u8, [1])], metadata: nil)
+    let read = try SafetensorsHeader(parsing: Array(header.serialized[8...]), dataSize: 2)
+    #expect(read.tensors == header.tensors)
+    #expect(read.notes.isEmpty)
+    #expect(Set(read.tensors.map { Array($0.name.utf8) }).count == 2)
+  }
+
+  @Test func aRepeatedNameIsCheckedEvenWhereItDoesNotCount() throws {
+    let good = #""a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}"#
+    for bad in [
+      #""a":{"dtype":"U9","shape":[1],"data_offsets":[0,1]}"#,
+      #""a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}"#, #""a":7"#,
+    ] {
+      for header in ["{\(bad),\(good)}", "{\(good),\(bad)}"] {
+        #expect(throws: SafetensorsError.self) { try parse(header, dataSize: 1) }
+      }
+    }
+  }
+
+  @Test(arguments: ["\u{FEFF}{}", " \u{FEFF}{}", "{}\u{FEFF}"])
+  func aByteOrderMarkIsAnErrorWithItsPlace(text: String) {
+    #expect { try parse(text, dataSize: 0) } throws: { error in
+      let error = error as? SafetensorsError
+      return error?.code == .invalidHeader && error?.detail.contains("byte") == true
+    }
+  }
+
   @Test func everyPrefixAndEveryFlippedBitOfAFileGivesAValueOrAnError() throws {
     let folder = try TemporaryFolder()
     let header = SafetensorsHeader(

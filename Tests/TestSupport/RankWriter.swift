@@ -8,6 +8,8 @@ public struct RankWriter {
   public var name: (String) -> String = RankWriter.classic
   /// Writes the file's dictionary around the weights: by default `model`, the arguments and the version.
   public var key: String? = "model"
+  /// Keys of dictionaries around the whole file, from the outermost one on.
+  public var outer: [String] = []
   /// Wraps the dictionary of weights once more.
   public var wrap: (inout PickleWriter, (inout PickleWriter) -> Void) -> Void = { pickle, body in
     body(&pickle)
@@ -91,6 +93,10 @@ public struct RankWriter {
         }
       }
     }
+    for key in outer {
+      pickle.code("}(")
+      pickle.string(key)
+    }
     if let key {
       pickle.dict { pickle in
         pickle.string(key)
@@ -110,6 +116,7 @@ public struct RankWriter {
     } else {
       wrap(&pickle, weights)
     }
+    for _ in outer { pickle.code("u") }
     var writer = ZipWriter(
       [ZipWriter.Entry("archive/data.pkl", pickle.finished)] + storages
         + [ZipWriter.Entry("archive/version", Array("3\n".utf8))])

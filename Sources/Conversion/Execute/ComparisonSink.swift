@@ -31,7 +31,7 @@ final class ComparisonSink: TensorSink {
     self.places = places
   }
 
-  func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
+  func take(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
     guard let place = places[tensor] else { return }
     try buffers.withBuffer { buffer throws(ConversionError) in
       for (first, group) in rows.groups(of: buffer.count) {

@@ -230,8 +230,19 @@ public enum JSONFile {
     do {
       return try JSONParser.parse(bytes)
     } catch {
+      let (line, column) = place(of: error.offset, in: bytes)
       throw ConversionError(
-        .malformed, "json/syntax", error.detail, file: path.string, offset: error.offset)
+        .malformed, "json/syntax", "\(error.detail), at line \(line), column \(column)",
+        file: path.string, offset: error.offset)
     }
+  }
+
+  /// The line and the column of a byte, counted from 1 as editors do.
+  private static func place(of offset: Int, in bytes: [UInt8]) -> (line: Int, column: Int) {
+    let newline = UInt8(ascii: "\n")
+    let before = bytes.prefix(offset)
+    let start = before.lastIndex(of: newline).map { $0 + 1 } ?? 0
+    let text = String(decoding: before[start...], as: UTF8.self)
+    return (before.count { $0 == newline } + 1, text.unicodeScalars.count + 1)
   }
 }

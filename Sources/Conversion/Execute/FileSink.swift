@@ -45,18 +45,16 @@ final class FileSink: TensorSink {
 
   var takesTurns: Bool { true }
 
-  func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
-    guard let place = places[tensor] else {
-      throw ConversionError(.bug, "bug/sink", "tensor \(tensor) is not in this file")
-    }
-    // The rows are in the cache, or are about to be: the system copies them next.
-    var crc: UInt32 = 0
-    for row in 0..<rows.count {
-      crc = CRC32.checksum(rows.row(row), of: rows.buffer, continuing: crc)
-    }
-    let behind = place.count - offset - rows.count * rows.rowSize
-    let shifted = CRC32.Shift(by: behind)(crc)
+  func note(
+    _ crc: @autoclosure () -> UInt32, of count: Int, tensor: Int, at offset: Int
+  ) throws {
+    let following = try place(of: tensor).count - offset - count
+    let shifted = CRC32.Shift(by: following)(crc())
     sums.withLock { $0[tensor, default: 0] ^= shifted }
+  }
+
+  func take(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
+    let place = try place(of: tensor)
     do {
       try writer.withLock { file throws(FileError) in
         try file.write(rows, at: place.lowerBound + offset)
@@ -64,6 +62,13 @@ final class FileSink: TensorSink {
     } catch {
       throw ConversionError(writing: error, creating: false)
     }
+  }
+
+  private func place(of tensor: Int) throws(ConversionError) -> Range<Int> {
+    guard let place = places[tensor] else {
+      throw ConversionError(.bug, "bug/sink", "tensor \(tensor) is not in this file")
+    }
+    return place
   }
 
   func finished(_ range: Range<Int>, tensor: Int) {

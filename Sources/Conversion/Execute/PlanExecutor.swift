@@ -177,11 +177,23 @@ final class PlanExecutor {
         sink.finished(bytes, tensor: assembly.tensor)
       }
     }
-    // One thread does all where there is nothing to compute, and the others would only wait.
-    let isAlone = sink.takesTurns && !assembly.isComputed(in: plan)
-    let step = isAlone ? groups.count : 1
-    try bench.share(groups.count / step, bytes: bytes.count) { stage, index in
-      try write(index * step..<(index + 1) * step, stage)
+    if sink.takesTurns, bench.stages.count > 1, !assembly.isComputed(in: plan) {
+      // A file takes one thread at a time: one writes, and another one meanwhile sums up the same bytes.
+      let whole = assembly.rows(of: strip, in: window)
+      try bench.share(2, bytes: bytes.count) { _, index in
+        guard index == 0 else {
+          return try sink.note(
+            CRC32.checksum(whole), of: bytes.count, tensor: assembly.tensor, at: bytes.lowerBound)
+        }
+        for (first, rows) in groups {
+          try Stop.check()
+          try sink.take(rows, tensor: assembly.tensor, at: first * size)
+        }
+      }
+    } else {
+      try bench.share(groups.count, bytes: bytes.count) { stage, index in
+        try write(index..<index + 1, stage)
+      }
     }
     try bench.later(bytes: bytes.count) { _ in sink.finished(bytes, tensor: assembly.tensor) }
   }

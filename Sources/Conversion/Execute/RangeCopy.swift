@@ -64,9 +64,9 @@ struct RangeCopy: Sendable {
         throw ConversionError(reading: error, file: file.path)
       }
       var found = ReadFindings()
+      let crc = checksums ? CRC32.checksum(range, of: stage.stored) : 0
       if checksums {
-        let behind = bytes.upperBound - place - range.count
-        found.crc = CRC32.Shift(by: behind)(CRC32.checksum(range, of: stage.stored))
+        found.crc = CRC32.Shift(by: bytes.upperBound - place - range.count)(crc)
       }
       found.floats = stage.prepare(part, as: stored, isBigEndian: source.isBigEndian)
       try hashes?.add(
@@ -77,7 +77,13 @@ struct RangeCopy: Sendable {
         let ready = stage.converted(
           BufferRows(range, of: stage.stored), from: stored, to: format, adding: addend,
           &found.floats.overflowed)
-        try sink.accept(ready, tensor: tensor, at: (start + first) * format.size)
+        let offset = (start + first) * format.size
+        // What is written as it was read has the CRC that it was read with.
+        let isUnchanged = checksums && format == stored && addend == 0 && !source.isBigEndian
+        try sink.note(
+          isUnchanged ? crc : CRC32.checksum(ready), of: ready.byteCount, tensor: tensor, at: offset
+        )
+        try sink.take(ready, tensor: tensor, at: offset)
       }
       total.withLock { $0 += found }
     }

@@ -197,9 +197,14 @@ struct TensorAssembly: Sendable {
   func groups(
     of strip: Range<Int>, in window: ByteBuffer, on bench: Workbench
   ) -> [(first: Int, rows: BufferRows)] {
+    rows(of: strip, in: window).groups(of: bench.stages[0].stored.count / 2)
+      .map { (strip.lowerBound + $0.first, $0.rows) }
+  }
+
+  /// The rows of a strip in a window.
+  func rows(of strip: Range<Int>, in window: ByteBuffer) -> BufferRows {
     BufferRows(
-      of: window, start: 0, rowSize: width * stored.size, pitch: pitch, count: strip.count
-    ).groups(of: bench.stages[0].stored.count / 2).map { (strip.lowerBound + $0.first, $0.rows) }
+      of: window, start: 0, rowSize: width * stored.size, pitch: pitch, count: strip.count)
   }
 
   /// Whether there is something to compute for the rows before they are handed on.

@@ -7,8 +7,15 @@ protocol TensorSink: AnyObject, Sendable {
   /// Whether it takes one thread at a time, so that another one had better do something else.
   var takesTurns: Bool { get }
 
-  /// Takes rows as the bytes of output tensor `tensor` from byte `offset` on, one behind the other.
+  /// Takes rows as the bytes of output tensor `tensor` from byte `offset` on, one after the other.
   func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws
+
+  /// The first half of ``accept(_:tensor:at:)``: notes the CRC-32 of `count` bytes.
+  func note(
+    _ crc: @autoclosure () -> UInt32, of count: Int, tensor: Int, at offset: Int) throws
+
+  /// The second half of ``accept(_:tensor:at:)``: takes the bytes.
+  func take(_ rows: BufferRows, tensor: Int, at offset: Int) throws
 
   /// Notes that `range` of the bytes of a tensor is complete and will not be touched again soon.
   func finished(_ range: Range<Int>, tensor: Int)
@@ -16,6 +23,15 @@ protocol TensorSink: AnyObject, Sendable {
 
 extension TensorSink {
   var takesTurns: Bool { false }
+
+  func accept(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
+    try note(CRC32.checksum(rows), of: rows.byteCount, tensor: tensor, at: offset)
+    try take(rows, tensor: tensor, at: offset)
+  }
+
+  func note(
+    _ crc: @autoclosure () -> UInt32, of count: Int, tensor: Int, at offset: Int
+  ) throws {}
 
   func finished(_ range: Range<Int>, tensor: Int) {}
 }

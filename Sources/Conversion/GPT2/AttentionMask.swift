@@ -26,6 +26,11 @@ enum AttentionMask {
         ? nil
         : "pretrain_causal_attention is False: attention sees more than what comes before"
     }
+    if let odd = index.oddMask {
+      return
+        "the mask beside the weights is not causal: \(odd); if GPT-2's mask is right after all: --set "
+        + "pretrain_causal_attention=true"
+    }
     guard isBigsciencePipeline(index), arguments.has("universal_checkpoint") else { return nil }
     return "the arguments know universal_checkpoint (from 2022-07-20) but not "
       + "pretrain_causal_attention, which pretrain_gpt sets since 2022-07-07: another script trained it, "

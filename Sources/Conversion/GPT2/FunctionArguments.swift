@@ -12,6 +12,8 @@ enum FunctionArguments {
     case not(Double)
     /// Any text but one of these.
     case otherThan([String])
+    /// Any factor of the scores but the root of the head size, to this power.
+    case otherScale(power: Double)
   }
 
   // swift-format-ignore
@@ -27,9 +29,9 @@ enum FunctionArguments {
     ("chunk_size_attention",        .given,   "attention",    "attention looks at chunks, GPT-2 at all positions before"),
     ("attention_chunk_size",        .given,   "attention",    "attention looks at chunks, GPT-2 at all positions before"),
     ("experimental_attention_variant", .given, "attention",   "GPT-2 has plain attention"),
-    ("softmax_scale",               .given,   "attention",    "GPT-2 scales by the root of the head size"),
-    ("attention_scale",             .given,   "attention",    "GPT-2 scales by the root of the head size"),
-    ("attention_multiplier",        .given,   "attention",    "GPT-2 scales by the root of the head size"),
+    ("softmax_scale",               .otherScale(power: -0.5), "attention",    "GPT-2 scales by the root of the head size"),
+    ("attention_scale",             .otherScale(power: -0.5), "attention",    "GPT-2 scales by the root of the head size"),
+    ("attention_multiplier",        .otherScale(power: -0.5), "attention",    "GPT-2 scales by the root of the head size"),
     ("softmax_type",                .otherThan(["vanilla", "softmax"]), "attention", "GPT-2 has a plain softmax"),
     ("attn_logit_softcapping",      .on,      "attention",    "GPT-2 does not cap its scores"),
     ("attention_logit_softcapping", .on,      "attention",    "GPT-2 does not cap its scores"),
@@ -119,9 +121,9 @@ enum FunctionArguments {
     ("attention_type",                .otherThan(["global","causal","multihead","multihead_attention","self","flash","flash_attention","softmax","core"]), "attention",    "GPT-2 has plain attention to all positions before"),
     ("clip_qkv",                      .on,      "attention",    "GPT-2 does not clamp its queries, keys and values"),
     ("clamp_qkv",                     .on,      "attention",    "GPT-2 does not clamp its queries, keys and values"),
-    ("qk_scale",                      .given,   "attention",    "GPT-2 scales by the root of the head size"),
-    ("query_scale",                   .given,   "attention",    "GPT-2 scales by the root of the head size"),
-    ("query_pre_attn_scalar",         .given,   "attention",    "GPT-2 scales by the root of the head size"),
+    ("qk_scale",                      .otherScale(power: -0.5), "attention",    "GPT-2 scales by the root of the head size"),
+    ("query_scale",                   .otherScale(power: -0.5), "attention",    "GPT-2 scales by the root of the head size"),
+    ("query_pre_attn_scalar",         .otherScale(power: 1), "attention",    "GPT-2 scales by the root of the head size"),
     ("attention_logit_cap",           .on,      "attention",    "GPT-2 does not cap its scores"),
     ("output_logit_softcap",          .on,      "scale",        "GPT-2 does not cap its logits"),
     ("attention_sink",                .on,      "attention",    "GPT-2 has a plain softmax"),
@@ -176,17 +178,21 @@ enum FunctionArguments {
   static func refusals(
     _ arguments: TrainingArguments
   ) throws(ConversionError) -> [(code: String, reason: String)] {
+    let hidden = try arguments.double("hidden_size")
+    let heads = try arguments.double("num_attention_heads")
     var result: [(code: String, reason: String)] = []
     for (key, condition, code, reason) in table {
       guard let value = arguments[key]?.literal, value != .none, value != .string(""),
-        isInEffect(value, condition)
+        isInEffect(value, condition, headSize: (hidden ?? 0) / (heads ?? 0))
       else { continue }
       result.append((code, "\(key) is \(value.quoted): \(reason)"))
     }
     return result
   }
 
-  private static func isInEffect(_ value: ArgumentValue, _ condition: Condition) -> Bool {
+  private static func isInEffect(
+    _ value: ArgumentValue, _ condition: Condition, headSize: Double
+  ) -> Bool {
     switch condition {
     case .on: ![.bool(false), .int(0), .double(0), .list([])].contains(value)
     case .given:
@@ -194,14 +200,32 @@ enum FunctionArguments {
       ![
         .bool(false), .list([]), .int(-1), .list([.int(-1), .int(-1)]),
         .list([.int(-1), .int(0)]),
-      ].contains(value)
+      ].contains(value.numbers ?? value)
     case .not(let neutral):
       value.number.map { $0 != neutral && $0 != 0 } ?? (value != .bool(false))
+    case .otherScale(let power):
+      value.number.map { !($0 > 0 && isNear($0, headSize, power)) } ?? (value != .bool(false))
     case .otherThan(let names):
       !names.contains { $0.lowercased() == value.text.lowercased() }
     }
   }
 
+  /// Whether a value is a power of another, 1 or a square root, up to the digits that people write.
+  private static func isNear(_ value: Double, _ base: Double, _ power: Double) -> Bool {
+    let ratio = power == 1 ? value / base : value * base.squareRoot()
+    return abs(ratio - 1) < 1e-3
+  }
+
   /// The names of the arguments that are looked at.
   static let keys = table.map(\.key)
+}
+
+extension ArgumentValue {
+  /// A text of several numbers, such as `(-1, -1)`, as a list; `nil` for anything else.
+  fileprivate var numbers: ArgumentValue? {
+    guard case .string(let text) = self else { return nil }
+    let parts = text.split { " ,()[]".contains($0) }.map { Int($0) }
+    guard parts.count > 1, !parts.contains(nil) else { return nil }
+    return .list(parts.compactMap { $0 }.map { .int($0) })
+  }
 }

@@ -3,6 +3,9 @@ import TorchArchive
 /// Tensors in a state dictionary that are no part of the function that was trained: what Transformer
 /// Engine keeps of its scales, masks and positions that the program makes anew, and tensors of nothing.
 enum Bookkeeping {
+  static let mask = "a causal mask, which the program makes again"
+  static let extraState = "extra state of Transformer Engine"
+
   /// Why a tensor is passed over; `nil` for one that is not.
   static func reason(_ name: String, _ tensor: TorchTensor) -> String? {
     let utf8 = name.utf8
@@ -15,14 +18,14 @@ enum Bookkeeping {
       return nil
     }
     let parts = name.split(separator: ".")
-    if parts.contains("_extra_state") { return "extra state of Transformer Engine" }
+    if parts.contains("_extra_state") { return extraState }
     let isMask =
       masks.contains(last)
       || last == "bias" && parts.dropLast().last.map { isAttention($0) } == true
-    if isMask, isSquare(tensor.sizes) { return "a causal mask, which the program makes anew" }
+    if isMask, isSquare(tensor.sizes) { return mask }
     if last == "masked_bias", tensor.elementCount <= 1 { return "the value of masked scores" }
     if last == "position_ids", tensor.dtype == .int64 {
-      return "the numbers of the positions, which the program makes anew"
+      return "the numbers of the positions, which the program makes again"
     }
     // A weight without elements is one that is missing: the planner says so.
     if tensor.elementCount == 0, !weights.contains(last) { return "a tensor without elements" }

@@ -29,7 +29,11 @@ extension CheckpointIndex {
     do {
       for component in try FileSystem.list(zero) {
         let path = zero.appending(component).appending("fp32.pt")
-        guard FileSystem.exists(path), !component.string.contains("_extra_state") else { continue }
+        guard FileSystem.exists(path) else { continue }
+        if component.string.contains("_extra_state") {
+          passOver(MegatronName.unwrapped(component.string), Bookkeeping.extraState)
+          continue
+        }
         parameters.append(
           try readParameter(component.string, path, shapes[component.string], limits))
       }

@@ -142,6 +142,8 @@ public struct CheckpointIndex: Sendable {
   public private(set) var decisions: [Decision] = []
   /// Tensors that are no part of the model, and why; a name with the number of its block left out.
   public private(set) var passedOver: [String: String] = [:]
+  /// The first mask beside the weights that is not causal, and where it is not.
+  private(set) var oddMask: String?
   /// Whether the tensors have the names of Megatron-core.
   var isCore = false
   private var positions: [String: Int] = [:]
@@ -232,9 +234,21 @@ public struct CheckpointIndex: Sendable {
     }
     let name = MegatronName.unwrapped(named.name)
     guard let reason = Bookkeeping.reason(name, tensor) else { return tensor }
+    if reason == Bookkeeping.mask, oddMask == nil {
+      do {
+        oddMask = try CausalMask.contradiction(tensor, in: file).map { "in \(name), \($0)" }
+      } catch {
+        throw ConversionError(reading: error, file: FilePath(source), tensor: named.name)
+      }
+    }
+    passOver(name, reason)
+    return nil
+  }
+
+  /// Notes a tensor that is no part of the model.
+  mutating func passOver(_ name: String, _ reason: String) {
     let parts = name.split(separator: ".").map { Int($0) == nil ? String($0) : "*" }
     passedOver[parts.joined(separator: ".")] = reason
-    return nil
   }
 
   /// Puts what the user set over what the checkpoint says.

@@ -148,7 +148,7 @@ private final class MemorySink: TensorSink {
     self.target = Locked(target)
   }
 
-  func accept(_ rows: BufferRows, tensor: Int, at offset: Int) {
+  func take(_ rows: BufferRows, tensor: Int, at offset: Int) {
     target.withLock { target in
       for row in 0..<rows.count {
         target.copy(rows.row(row), of: rows.buffer, to: offset + row * rows.rowSize)
