@@ -1,3 +1,5 @@
+import ByteIO
+
 /// The position of a value in a ``PickleGraph``.
 public struct NodeID: Hashable, Sendable {
   let index: Int32
@@ -82,7 +84,7 @@ public struct PickleEntry: Hashable, Sendable {
 public struct PickleGraph: Sendable {
   struct Dictionary: Sendable {
     var entries: [PickleEntry] = []
-    var positions: [PickleKey: Int] = [:]
+    var table = PositionTable()
     /// The attributes that BUILD gave an `OrderedDict`; they are not items.
     var attributes: NodeID?
   }
@@ -150,8 +152,13 @@ public struct PickleGraph: Sendable {
   /// The value under a text key of a dictionary.
   public func value(_ key: String, in id: NodeID) -> NodeID? {
     guard case .dict(let index) = self[id] else { return nil }
-    let dictionary = dictionaries[index]
-    return dictionary.positions[.string(Array(key.utf8))].map { dictionary.entries[$0].value }
+    return position(of: .string(Array(key.utf8)), in: dictionaries[index])
+      .map { dictionaries[index].entries[$0].value }
+  }
+
+  /// The position of the entry with a key.
+  func position(of key: PickleKey, in dictionary: Dictionary) -> Int? {
+    dictionary.table.position(hash: key.hashValue) { self.key(dictionary.entries[$0].key) == key }
   }
 
   /// The name of a class or function.

@@ -401,10 +401,10 @@ public struct PickleMachine {
       guard keyBytes <= max(1 << 25, graph.source.count) else {
         throw error(.limitString, "keys of more than \(max(1 << 25, graph.source.count)) bytes")
       }
-      if let position = graph.dictionaries[index].positions[key] {
+      if let position = graph.position(of: key, in: graph.dictionaries[index]) {
         graph.dictionaries[index].entries[position].value = value
       } else {
-        graph.dictionaries[index].positions[key] = graph.dictionaries[index].entries.count
+        graph.dictionaries[index].table.append(hash: key.hashValue)
         graph.dictionaries[index].entries.append(PickleEntry(key: keyNode, value: value))
       }
     case .object(let index):

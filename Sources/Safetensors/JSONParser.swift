@@ -10,7 +10,7 @@ public struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
 /// A strict reader of JSON (RFC 8259): no trailing commas, no comments, no NaN, nothing behind the
 /// value. Repeated keys are kept, for the caller to judge.
 public struct JSONParser {
-  private let bytes: ArraySlice<UInt8>
+  private let bytes: [UInt8]
   private var position: Int
   private let maximumDepth: Int
 
@@ -18,23 +18,51 @@ public struct JSONParser {
   public static func parse(
     _ text: some Sequence<UInt8>, maximumDepth: Int = 64
   ) throws(JSONError) -> JSONValue {
-    let bytes = Array(text)
-    guard String(validating: bytes, as: UTF8.self) != nil else {
+    var parser = try JSONParser(Array(text), maximumDepth)
+    let value = try parser.value(depth: 0)
+    try parser.finish()
+    return value
+  }
+
+  /// Reads the members of the one object that `bytes` consist of, one after the other, without keeping
+  /// them.
+  ///
+  /// - Parameters:
+  ///   - bytes: The text.
+  ///   - maximumDepth: How many levels of values there may be in each other.
+  ///   - body: Called with each member in order, before the rest of the text is looked at.
+  /// - Throws: ``JSONError``, or what `body` throws.
+  static func forEachMember(
+    of bytes: [UInt8], maximumDepth: Int = 64, _ body: (JSONObject.Member) throws -> Void
+  ) throws {
+    var parser = try JSONParser(bytes, maximumDepth)
+    guard parser.peek == UInt8(ascii: "{") else { throw parser.error("an object was expected") }
+    var isFirst = true
+    while let member = try parser.nextMember(0, isFirst: isFirst) {
+      try body(member)
+      isFirst = false
+    }
+    try parser.finish()
+  }
+
+  private init(_ bytes: [UInt8], _ maximumDepth: Int) throws(JSONError) {
+    guard (try? UTF8Span(validating: bytes.span)) != nil else {
       throw JSONError(offset: 0, detail: "the text is not UTF-8")
     }
-    var parser = JSONParser(bytes: bytes[...], position: 0, maximumDepth: maximumDepth)
     if bytes.starts(with: [0xEF, 0xBB, 0xBF]) {
       throw JSONError(
         offset: 0, detail: "a byte order mark (EF BB BF) stands before the text, where readers stop"
       )
     }
-    parser.skipSpace()
-    let value = try parser.value(depth: 0)
-    parser.skipSpace()
-    guard parser.position == bytes.count else {
-      throw parser.error("something behind the end of the value")
-    }
-    return value
+    self.bytes = bytes
+    position = 0
+    self.maximumDepth = maximumDepth
+    skipSpace()
+  }
+
+  private mutating func finish() throws(JSONError) {
+    skipSpace()
+    guard position == bytes.count else { throw error("something behind the end of the value") }
   }
 
   private mutating func value(depth: Int) throws(JSONError) -> JSONValue {
@@ -56,21 +84,31 @@ public struct JSONParser {
 
   private mutating func object(_ depth: Int) throws(JSONError) -> JSONValue {
     var members: [JSONObject.Member] = []
-    position += 1
-    skipSpace()
-    if take(UInt8(ascii: "}")) { return .object(JSONObject()) }
-    while true {
-      guard peek == UInt8(ascii: "\"") else { throw error("a key was expected") }
-      let key = try string()
+    while let member = try nextMember(depth, isFirst: members.isEmpty) { members.append(member) }
+    return .object(JSONObject(members))
+  }
+
+  /// The next member of an object; `nil` at its end.
+  private mutating func nextMember(
+    _ depth: Int, isFirst: Bool
+  ) throws(JSONError) -> JSONObject.Member? {
+    if isFirst {
+      position += 1
       skipSpace()
-      guard take(UInt8(ascii: ":")) else { throw error("a colon was expected") }
-      skipSpace()
-      members.append(JSONObject.Member(key: key, value: try value(depth: depth + 1)))
-      skipSpace()
-      if take(UInt8(ascii: "}")) { return .object(JSONObject(members)) }
+      if take(UInt8(ascii: "}")) { return nil }
+    } else {
+      if take(UInt8(ascii: "}")) { return nil }
       guard take(UInt8(ascii: ",")) else { throw error("a comma or } was expected") }
       skipSpace()
     }
+    guard peek == UInt8(ascii: "\"") else { throw error("a key was expected") }
+    let key = try string()
+    skipSpace()
+    guard take(UInt8(ascii: ":")) else { throw error("a colon was expected") }
+    skipSpace()
+    let value = try value(depth: depth + 1)
+    skipSpace()
+    return JSONObject.Member(key: key, value: value)
   }
 
   private mutating func array(_ depth: Int) throws(JSONError) -> JSONValue {
@@ -200,6 +238,6 @@ public struct JSONParser {
   }
 
   private func error(_ detail: String) -> JSONError {
-    JSONError(offset: position - bytes.startIndex, detail: detail)
+    JSONError(offset: position, detail: detail)
   }
 }

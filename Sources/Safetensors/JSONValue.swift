@@ -1,3 +1,5 @@
+import ByteIO
+
 /// A JSON value that keeps the order of object members and the kind of numbers.
 public enum JSONValue: Hashable, Sendable {
   case null
@@ -77,36 +79,71 @@ public struct JSONObject: Hashable, Sendable {
   }
 
   public private(set) var members: [Member]
-  private var positions: [[UInt8]: Int]
+  /// Small objects, which most are, do without.
+  private var table: PositionTable?
+  private static let searchedUpTo = 8
 
   /// An object of `members`, of which the last one of a key is found by the subscript.
   public init(_ members: [Member] = []) {
     self.members = members
-    positions = [:]
-    for (index, member) in members.enumerated() { positions[Array(member.key.utf8)] = index }
+    if members.count > JSONObject.searchedUpTo { table = makeTable() }
   }
+
+  private func makeTable() -> PositionTable {
+    var table = PositionTable()
+    for member in members { table.append(hash: JSONObject.hash(member.key)) }
+    return table
+  }
+
+  private static func hash(_ key: String) -> Int { ExactName.hash(key.utf8) }
 
   /// The value of a key. Setting a new key appends it; setting `nil` does nothing.
   public subscript(key: String) -> JSONValue? {
-    get { positions[Array(key.utf8)].map { members[$0].value } }
+    get { position(of: key).map { members[$0].value } }
     set {
       guard let newValue else { return }
-      let bytes = Array(key.utf8)
-      if let index = positions[bytes] {
+      if let index = position(of: key) {
         members[index].value = newValue
       } else {
-        positions[bytes] = members.count
         members.append(Member(key: key, value: newValue))
+        if table != nil {
+          table?.append(hash: JSONObject.hash(key))
+        } else if members.count > JSONObject.searchedUpTo {
+          table = makeTable()
+        }
       }
     }
   }
 
   /// The position of the last member of a key.
-  func position(of key: String) -> Int? { positions[Array(key.utf8)] }
+  func position(of key: String) -> Int? {
+    guard let table else {
+      return members.lastIndex { $0.key.utf8.elementsEqual(key.utf8) }
+    }
+    var last: Int?
+    // Those of one hash come in their order; none is accepted, so that all are seen.
+    _ = table.position(hash: JSONObject.hash(key)) { position in
+      if members[position].key.utf8.elementsEqual(key.utf8) { last = max(last ?? 0, position) }
+      return false
+    }
+    return last
+  }
 
   /// Keys that occur more than once.
   public var repeatedKeys: [String] {
-    members.enumerated().filter { positions[Array($0.element.key.utf8)] != $0.offset }
-      .map(\.element.key)
+    members.enumerated().filter { position(of: $0.element.key) != $0.offset }.map(\.element.key)
+  }
+
+  public static func == (a: JSONObject, b: JSONObject) -> Bool {
+    a.members.elementsEqual(b.members) {
+      $0.key.utf8.elementsEqual($1.key.utf8) && $0.value == $1.value
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    for member in members {
+      hasher.combine(JSONObject.hash(member.key))
+      hasher.combine(member.value)
+    }
   }
 }

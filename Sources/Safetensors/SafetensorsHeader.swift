@@ -1,3 +1,5 @@
+import ByteIO
+
 /// A tensor as the header of a safetensors file declares it.
 public struct SafetensorsTensor: Hashable, Sendable {
   public let name: String
@@ -83,36 +85,36 @@ public struct SafetensorsHeader: Hashable, Sendable {
     func invalid(_ detail: String, _ tensor: String? = nil) -> SafetensorsError {
       SafetensorsError(.invalidHeader, detail, tensor: tensor)
     }
-    let value: JSONValue
-    do {
-      value = try JSONParser.parse(json)
-    } catch {
-      throw invalid("the header is no JSON: \(error)")
-    }
-    guard let object = value.object else { throw invalid("the header is no JSON object") }
-    var notes = object.repeatedKeys.map { "the key \($0) occurs more than once" }
-    guard !object.repeatedKeys.contains("__metadata__") else {
-      throw invalid("__metadata__ occurs more than once")
-    }
-    var metadata: [String: String]?
+    var notes: [String] = []
+    var metadata: [String: String]??
     var tensors: [SafetensorsTensor] = []
-    for (number, member) in object.members.enumerated() {
-      if member.key == "__metadata__" {
-        if member.value == .null { continue }
-        guard let entries = member.value.object else { throw invalid("__metadata__ is no object") }
-        metadata = [:]
-        for entry in entries.members {
-          guard let text = entry.value.string else {
-            throw invalid("the metadata \(entry.key) is no string")
-          }
-          metadata?[entry.key] = text
+    var table = PositionTable()
+    // A header has up to a million tensors, so what was read of one is not kept.
+    do {
+      try JSONParser.forEachMember(of: json) { member in
+        guard member.key != "__metadata__" else {
+          guard metadata == nil else { throw invalid("__metadata__ occurs more than once") }
+          metadata = .some(try SafetensorsHeader.metadata(member.value, &notes, invalid))
+          return
         }
-        notes += entries.repeatedKeys.map { "the metadata key \($0) occurs more than once" }
-        continue
+        let tensor = try SafetensorsHeader.tensor(member, invalid)
+        let hash = ExactName.hash(tensor.name.utf8)
+        let isKnown = { tensors[$0].name.utf8.elementsEqual(tensor.name.utf8) }
+        // Of two members with one name the last one counts.
+        if let known = table.position(hash: hash, where: isKnown) {
+          notes.append("the key \(tensor.name) occurs more than once")
+          tensors[known] = tensor
+        } else {
+          table.append(hash: hash)
+          tensors.append(tensor)
+        }
       }
-      let tensor = try SafetensorsHeader.tensor(member, invalid)
-      // Of two members with one name the last one counts.
-      if object.position(of: member.key) == number { tensors.append(tensor) }
+    } catch let error as JSONError {
+      throw invalid("the header is no JSON: \(error)")
+    } catch let error as SafetensorsError {
+      throw error
+    } catch {
+      throw invalid("\(error)")
     }
     tensors.sort { a, b in
       (a.dataOffsets.lowerBound, a.dataOffsets.upperBound)
@@ -134,8 +136,24 @@ public struct SafetensorsHeader: Hashable, Sendable {
         .incompleteBuffer, "the tensors take \(end) bytes, but the file has \(dataSize)")
     }
     self.tensors = tensors
-    self.metadata = metadata
+    self.metadata = metadata ?? nil
     self.notes = notes
+  }
+
+  private static func metadata(
+    _ value: JSONValue, _ notes: inout [String], _ invalid: (String, String?) -> SafetensorsError
+  ) throws(SafetensorsError) -> [String: String]? {
+    if value == .null { return nil }
+    guard let entries = value.object else { throw invalid("__metadata__ is no object", nil) }
+    var metadata: [String: String] = [:]
+    for entry in entries.members {
+      guard let text = entry.value.string else {
+        throw invalid("the metadata \(entry.key) is no string", nil)
+      }
+      metadata[entry.key] = text
+    }
+    notes += entries.repeatedKeys.map { "the metadata key \($0) occurs more than once" }
+    return metadata
   }
 
   private static func tensor(

@@ -133,29 +133,32 @@ struct InspectCommand: ParsableCommand {
     report.payload["faults"] = .array(directory.faults.map(\.json))
     var rows: [ListedTensor] = []
     var entries: [JSONValue] = []
+    var elements = 0
     for name in directory.names {
       guard let tensor = directory[name] else { continue }
       let declared = tensor.declared
+      elements += declared.elementCount
+      let digest = sha256 ? try tensor.sha256() : nil
+      // Of the two forms of a list of a million tensors one is enough.
+      guard shown.json else {
+        var cells = ["file": tensor.fileName]
+        cells["sha256"] = digest
+        rows.append(
+          ListedTensor(
+            name: name, dtype: declared.dtype.torchName, shape: declared.shape,
+            byteCount: declared.dataOffsets.count, cells: cells))
+        continue
+      }
       var object = JSONObject()
       object["name"] = .string(name)
       object["dtype"] = .string(declared.dtype.torchName)
       object["shape"] = .array(declared.shape.map { .int($0) })
       object["bytes"] = .int(declared.dataOffsets.count)
       object["file"] = .string(tensor.fileName)
-      var cells = ["file": tensor.fileName]
-      if sha256 {
-        let digest = try tensor.sha256()
-        cells["sha256"] = digest
-        object["sha256"] = .string(digest)
-      }
+      if let digest { object["sha256"] = .string(digest) }
       entries.append(.object(object))
-      rows.append(
-        ListedTensor(
-          name: name, dtype: declared.dtype.torchName, shape: declared.shape,
-          byteCount: declared.dataOffsets.count, cells: cells))
     }
     report.payload["tensors"] = .array(entries)
-    let elements = directory.names.reduce(0) { $0 + (directory[$1]?.declared.elementCount ?? 0) }
     report.payload["parameters"] = .int(elements)
     guard !shown.json else { return }
     var text =

@@ -265,4 +265,36 @@ import Testing
     #expect(values + errors == bytes.count * 9)
     #expect(errors > bytes.count)
   }
+
+  /// A key that comes again keeps its place and gets the new value, in a dictionary of any size.
+  @Test(arguments: [1, 7, 8, 9, 100, 3000]) func keysAreFoundInDictionariesOfAnySize(
+    count: Int
+  ) throws {
+    let graph = try load(
+      pickle { pickle in
+        pickle.dict { entries in
+          for number in (0..<count).flatMap({ [$0, $0 / 2] }) {
+            entries.string("key \(number)")
+            entries.int(number)
+          }
+          // Python finds all of these equal.
+          for _ in 0..<2 {
+            entries.int(1)
+            entries.none()
+            entries.bool(true)
+            entries.double(0.5)
+          }
+          entries.double(1)
+          entries.string("last")
+        }
+      })
+    let entries = try #require(graph.entries(graph.root))
+    #expect(entries.count == count + 1)
+    for number in 0..<count {
+      #expect(graph.text(entries[number].key) == "key \(number)")
+      #expect(graph.value("key \(number)", in: graph.root).flatMap { graph.int($0) } == number)
+    }
+    #expect(graph.text(entries[count].value) == "last")
+    #expect(graph.value("key", in: graph.root) == nil)
+  }
 }

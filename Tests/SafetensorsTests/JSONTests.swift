@@ -62,4 +62,29 @@ import Testing
     #expect(object.members.count == 2)
     #expect(object.repeatedKeys.isEmpty)
   }
+
+  /// Small objects are searched, large ones have a table.
+  @Test(arguments: [0, 1, 7, 8, 9, 10, 100, 3000]) func membersAreFoundInObjectsOfAnySize(
+    count: Int
+  ) throws {
+    let members = (0..<count).map { JSONObject.Member(key: "key \($0)", value: .int($0)) }
+    var grown = JSONObject()
+    for member in members { grown[member.key] = member.value }
+    let made = JSONObject(members)
+    let text =
+      "{" + members.map { "\"\($0.key)\":\($0.value.int ?? 0)" }.joined(separator: ",") + "}"
+    let read = try #require(try JSONParser.parse(text.utf8).object)
+    for object in [grown, made, read] {
+      #expect(object == made && object.hashValue == made.hashValue)
+      #expect((0..<count).allSatisfy { object["key \($0)"] == .int($0) })
+      #expect(object["key"] == nil && object["key \(count)"] == nil)
+      #expect(object.repeatedKeys.isEmpty)
+    }
+    guard let first = members.first else { return }
+    grown[first.key] = "changed"
+    #expect(grown.members.count == count && grown[first.key] == "changed")
+    let repeated = JSONObject(members + [.init(key: first.key, value: "last")])
+    #expect(repeated[first.key] == "last")
+    #expect(repeated.repeatedKeys == [first.key])
+  }
 }

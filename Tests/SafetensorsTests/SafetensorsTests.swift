@@ -115,6 +115,17 @@ import Testing
     }
   }
 
+  @Test func aHeaderOfManyTensorsIsReadAsItWasWritten() throws {
+    let header = SafetensorsHeader(
+      laying: (0..<5000).map { ("layers.\($0).weight", .f16, [$0 % 3, 2]) }, metadata: ["a": "b"])
+    let json = Array(header.serialized[8...])
+    let read = try SafetensorsHeader(parsing: json, dataSize: header.dataSize)
+    #expect(read.tensors.map(\.name).sorted() == header.tensors.map(\.name).sorted())
+    #expect(Set(read.tensors) == Set(header.tensors))
+    #expect(read.metadata == ["a": "b"])
+    #expect(read.notes.isEmpty)
+  }
+
   @Test(arguments: ["\u{FEFF}{}", " \u{FEFF}{}", "{}\u{FEFF}"])
   func aByteOrderMarkIsAnErrorWithItsPlace(text: String) {
     #expect { try parse(text, dataSize: 0) } throws: { error in

@@ -61,8 +61,10 @@ public struct OutputDirectory: Sendable {
   }
 
   public let path: FilePath
+  /// Where tensors are, in the order of the files; one that is in two files is here once, as in the last.
+  private var places: [(file: Int32, tensor: Int32)] = []
   /// By the bytes of the name: two spellings of one accented letter are two names.
-  private var tensors: [ExactName: Tensor] = [:]
+  private var table = PositionTable()
   /// The safetensors files, by name.
   public private(set) var files: [(name: String, file: SafetensorsFile)] = []
   public private(set) var index: ShardIndex?
@@ -74,13 +76,31 @@ public struct OutputDirectory: Sendable {
   public let isFolder: Bool
 
   /// The names of all tensors, sorted by their bytes.
-  public var names: [String] { tensors.keys.sorted().map(\.string) }
+  public var names: [String] {
+    places.map { declared($0).name }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
 
   /// How many tensors there are.
-  public var count: Int { tensors.count }
+  public var count: Int { places.count }
 
   /// The tensor of a name.
-  public subscript(name: String) -> Tensor? { tensors[ExactName(name)] }
+  public subscript(name: String) -> Tensor? {
+    position(of: name).map { position in
+      let place = places[position]
+      let (fileName, file) = files[Int(place.file)]
+      return Tensor(declared: declared(place), file: file, fileName: fileName)
+    }
+  }
+
+  private func declared(_ place: (file: Int32, tensor: Int32)) -> SafetensorsTensor {
+    files[Int(place.file)].file.header.tensors[Int(place.tensor)]
+  }
+
+  private func position(of name: String) -> Int? {
+    table.position(hash: ExactName.hash(name.utf8)) {
+      declared(places[$0]).name.utf8.elementsEqual(name.utf8)
+    }
+  }
 
   /// Files of weights that stand beside a model and are not a part of it.
   private static let companions: Set<String> = ["adapter_model.safetensors"]
@@ -161,15 +181,19 @@ public struct OutputDirectory: Sendable {
             "the metadata do not say {\"format\":\"pt\"}: transformers up to 4.57 refuses the file",
             file: name))
       }
-      for tensor in file.header.tensors {
-        let key = ExactName(tensor.name)
-        if let other = tensors[key] {
+      for (number, tensor) in file.header.tensors.enumerated() {
+        let place = (file: Int32(files.count - 1), tensor: Int32(number))
+        if let known = position(of: tensor.name) {
+          let other = files[Int(places[known].file)].name
           faults.append(
             Finding(
-              "output/duplicate-tensor", "it is in two files, \(other.fileName) and \(name)",
+              "output/duplicate-tensor", "it is in two files, \(other) and \(name)",
               file: name, tensor: tensor.name))
+          places[known] = place
+        } else {
+          table.append(hash: ExactName.hash(tensor.name.utf8))
+          places.append(place)
         }
-        tensors[key] = Tensor(declared: tensor, file: file, fileName: name)
       }
     } catch {
       let error = ConversionError(reading: error, file: path)
@@ -190,19 +214,19 @@ public struct OutputDirectory: Sendable {
     }
     let listed = index.weightMap
     for (tensor, file) in listed.sorted(by: { $0.key < $1.key })
-    where tensors[tensor]?.fileName != file && present.contains(ExactName(file)) {
+    where self[tensor.string]?.fileName != file && present.contains(ExactName(file)) {
       faults.append(
         Finding(
           "index/wrong-file",
           "the index says it is in \(file), but it is "
-            + (tensors[tensor].map { "in \($0.fileName)" } ?? "in none"),
+            + (self[tensor.string].map { "in \($0.fileName)" } ?? "in none"),
           file: ShardIndex.fileName, tensor: tensor.string))
     }
-    for (tensor, place) in tensors.sorted(by: { $0.key < $1.key }) where listed[tensor] == nil {
+    for name in names where listed[ExactName(name)] == nil {
       faults.append(
         Finding(
-          "index/unlisted-tensor", "the index does not name it", file: place.fileName,
-          tensor: tensor.string))
+          "index/unlisted-tensor", "the index does not name it", file: self[name]?.fileName,
+          tensor: name))
     }
     let bytes = files.reduce(0) { $0 + $1.file.header.dataSize }
     if let total = index.totalSize, total != bytes, faults.isEmpty {

@@ -113,14 +113,24 @@ extension TensorContent {
 extension DType {
   /// The name that PyTorch has for the type; that of safetensors where PyTorch has none.
   public var torchName: String {
-    // swift-format-ignore
-    let names: [DType: String] = [
-      .f16: "float16", .bf16: "bfloat16", .f32: "float32", .f64: "float64", .i64: "int64",
-      .i32: "int32", .i16: "int16", .i8: "int8", .u8: "uint8", .u16: "uint16", .u32: "uint32",
-      .u64: "uint64", .bool: "bool",
-    ]
-    if let name = names[self] { return name }
-    let others = ["F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "C64": "complex64"]
-    return others[rawValue] ?? rawValue
+    switch self {
+    case .f16: "float16"
+    case .bf16: "bfloat16"
+    case .f32: "float32"
+    case .f64: "float64"
+    case .i64: "int64"
+    case .i32: "int32"
+    case .i16: "int16"
+    case .i8: "int8"
+    case .u8: "uint8"
+    case .u16: "uint16"
+    case .u32: "uint32"
+    case .u64: "uint64"
+    case .bool: "bool"
+    case .f8E4M3: "float8_e4m3fn"
+    case .f8E5M2: "float8_e5m2"
+    case .c64: "complex64"
+    default: rawValue
+    }
   }
 }
