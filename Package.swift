@@ -31,36 +31,44 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CGlibc"),
     .systemLibrary(name: "CIntrinsics"),
+    .target(name: "Diagnostics", swiftSettings: settings),
     .target(
       name: "ByteIO",
       dependencies: [
-        "CZlib", "CGlibc", "CIntrinsics",
+        "Diagnostics", "CZlib", "CGlibc", "CIntrinsics",
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: settings),
-    .target(name: "Pickle", dependencies: ["ByteIO"], swiftSettings: settings),
+    .target(
+      name: "JSON",
+      dependencies: [
+        "Diagnostics", "ByteIO", .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .target(name: "Pickle", dependencies: ["ByteIO", "Diagnostics"], swiftSettings: settings),
     .target(
       name: "TorchArchive",
       dependencies: [
-        "ByteIO", "Pickle", .product(name: "SystemPackage", package: "swift-system"),
+        "ByteIO", "Diagnostics", "Pickle",
+        .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
     .target(
       name: "Safetensors",
-      dependencies: ["ByteIO", .product(name: "SystemPackage", package: "swift-system")],
+      dependencies: ["ByteIO", "Diagnostics", "JSON", .product(name: "SystemPackage", package: "swift-system")],
       swiftSettings: settings),
     .target(
       name: "Conversion",
       dependencies: [
-        "ByteIO", "Pickle", "TorchArchive", "Safetensors",
+        "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive", "Safetensors",
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
     .executableTarget(
       name: "meg2hf",
       dependencies: [
-        "ByteIO", "Conversion", "Safetensors", "TorchArchive",
+        "ByteIO", "Conversion", "Diagnostics", "JSON", "Safetensors", "TorchArchive",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -74,20 +82,23 @@ let package = Package(
     .testTarget(name: "PickleTests", dependencies: ["Pickle", "TestSupport"]),
     .testTarget(
       name: "TorchArchiveTests",
-      dependencies: ["TorchArchive", "Pickle", "ByteIO", "Safetensors", "TestSupport"]),
+      dependencies: ["TorchArchive", "Pickle", "ByteIO", "JSON", "Safetensors", "TestSupport"]),
+    .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "ByteIO", "TestSupport"]),
     .testTarget(
       name: "ConversionTests",
-      dependencies: ["Conversion", "TorchArchive", "Safetensors", "ByteIO", "TestSupport"]),
+      dependencies: [
+        "Conversion", "Diagnostics", "TorchArchive", "Safetensors", "ByteIO", "JSON", "TestSupport",
+      ]),
     // Compiles the targets of Fuzz/ too, which is a package of its own.
     .testTarget(
       name: "FuzzTests",
       dependencies: [
-        "Conversion", "Pickle", "Safetensors", "TorchArchive", "TestSupport",
+        "Conversion", "JSON", "Pickle", "Safetensors", "TorchArchive", "TestSupport",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .testTarget(
-      name: "CLITests", dependencies: ["meg2hf", "ByteIO", "Safetensors", "TestSupport"]),
+      name: "CLITests", dependencies: ["meg2hf", "ByteIO", "JSON", "Safetensors", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,4 +1,5 @@
 import ByteIO
+import JSON
 
 /// A tensor as the header of a safetensors file declares it.
 public struct SafetensorsTensor: Hashable, Sendable {

@@ -1,4 +1,5 @@
 public import ByteIO
+import JSON
 
 /// `model.safetensors.index.json`: which file holds which tensor.
 public struct ShardIndex: Hashable, Sendable {

@@ -1,6 +1,8 @@
 import ArgumentParser
 import ByteIO
 import Conversion
+import Diagnostics
+import JSON
 import Safetensors
 import SystemPackage
 
@@ -74,26 +76,26 @@ struct BatchCommand: ParsableCommand {
   }
 
   /// The positions of what this task converts.
-  private func positions(_ batch: BatchList) throws(ConversionError) -> [Int] {
+  private func positions(_ batch: BatchList) throws(Failure) -> [Int] {
     var index = index
     if index == nil, let text = BatchSystem.index {
       guard let number = Int(text), number >= 0 else {
-        throw ConversionError(
-          .usage, "batch/index", "\"\(text)\" is no number of a task, which count from 0",
+        throw Failure(
+          .batchIndex, "\"\(text)\" is no number of a task, which count from 0",
           hint: "--index names it")
       }
       index = number
     }
     guard let index else {
       guard of == nil else {
-        throw ConversionError(.usage, "batch/index", "--of needs --index: which task is this?")
+        throw Failure(.batchIndex, "--of needs --index: which task is this?")
       }
       return Array(batch.items.indices)
     }
     let count = of ?? batch.items.count
     guard index < count else {
-      throw ConversionError(
-        .usage, "batch/index", "task \(index) is not among the \(count) tasks, which count from 0",
+      throw Failure(
+        .batchIndex, "task \(index) is not among the \(count) tasks, which count from 0",
         hint: "sbatch --array=0-\(count - 1)")
     }
     return batch.positions(task: index, of: count)
@@ -107,7 +109,7 @@ struct BatchCommand: ParsableCommand {
     let tokenizer = try manner.readTokenizer()
     report.isStreamed = true
     var done = 0
-    var failures: [ConversionError.Status] = []
+    var failures: [Diagnostic.Kind] = []
     for position in positions {
       try Stop.check()
       let item = batch.items[position]
@@ -119,8 +121,8 @@ struct BatchCommand: ParsableCommand {
       do {
         try convert(item, tokenizer, &line)
         done += 1
-      } catch let error as ConversionError {
-        failures.append(error.status)
+      } catch let error as Failure {
+        failures.append(error.code.kind)
         Messages(shown.display).show(error)
         line["status"] = "error"
         line["exit_code"] = .int(Int(error.status.rawValue))
@@ -140,7 +142,7 @@ struct BatchCommand: ParsableCommand {
     // Whatever can be mended by another try comes first: a wrapper then runs the task again, which
     // passes over what is done.
     let worst = failures.first { $0 == .tryAgain } ?? failures.first
-    report.exitCode = worst?.rawValue ?? 0
+    report.exitCode = worst.map { ExitStatus($0).rawValue } ?? 0
   }
 
   private func convert(
@@ -149,7 +151,7 @@ struct BatchCommand: ParsableCommand {
     let started = Process.monotonicSeconds
     let directory = try item.directory.get()
     guard let path = item.output else {
-      throw ConversionError(.bug, "bug/unexpected", "an output without a name")
+      throw Failure(.bugUnexpected, "an output without a name")
     }
     let converter = try Converter(
       source.index(directory), options: plan.options(source), tokenizer: tokenizer)
@@ -167,7 +169,7 @@ struct BatchCommand: ParsableCommand {
     // Which of many checkpoints a line on the error stream is about would not be clear.
     for warning in result.warnings.prefix(3) where !shown.json {
       Messages(shown.display).show(
-        ConversionWarning(
+        Diagnostic(
           warning.code, "\(path.string): \(warning.message)", tensor: warning.tensor))
     }
   }
@@ -190,7 +192,7 @@ struct BatchCommand: ParsableCommand {
 
   private func write(_ text: String) {
     guard Process.Stream.output.write(text) else {
-      Process.exit(ConversionError.Status.inputOutput.rawValue)
+      Process.exit(ExitStatus(.inputOutput).rawValue)
     }
   }
 
@@ -201,12 +203,12 @@ struct BatchCommand: ParsableCommand {
     var table = TextTable()
     var done = 0
     var entries: [JSONValue] = []
-    var worst: ConversionError.Status?
+    var worst: Diagnostic.Kind?
     for (position, item) in batch.items.enumerated() {
       try Stop.check()
-      let (word, detail, status) = state(item, tokenizer)
-      if let status {
-        worst = worst == .tryAgain ? worst : status == .tryAgain ? status : worst ?? status
+      let (word, detail, kind) = state(item, tokenizer)
+      if let kind {
+        worst = worst == .tryAgain ? worst : kind == .tryAgain ? kind : worst ?? kind
         table.add("\(position)", item.checkpoint.string, item.output?.string ?? "-", detail)
       } else {
         done += 1
@@ -220,16 +222,15 @@ struct BatchCommand: ParsableCommand {
     report.payload["done"] = .int(done)
     report.payload["total"] = .int(batch.items.count)
     report.payload["items"] = .array(entries)
-    report.exitCode = worst?.rawValue ?? 0
+    report.exitCode = worst.map { ExitStatus($0).rawValue } ?? 0
     report.status = worst == nil ? "done" : "incomplete"
     report.text = "\(done) of \(batch.items.count) are done\n" + (worst == nil ? "" : table.text())
   }
 
-  /// How far an item is: a word, the same for people, and the exit status that follows unless it is
-  /// done.
+  /// How far an item is: a word, the same for people, and what follows unless it is done.
   private func state(
     _ item: BatchList.Item, _ tokenizer: ModelTokenizer?
-  ) -> (word: String, detail: String, status: ConversionError.Status?) {
+  ) -> (word: String, detail: String, kind: Diagnostic.Kind?) {
     do {
       let converter = try Converter(
         source.index(item.directory.get()), options: plan.options(source), tokenizer: tokenizer)
@@ -242,7 +243,7 @@ struct BatchCommand: ParsableCommand {
       case .other(let error): return ("other", "\(error)", .cannotCreate)
       }
     } catch {
-      return ("error", "\(error) [\(error.code)]", error.status)
+      return ("error", "\(error) [\(error.code)]", error.code.kind)
     }
   }
 }

@@ -1,5 +1,7 @@
 import ByteIO
 import Conversion
+import Diagnostics
+import JSON
 import Safetensors
 import SystemPackage
 import TorchArchive

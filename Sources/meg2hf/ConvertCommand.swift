@@ -1,6 +1,7 @@
 import ArgumentParser
 import ByteIO
 import Conversion
+import JSON
 import Safetensors
 import SystemPackage
 

@@ -1,6 +1,8 @@
 import ArgumentParser
 import ByteIO
 import Conversion
+import Diagnostics
+import JSON
 import Safetensors
 
 /// `meg2hf diff A B`
@@ -50,7 +52,7 @@ struct DiffCommand: ParsableCommand {
       report.payload["b"] = .string(sides[1].kind.rawValue)
       let differing = comparison.rows.filter { $0.status != .equal }
       report.status = comparison.isEqual ? "equal" : "different"
-      report.exitCode = comparison.isEqual ? 0 : ConversionError.Status.fault.rawValue
+      report.exitCode = comparison.isEqual ? 0 : ExitStatus(.fault).rawValue
       report.payload["equal"] = .int(comparison.rows.count - differing.count)
       report.payload["different"] = .int(differing.count)
       report.payload["tensors"] = .array(

@@ -1,5 +1,6 @@
 import ByteIO
 import Conversion
+import Diagnostics
 import SystemPackage
 
 /// What is said to words that are no command line of ours: what was probably meant.
@@ -35,7 +36,7 @@ enum FrontDoor {
   }
 
   /// Why the first word is no command, and which one was probably meant; `nil` when it is one.
-  static func refusal(_ words: [String], commands: [String]) -> ConversionError? {
+  static func refusal(_ words: [String], commands: [String]) -> Failure? {
     guard let first = words.first, !first.hasPrefix("-") else { return nil }
     let known = commands + ["help", "version"]
     if first == "help", let second = words.dropFirst().first, !second.hasPrefix("-"),
@@ -48,16 +49,16 @@ enum FrontDoor {
     guard FileSystem.exists(FilePath(first)) || first.contains("/") else {
       return unknown(first, known)
     }
-    return ConversionError(
-      .usage, "usage/command", "\"\(first)\" is not a command",
+    return Failure(
+      .usageCommand, "\"\(first)\" is not a command",
       hint: paths.count == 2
         ? "to convert it: meg2hf convert \(words.joined(separator: " "))"
         : "to look at it: meg2hf inspect \(first)")
   }
 
-  private static func unknown(_ word: String, _ commands: [String]) -> ConversionError {
-    ConversionError(
-      .usage, "usage/command", "there is no command \"\(word)\"",
+  private static func unknown(_ word: String, _ commands: [String]) -> Failure {
+    Failure(
+      .usageCommand, "there is no command \"\(word)\"",
       hint: (Spelling.nearest(to: word, in: commands)
         ?? commands.first { word.count > 1 && $0.hasPrefix(word) })
         .map { "did you mean \($0)?" }
@@ -95,7 +96,7 @@ enum FrontDoor {
   ]
 
   /// An error of the parser in the voice of all others.
-  static func usage(_ message: String, _ words: [String], commands: [String]) -> ConversionError {
+  static func usage(_ message: String, _ words: [String], commands: [String]) -> Failure {
     let lines = message.split(separator: "\n")
     var text = lines.first.map(String.init) ?? message
     // The values that an option can have follow on lines of their own.
@@ -137,7 +138,7 @@ enum FrontDoor {
         hint = "did you mean \(near)?"
       }
     }
-    return ConversionError(.usage, "usage/arguments", text, hint: hint)
+    return Failure(.usageArguments, text, hint: hint)
   }
 
   private static func isMisspelt(_ word: String) -> Bool {

@@ -1,6 +1,8 @@
 import ArgumentParser
 import ByteIO
 import Conversion
+import Diagnostics
+import JSON
 import Safetensors
 import SystemPackage
 import TorchArchive
@@ -51,10 +53,10 @@ struct InspectCommand: ParsableCommand {
       case .checkpoint:
         do {
           try inspectCheckpoint(path, &report)
-        } catch let error as ConversionError where error.code == "checkpoint/none" {
+        } catch let error as Failure where error.code == .checkpointNone {
           guard ["pt", "pth", "bin", "ckpt"].contains(path.extension) else { throw error }
-          throw ConversionError(
-            .noInput, "io/not-a-file", "this is a folder, and holds no checkpoint",
+          throw Failure(
+            .ioNotAFile, "this is a folder, and holds no checkpoint",
             file: path.string, hint: error.hint)
         }
       case .torchFile:
@@ -89,7 +91,7 @@ struct InspectCommand: ParsableCommand {
     report.errors = inspection.errors
     report.warnings = inspection.warnings
     // A tensor that is damaged counts more than one of a kind that is not read.
-    let worst = inspection.errors.first { $0.status != .unsupported } ?? inspection.errors.first
+    let worst = inspection.errors.first { $0.code.kind != .unsupported } ?? inspection.errors.first
     report.exitCode = worst?.status.rawValue ?? 0
     // Making a table of many rows takes longer than reading them.
     guard !shown.json else { return }
@@ -123,8 +125,8 @@ struct InspectCommand: ParsableCommand {
 
   private func inspectModel(_ path: FilePath, _ report: inout Report) throws {
     guard !check else {
-      throw ConversionError(
-        .usage, "usage/arguments",
+      throw Failure(
+        .usageArguments,
         "--check reads checkpoints and PyTorch files, and this is neither",
         file: path.string, hint: "meg2hf verify checks a converted model")
     }
@@ -232,8 +234,8 @@ struct InspectCommand: ParsableCommand {
       "checksums",
       "\(found.verified) verified, \(found.notRecorded) not recorded"
         + (found.errors.isEmpty ? "" : ", \(counted(found.errors.count, "fault"))"))
-    let differing = found.warnings.count { $0.code == "replicas/differ" }
-    let odd = found.warnings.count { $0.code == "values/not-finite" }
+    let differing = found.warnings.count { $0.code == .replicasDiffer }
+    let odd = found.warnings.count { $0.code == .valuesNotFinite }
     table.add(
       "replicas",
       found.comparedTensors == nil

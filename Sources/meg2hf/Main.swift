@@ -1,6 +1,8 @@
 import ArgumentParser
 import ByteIO
 import Conversion
+import Diagnostics
+import JSON
 
 /// The command. Words and exit codes are all that it owns; the work is done by the library.
 @main
@@ -53,14 +55,14 @@ struct Meg2hf: ParsableCommand {
       var command = try parseAsRoot(FrontDoor.translated(words))
       try command.run()
     } catch {
-      guard exitCode(for: error).rawValue == ConversionError.Status.usage.rawValue else {
+      guard exitCode(for: error).rawValue == ExitStatus(.usage).rawValue else {
         exit(withError: error)
       }
       finish(FrontDoor.usage(message(for: error), words, commands: commands))
     }
   }
 
-  private static func finish(_ failure: ConversionError) -> Never {
+  private static func finish(_ failure: Failure) -> Never {
     Report(schema: "meg2hf.usage/1", errors: [failure]).finish(
       Display(json: CommandLine.arguments.contains("--json")))
   }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ByteIO
 import Conversion
+import Diagnostics
 
 /// How conversions are carried out, one or many.
 struct MannerOptions: ParsableArguments {
@@ -61,7 +62,7 @@ struct MannerOptions: ParsableArguments {
   }
 
   /// Reads the tokenizer that was given, if one was.
-  func readTokenizer() throws(ConversionError) -> ModelTokenizer? {
+  func readTokenizer() throws(Failure) -> ModelTokenizer? {
     if let tokenizer { return try ModelTokenizer(folder: Process.path(argument: tokenizer)) }
     guard let vocabFile, let mergeFile else { return nil }
     return try ModelTokenizer(

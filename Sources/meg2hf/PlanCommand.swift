@@ -1,6 +1,8 @@
 import ArgumentParser
 import ByteIO
 import Conversion
+import Diagnostics
+import JSON
 import Safetensors
 import SystemPackage
 import TorchArchive

@@ -1,4 +1,5 @@
 import Conversion
+import JSON
 import Safetensors
 
 /// What a plan comes to, in a few lines.

@@ -1,13 +1,15 @@
 import ByteIO
 import Conversion
+import Diagnostics
+import JSON
 import Safetensors
 
 /// The result of a command: a text for people, a document for programs, and an exit status.
 struct Report {
   /// The name and version of the document's form.
   let schema: String
-  var errors: [ConversionError] = []
-  var warnings: [ConversionWarning] = []
+  var errors: [Failure] = []
+  var warnings: [Diagnostic] = []
   /// The exit status when there is no error.
   var exitCode: Int32 = 0
   /// One word about how it went; "ok" or "error" unless something says more.
@@ -19,7 +21,7 @@ struct Report {
   /// Whether the result was printed on the way, line by line.
   var isStreamed = false
 
-  init(schema: String, errors: [ConversionError] = []) {
+  init(schema: String, errors: [Failure] = []) {
     self.schema = schema
     self.errors = errors
   }
@@ -38,17 +40,17 @@ struct Report {
       // A warning that time runs out asks for another try; other signals are passed on to the parent.
       if stop.signal == Process.warningSignal {
         report.errors.append(
-          ConversionError(.tryAgain, "stopped/warning", "stopped by a signal before the end"))
+          Failure(.stoppedWarning, "stopped by a signal before the end"))
         report.finish(display)
       }
       report.exitCode = 128 + stop.signal
       Messages(display).note(stopNote, always: true)
       report.print(display)
       Process.raise(stop.signal)
-    } catch let error as ConversionError {
+    } catch let error as Failure {
       report.errors.append(error)
     } catch {
-      report.errors.append(ConversionError(.bug, "bug/unexpected", "\(error)"))
+      report.errors.append(Failure(.bugUnexpected, "\(error)"))
     }
     report.finish(display)
   }
@@ -73,8 +75,8 @@ struct Report {
     // A result that nobody can read is none.
     guard !Process.Stream.output.write(result), code == 0 else { return }
     messages.show(
-      ConversionError(.inputOutput, "io/error", "the result cannot be written", file: "stdout"))
-    Process.exit(ConversionError.Status.inputOutput.rawValue)
+      Failure(.ioError, "the result cannot be written", file: "stdout"))
+    Process.exit(ExitStatus(.inputOutput).rawValue)
   }
 
   private var document: JSONObject {
@@ -89,13 +91,16 @@ struct Report {
   }
 }
 
-extension ConversionError {
+extension Failure {
   /// The error for machine-readable output.
   var json: JSONValue {
-    [
-      "code": .string(code), "message": .string(message), "file": file.map { .string($0) } ?? nil,
-      "tensor": tensor.map { .string($0) } ?? nil, "offset": offset.map { .int($0) } ?? nil,
-      "hint": hint.map { .string($0) } ?? nil,
+    let parts = diagnostic
+    return [
+      "code": .string(parts.code.name), "message": .string(parts.message),
+      "file": parts.file.map { .string($0) } ?? nil,
+      "tensor": parts.tensor.map { .string($0) } ?? nil,
+      "offset": parts.offset.map { .int($0) } ?? nil,
+      "hint": parts.hint.map { .string($0) } ?? nil,
     ]
   }
 }
@@ -109,20 +114,20 @@ struct Messages {
   }
 
   /// Shows an error with its hint.
-  func show(_ error: ConversionError) {
+  func show(_ error: Failure) {
     line("error", "31", "\(error) [\(error.code)]")
     if let hint = error.hint { Process.Stream.errors.write("  hint: \(clean(hint))\n") }
   }
 
   /// Shows a warning.
-  func show(_ warning: ConversionWarning) {
+  func show(_ warning: Diagnostic) {
     line("warning", "33", (warning.tensor.map { "tensor \($0): " } ?? "") + warning.message)
   }
 
   /// Shows warnings: of five and more of one kind only the first three, and how many more there are.
-  func show(_ warnings: [ConversionWarning]) {
+  func show(_ warnings: [Diagnostic]) {
     let totals = Dictionary(grouping: warnings, by: \.code).mapValues(\.count)
-    var numbers: [String: Int] = [:]
+    var numbers: [Diagnostic.Code: Int] = [:]
     for warning in warnings {
       let (number, total) = (numbers[warning.code, default: 0] + 1, totals[warning.code] ?? 1)
       numbers[warning.code] = number

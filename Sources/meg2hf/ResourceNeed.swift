@@ -1,5 +1,6 @@
 import ByteIO
 import Conversion
+import Diagnostics
 import SystemPackage
 
 /// What a conversion will need, as far as the plan tells.
@@ -19,14 +20,14 @@ struct ResourceNeed {
   /// Makes sure that the file system of OUTPUT has room for it.
   ///
   /// - Returns: The free bytes; `nil` where they are not known.
-  /// - Throws: ``ConversionError`` 74.
-  func requireRoom(for output: FilePath) throws(ConversionError) -> Int? {
+  /// - Throws: ``Failure`` 74.
+  func requireRoom(for output: FilePath) throws(Failure) -> Int? {
     var folder = FileSystem.absolute(output)
     while !FileSystem.exists(folder), !folder.components.isEmpty { folder.removeLastComponent() }
     guard let free = FileSystem.freeSpace(at: folder) else { return nil }
     guard free >= disk else {
-      throw ConversionError(
-        .inputOutput, "io/no-space", "\(disk) bytes are needed, and \(free) are free",
+      throw Failure(
+        .ioNoSpace, "\(disk) bytes are needed, and \(free) are free",
         file: folder.string)
     }
     return free

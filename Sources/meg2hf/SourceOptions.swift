@@ -1,6 +1,8 @@
 public import ArgumentParser
 import ByteIO
 public import Conversion
+import Diagnostics
+import JSON
 import Safetensors
 import SystemPackage
 import TorchArchive
@@ -139,7 +141,7 @@ struct SourceOptions: ParsableArguments {
   }
 
   /// Finds the checkpoint that is meant.
-  func directory(_ path: FilePath) throws(ConversionError) -> CheckpointDirectory {
+  func directory(_ path: FilePath) throws(Failure) -> CheckpointDirectory {
     try CheckpointDirectory(
       scanning: path, choice: tag.map { .tag($0) } ?? iteration.map { .iteration($0) } ?? .latest,
       layout: layout.value)
@@ -149,7 +151,7 @@ struct SourceOptions: ParsableArguments {
   func index(
     _ path: FilePath, weights fallback: WeightSource = .model,
     settings: JSONObject = JSONObject()
-  ) throws(ConversionError) -> CheckpointIndex {
+  ) throws(Failure) -> CheckpointIndex {
     try index(directory(path), weights: fallback, settings: settings)
   }
 
@@ -160,18 +162,18 @@ struct SourceOptions: ParsableArguments {
   ///   - fallback: Which weights are read when the user did not say.
   ///   - settings: Training arguments that were set before; those that the user gives now win.
   /// - Returns: What is known of it.
-  /// - Throws: ``ConversionError``.
+  /// - Throws: ``Failure``.
   func index(
     _ directory: CheckpointDirectory, weights fallback: WeightSource = .model,
     settings: JSONObject = JSONObject()
-  ) throws(ConversionError) -> CheckpointIndex {
+  ) throws(Failure) -> CheckpointIndex {
     var overrides = ArgumentOverrides()
     for setting in set { try overrides.add(setting: setting) }
     if let config {
       let file = Process.path(argument: config)
       guard let object = try JSONFile.read(file).object else {
-        throw ConversionError(
-          .usage, "arguments/config", "a JSON object was expected", file: config)
+        throw Failure(
+          .argumentsConfig, "a JSON object was expected", file: config)
       }
       try overrides.add(config: object, file: config)
     }

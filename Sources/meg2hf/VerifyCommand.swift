@@ -1,6 +1,8 @@
 import ArgumentParser
 import ByteIO
 import Conversion
+import Diagnostics
+import JSON
 import Safetensors
 import SystemPackage
 
@@ -124,7 +126,7 @@ struct VerifyCommand: ParsableCommand {
     report.payload["faults"] = .array(verifier.faults.map(\.json))
     report.payload["notes"] = .array(verifier.notes.map(\.json))
     report.status = verifier.faults.isEmpty ? "ok" : "fault"
-    report.exitCode = verifier.faults.isEmpty ? 0 : ConversionError.Status.fault.rawValue
+    report.exitCode = verifier.faults.isEmpty ? 0 : ExitStatus(.fault).rawValue
     var table = TextTable()
     for line in lines { table.add(line.0, line.1) }
     for note in verifier.notes { table.add("note", text(note)) }
@@ -147,7 +149,7 @@ struct VerifyCommand: ParsableCommand {
     }
   }
 
-  private func text(_ finding: Finding) -> String {
+  private func text(_ finding: Diagnostic) -> String {
     let place = [finding.file, finding.tensor].compactMap { $0 }.joined(separator: ", ")
     return place.isEmpty ? finding.message : "\(place): \(finding.message)"
   }

@@ -1,3 +1,4 @@
+import Diagnostics
 import Safetensors
 import SystemPackage
 import TestSupport
@@ -9,14 +10,14 @@ import Testing
 struct EdgeOutcome {
   /// The exit status and the code of the error, or "ok".
   let status: String
-  let error: ConversionError?
-  let warnings: [ConversionWarning]
+  let error: Failure?
+  let warnings: [Diagnostic]
   let decisions: [Decision]
   /// By the names of transformers; empty after an error.
   let tensors: [String: [Float]]
 
   /// The codes of the warnings.
-  var codes: [String] { warnings.map(\.code) }
+  var codes: [String] { warnings.map(\.code.name) }
 
   /// The message, the file and the hint of the error.
   var text: String {
@@ -64,12 +65,12 @@ func convert(
     return EdgeOutcome(
       status: "ok", error: nil,
       // The weights of these worlds count up, and are none of a layernorm.
-      warnings: result.warnings.filter { $0.code != "values/layernorm" },
+      warnings: result.warnings.filter { $0.code.name != "values/layernorm" },
       decisions: converter.plan.decisions,
       tensors: tensors)
-  } catch let error as ConversionError {
+  } catch let error as Failure {
     return EdgeOutcome(
-      status: "\(error.status.rawValue) \(error.code)", error: error, warnings: [], decisions: [],
+      status: "\(error.code.kind.status) \(error.code)", error: error, warnings: [], decisions: [],
       tensors: [:])
   }
 }

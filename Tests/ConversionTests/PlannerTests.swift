@@ -168,7 +168,7 @@ import Testing
     let shards = try #require(index.tensors.last).shards
     index.tensors.append(IndexedTensor(name: name, shards: shards))
     let found = try GPT2Refusals.all(of: index)
-    #expect(found.map(\.code) == ["model/\(code)"])
+    #expect(found.map(\.code.name) == ["model/\(code)"])
     #expect(found.map(\.tensor) == [name])
   }
 

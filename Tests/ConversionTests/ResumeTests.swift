@@ -1,5 +1,7 @@
 import ByteIO
+import Diagnostics
 import Foundation
+import JSON
 import SystemPackage
 import TestSupport
 import Testing
@@ -182,9 +184,9 @@ import Testing
     do {
       _ = try world.finish(RunOptions(work: .finish))
       Issue.record("it was finished without part 2")
-    } catch let error as ConversionError {
-      #expect(error.status == .tryAgain)
-      #expect(error.code == "parts/missing")
+    } catch let error as Failure {
+      #expect(error.code.kind == .tryAgain)
+      #expect(error.code.name == "parts/missing")
       #expect(error.message.contains("--part 2/3"))
     }
     #expect(try !world.folder.names().contains("out"))

@@ -1,3 +1,4 @@
+import JSON
 import Safetensors
 import SystemPackage
 import TestSupport

@@ -1,4 +1,5 @@
 import ByteIO
+import JSON
 import Pickle
 import Safetensors
 import SystemPackage

@@ -1,3 +1,4 @@
+import JSON
 import Conversion
 import Glibc
 import Pickle

@@ -1,4 +1,5 @@
 import ByteIO
+public import Diagnostics
 public import SystemPackage
 
 /// Several checkpoints, and the folder to make of each.
@@ -9,7 +10,7 @@ public struct BatchList: Sendable {
   /// A checkpoint of the list.
   public struct Item: Sendable {
     /// The checkpoint as it was found by names alone, or why it was not.
-    public let directory: Result<CheckpointDirectory, ConversionError>
+    public let directory: Result<CheckpointDirectory, Failure>
     public let checkpoint: FilePath
     /// The folder to make; `nil` when its name depends on a checkpoint that was not found.
     public let output: FilePath?
@@ -27,15 +28,15 @@ public struct BatchList: Sendable {
   ///   - template: The path of each OUTPUT, in which `{tag}`, `{iteration}` and `{name}` (of the run)
   ///     are filled in; `nil` if each line names its own.
   ///   - layout: How the checkpoints are laid out; `nil` to tell by the names.
-  /// - Throws: ``ConversionError`` 66 when there is no list, 64 when it cannot be carried out.
+  /// - Throws: ``Failure`` 66 when there is no list, 64 when it cannot be carried out.
   public init(
     reading path: FilePath, template: String?, layout: CheckpointLayout? = nil
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     let kind: FileSystem.Kind?
     do {
       kind = try FileSystem.kind(of: path)
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
     var items: [Item] = []
     if kind == .folder {
@@ -47,8 +48,8 @@ public struct BatchList: Sendable {
         let parts = line.split(separator: UInt8(ascii: "\t"), omittingEmptySubsequences: true)
           .map { BatchList.trimmed($0) }.map { String(decoding: $0, as: UTF8.self) }
         guard let first = parts.first, parts.count <= 2 else {
-          throw ConversionError(
-            .usage, "batch/line",
+          throw Failure(
+            .batchLine,
             "\"\(String(decoding: line, as: UTF8.self))\" is not a checkpoint, or a checkpoint, a tab "
               + "and an output", file: path.string)
         }
@@ -59,8 +60,8 @@ public struct BatchList: Sendable {
       }
     }
     guard !items.isEmpty else {
-      throw ConversionError(
-        .noInput, "batch/empty", "it holds no checkpoint", file: path.string,
+      throw Failure(
+        .batchEmpty, "it holds no checkpoint", file: path.string,
         hint: kind == .folder ? BatchList.runs(in: path) : nil)
     }
     var outputs: [String: FilePath] = [:]
@@ -71,8 +72,8 @@ public struct BatchList: Sendable {
         forKey: FileSystem.absolute(output.removingLastComponent())
           .appending(output.lastComponent?.string ?? "").lexicallyNormalized().string)
       if let known {
-        throw ConversionError(
-          .usage, "batch/same-output",
+        throw Failure(
+          .batchSameOutput,
           "\(output.string) would be made of \(known.string) and of \(item.checkpoint.string)",
           file: path.string, hint: "--output with {name}, {tag} or {iteration}")
       }
@@ -85,23 +86,23 @@ public struct BatchList: Sendable {
     Array(stride(from: index, to: items.count, by: max(1, count)))
   }
 
-  private static func lines(_ path: FilePath) throws(ConversionError) -> [ArraySlice<UInt8>] {
+  private static func lines(_ path: FilePath) throws(Failure) -> [ArraySlice<UInt8>] {
     let bytes: [UInt8]
     do {
       let file = try InputFile(opening: path)
       guard file.size <= maximumSize else {
-        throw ConversionError(
-          .usage, "batch/size", "\(file.size) bytes are no list of checkpoints", file: path.string)
+        throw Failure(
+          .batchSize, "\(file.size) bytes are no list of checkpoints", file: path.string)
       }
       bytes = try file.read(at: 0, count: file.size)
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
     // Editors of other systems write a mark in front.
     let text = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
     guard String(validating: text, as: UTF8.self) != nil, !text.contains(0) else {
-      throw ConversionError(
-        .usage, "batch/line", "the list is no text in UTF-8", file: path.string)
+      throw Failure(
+        .batchLine, "the list is no text in UTF-8", file: path.string)
     }
     return text.split(separator: UInt8(ascii: "\n")).map(trimmed).filter {
       !$0.isEmpty && $0.first != UInt8(ascii: "#")
@@ -142,13 +143,13 @@ public struct BatchList: Sendable {
   private static func item(
     _ checkpoint: FilePath, _ choice: CheckpointDirectory.Choice, _ own: String?,
     _ template: String?, _ layout: CheckpointLayout?
-  ) throws(ConversionError) -> Item {
+  ) throws(Failure) -> Item {
     guard let pattern = own ?? template else {
-      throw ConversionError(
-        .usage, "batch/output", "no output is given for \(checkpoint.string)",
+      throw Failure(
+        .batchOutput, "no output is given for \(checkpoint.string)",
         hint: "--output TEMPLATE, such as --output 'hf/{name}-{iteration}'")
     }
-    let directory: Result<CheckpointDirectory, ConversionError>
+    let directory: Result<CheckpointDirectory, Failure>
     do {
       directory = .success(
         try CheckpointDirectory(scanning: checkpoint, choice: choice, layout: layout))
@@ -163,14 +164,14 @@ public struct BatchList: Sendable {
   /// Fills in the names; `nil` when one is asked for that is not known.
   private static func fill(
     _ pattern: String, _ directory: CheckpointDirectory?
-  ) throws(ConversionError) -> String? {
+  ) throws(Failure) -> String? {
     var result = ""
     var rest = pattern[...]
     while let open = rest.firstIndex(of: "{") {
       result += rest[..<open]
       guard let close = rest[open...].firstIndex(of: "}") else {
-        throw ConversionError(
-          .usage, "batch/placeholder", "a brace is not closed in \"\(pattern)\"")
+        throw Failure(
+          .batchPlaceholder, "a brace is not closed in \"\(pattern)\"")
       }
       let name = rest[rest.index(after: open)..<close]
       let value: String? =
@@ -179,8 +180,8 @@ public struct BatchList: Sendable {
         case "iteration": directory?.iterationText
         case "name": directory?.runName
         default:
-          throw ConversionError(
-            .usage, "batch/placeholder",
+          throw Failure(
+            .batchPlaceholder,
             "unknown placeholder {\(name)}; known: {name}, {tag}, {iteration}")
         }
       guard let value else { return nil }

@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import Safetensors
 
 /// Compares tensors with those of an output that exists.
@@ -33,7 +34,7 @@ final class ComparisonSink: TensorSink {
 
   func take(_ rows: BufferRows, tensor: Int, at offset: Int) throws {
     guard let place = places[tensor] else { return }
-    try buffers.withBuffer { buffer throws(ConversionError) in
+    try buffers.withBuffer { buffer throws(Failure) in
       for (first, group) in rows.groups(of: buffer.count) {
         // A row that is longer than the buffer is compared in portions.
         for start in stride(from: 0, to: group.rowSize, by: buffer.count) {
@@ -42,7 +43,7 @@ final class ComparisonSink: TensorSink {
           do {
             try place.file.read(at: place.start + at, into: buffer, 0..<portion * group.count)
           } catch {
-            throw ConversionError(reading: error, file: place.file.path)
+            throw Failure(reading: error, file: place.file.path)
           }
           for row in 0..<group.count {
             let lower = group.row(row).lowerBound + start

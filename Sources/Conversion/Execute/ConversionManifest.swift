@@ -1,5 +1,7 @@
 import ByteIO
-public import Safetensors
+public import Diagnostics
+public import JSON
+import Safetensors
 public import SystemPackage
 
 /// What `conversion_manifest.json` says: only what input and options determine, so that the same
@@ -55,14 +57,14 @@ public struct ConversionManifest: Sendable {
 
   /// Reads a manifest.
   ///
-  /// - Throws: ``ConversionError`` when it is none.
-  public init(reading path: FilePath) throws(ConversionError) {
+  /// - Throws: ``Failure`` when it is none.
+  public init(reading path: FilePath) throws(Failure) {
     let json = try JSONFile.read(path)
     guard let object = json.object, let found = object["schema"]?.string,
       ConversionManifest.known.contains(found), let fingerprint = object["fingerprint"]?.string
     else {
-      throw ConversionError(
-        .malformed, "manifest/schema",
+      throw Failure(
+        .manifestSchema,
         "it is not a manifest of schema \(ConversionManifest.schema)",
         file: path.string)
     }
@@ -81,7 +83,7 @@ public struct ConversionManifest: Sendable {
   init(
     _ plan: ConversionPlan, _ index: CheckpointIndex, fingerprint: String,
     report: ExecutionReport, outputs: [Output], checksums: [Int: UInt32],
-    warnings: [ConversionWarning]
+    warnings: [Diagnostic]
   ) {
     self.fingerprint = fingerprint
     self.outputs = outputs
@@ -185,64 +187,5 @@ public struct ConversionManifest: Sendable {
   }
 }
 
-extension ConversionWarning {
-  /// The warning for machine-readable output.
-  public var json: JSONValue {
-    var object = JSONObject()
-    object["code"] = .string(code)
-    object["message"] = .string(message)
-    if let tensor { object["tensor"] = .string(tensor) }
-    return .object(object)
-  }
-}
-
 /// The version of this tool.
 public let toolVersion = "0.1.0"
-
-/// Small JSON files that others wrote.
-public enum JSONFile {
-  /// Larger files are refused before they are read.
-  public static let maximumSize = 64 << 20
-
-  /// The value in a file.
-  ///
-  /// - Throws: ``ConversionError`` 66 or 65.
-  public static func read(_ path: FilePath) throws(ConversionError) -> JSONValue {
-    try parse(bytes(path), path)
-  }
-
-  /// The bytes of a file.
-  static func bytes(_ path: FilePath) throws(ConversionError) -> [UInt8] {
-    do {
-      let file = try InputFile(opening: path)
-      guard file.size <= maximumSize else {
-        throw ConversionError(
-          .malformed, "limit/json-size", "\(file.size) bytes; \(maximumSize) are allowed",
-          file: path.string)
-      }
-      return try file.read(at: 0, count: file.size)
-    } catch {
-      throw ConversionError(reading: error, file: path)
-    }
-  }
-
-  static func parse(_ bytes: [UInt8], _ path: FilePath) throws(ConversionError) -> JSONValue {
-    do {
-      return try JSONParser.parse(bytes)
-    } catch {
-      let (line, column) = place(of: error.offset, in: bytes)
-      throw ConversionError(
-        .malformed, "json/syntax", "\(error.detail), at line \(line), column \(column)",
-        file: path.string, offset: error.offset)
-    }
-  }
-
-  /// The line and the column of a byte, counted from 1 as editors do.
-  private static func place(of offset: Int, in bytes: [UInt8]) -> (line: Int, column: Int) {
-    let newline = UInt8(ascii: "\n")
-    let before = bytes.prefix(offset)
-    let start = before.lastIndex(of: newline).map { $0 + 1 } ?? 0
-    let text = String(decoding: before[start...], as: UTF8.self)
-    return (before.count { $0 == newline } + 1, text.unicodeScalars.count + 1)
-  }
-}

@@ -1,4 +1,6 @@
 import ByteIO
+import Diagnostics
+import JSON
 import Safetensors
 import SystemPackage
 
@@ -51,7 +53,7 @@ final class ConversionRun {
   /// - Parameters:
   ///   - shards: The positions of the files in the plan.
   ///   - part: The part that this is, if it is one.
-  /// - Throws: ``ConversionError``, ``Stop``, or ``OutputFolder/Lost``.
+  /// - Throws: ``Failure``, ``Stop``, or ``OutputFolder/Lost``.
   func make(_ shards: [Int], part: Part? = nil) throws {
     for shard in shards {
       try Stop.check()
@@ -67,7 +69,7 @@ final class ConversionRun {
 
   /// Takes up the files that the parts have made.
   ///
-  /// - Throws: ``ConversionError`` 75 when some are missing or damaged.
+  /// - Throws: ``Failure`` 75 when some are missing or damaged.
   func collect() throws {
     let missing = try plan.shards.indices.filter { shard in
       guard try takeUp(shard) else { return true }
@@ -84,8 +86,8 @@ final class ConversionRun {
       parts = " (run --part \(numbers.joined(separator: ", --part ")))"
     }
     let verb = missing.count == 1 ? "file is missing" : "files are missing, the first"
-    throw ConversionError(
-      .tryAgain, "parts/missing",
+    throw Failure(
+      .partsMissing,
       "\(missing.count) of \(plan.shards.count) \(verb): \(plan.shards[first].fileName)\(parts)",
       file: folder.staging.string)
   }
@@ -113,8 +115,8 @@ final class ConversionRun {
     record.part = part
     if keepsRecords {
       guard let crc = try checksum(temporary) else {
-        throw ConversionError(
-          .inputOutput, "output/damaged", "what was written cannot be read back",
+        throw Failure(
+          .outputDamaged, "what was written cannot be read back",
           file: temporary.string)
       }
       record.crc = crc
@@ -161,7 +163,7 @@ final class ConversionRun {
 
   /// Checks what was found, writes the small files, and makes OUTPUT.
   ///
-  /// - Throws: ``ConversionError``, ``Stop``, or ``OutputFolder/Lost``.
+  /// - Throws: ``Failure``, ``Stop``, or ``OutputFolder/Lost``.
   func finish() throws -> Converter.Result {
     let report = try checkSources()
     var warnings = plan.warnings + plan.warnings(about: report)
@@ -212,7 +214,7 @@ final class ConversionRun {
     for (_, record) in records.sorted(by: { $0.key < $1.key }) { executor.absorb(record.findings) }
     do {
       try executor.finish()
-    } catch let error as ConversionError where error.status == .malformed {
+    } catch let error as Failure where error.code.kind == .malformed {
       // A storage of which several files were made is damaged, which shows only now. Those files must
       // not be taken up when the storage has been mended.
       for record in records.values where record.isMadeOfParts(in: plan) {

@@ -1,4 +1,6 @@
 import ByteIO
+public import Diagnostics
+import JSON
 import Safetensors
 public import SystemPackage
 
@@ -9,7 +11,7 @@ public struct Converter {
     public let outcome: OutputFolder.Outcome
     public let fingerprint: String
     public let report: ExecutionReport
-    public let warnings: [ConversionWarning]
+    public let warnings: [Diagnostic]
     /// The files of OUTPUT with their sizes; empty when it was there already.
     public let outputs: [(name: String, size: Int)]
     /// The SHA-256 of each file, when it was asked for.
@@ -36,11 +38,11 @@ public struct Converter {
 
   /// Prepares a conversion: all that can be decided without reading a tensor.
   ///
-  /// - Throws: ``ConversionError``.
+  /// - Throws: ``Failure``.
   public init(
     _ index: CheckpointIndex, options: ConversionOptions = ConversionOptions(),
     tokenizer: ModelTokenizer? = nil
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     self.index = index
     self.tokenizer = tokenizer
     plan = try Planner.plan(index, options: options, tokenizer: tokenizer)
@@ -110,7 +112,7 @@ public struct Converter {
     case begun(finished: Int, of: Int)
     case absent
     /// Something else is in the place of OUTPUT: what a conversion would say of it.
-    case other(ConversionError)
+    case other(Failure)
   }
 
   /// How far an output is, by what is there.
@@ -143,7 +145,7 @@ public struct Converter {
   ///   - options: How it is done.
   ///   - watcher: Called for each step.
   /// - Returns: What was made, and what was found on the way.
-  /// - Throws: ``ConversionError``, or ``Stop`` when a signal asked for a stop.
+  /// - Throws: ``Failure``, or ``Stop`` when a signal asked for a stop.
   public func run(
     to output: FilePath, options: RunOptions = RunOptions(),
     watcher: @escaping (Event) -> Void = { _ in }
@@ -171,14 +173,14 @@ public struct Converter {
         let kept = folder?.abandon()
         // Another process may have been quicker with the same.
         if isDone(output, options) { continue }
-        guard let kept, var failure = error as? ConversionError else { throw error }
+        guard let kept, var failure = error as? Failure else { throw error }
         let note = "finished files are kept in \(kept.string)"
         failure.hint = failure.hint.map { "\($0); \(note)" } ?? note
         throw failure
       }
     }
-    throw ConversionError(
-      .tryAgain, "output/contended",
+    throw Failure(
+      .outputContended,
       "other processes keep taking the hidden folder beside it away", file: output.string)
   }
 
@@ -214,7 +216,7 @@ public struct Converter {
   ///   - threads: How many threads share the work.
   ///   - progress: Called with the number of bytes that were read.
   /// - Returns: Which tensors differ.
-  /// - Throws: ``ConversionError``, or ``Stop``.
+  /// - Throws: ``Failure``, or ``Stop``.
   public func compareMasters(
     crc: CRCMode = .auto, threads: Int = 1, progress: @escaping ExecutionReport.Progress = { _ in }
   ) throws -> MasterComparison? {

@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import Safetensors
 import SystemPackage
 
@@ -60,13 +61,13 @@ final class FileSink: TensorSink {
         try file.write(rows, at: place.lowerBound + offset)
       }
     } catch {
-      throw ConversionError(writing: error, creating: false)
+      throw Failure(writing: error, creating: false)
     }
   }
 
-  private func place(of tensor: Int) throws(ConversionError) -> Range<Int> {
+  private func place(of tensor: Int) throws(Failure) -> Range<Int> {
     guard let place = places[tensor] else {
-      throw ConversionError(.bug, "bug/sink", "tensor \(tensor) is not in this file")
+      throw Failure(.bugSink, "tensor \(tensor) is not in this file")
     }
     return place
   }

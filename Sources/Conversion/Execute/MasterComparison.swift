@@ -1,4 +1,5 @@
 import ByteIO
+public import Diagnostics
 
 /// Compares the float32 masters, rounded to the type that was trained in, with the weights.
 ///
@@ -11,10 +12,10 @@ public struct MasterComparison: Sendable {
   public let compared: Int
 
   /// The findings as warnings.
-  public var warnings: [ConversionWarning] {
+  public var warnings: [Diagnostic] {
     differing.map { name in
-      ConversionWarning(
-        "masters/differ",
+      Diagnostic(
+        .mastersDiffer,
         "the masters, rounded to the type of the weights, are not the weights: the optimizer may "
           + "have been saved at another step", tensor: name)
     }
@@ -33,10 +34,10 @@ public struct MasterComparison: Sendable {
 
   /// Masters without names are told by their order alone; when most of them are not the weights, the
   /// order is another one, or the file of another run.
-  func check(_ index: CheckpointIndex) throws(ConversionError) {
+  func check(_ index: CheckpointIndex) throws(Failure) {
     guard index.areMastersUnnamed, differing.count * 2 > compared else { return }
-    throw ConversionError(
-      .malformed, "masters/mismatch",
+    throw Failure(
+      .mastersMismatch,
       "\(differing.count) of \(compared) masters, rounded, are not the weights; the shards do not say "
         + "which parameters they hold, and the order seems to be another one than is recorded",
       tensor: differing[0], hint: "--weights model takes the weights as trained")

@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import SystemPackage
 
 /// The files of a plan that are open at the moment: a few at a time, however many there are.
@@ -15,7 +16,7 @@ final class OpenFiles {
   }
 
   /// The file at a position of the plan, which must be what it was when the plan was made.
-  func file(_ position: Int) throws(ConversionError) -> InputFile {
+  func file(_ position: Int) throws(Failure) -> InputFile {
     used.insert(position)
     if let known = open.firstIndex(where: { $0.position == position }) {
       let found = open.remove(at: known)
@@ -34,15 +35,15 @@ final class OpenFiles {
       open.append((position, file))
       return file
     } catch {
-      throw ConversionError(reading: error, file: source.path)
+      throw Failure(reading: error, file: source.path)
     }
   }
 
   /// Makes sure that no file that was used was written to, cut or replaced meanwhile.
-  func checkUnchanged() throws(ConversionError) {
+  func checkUnchanged() throws(Failure) {
     for source in used.sorted().map({ plan.files[$0] })
     where FileSystem.identity(of: source.path) != source.identity {
-      throw ConversionError(
+      throw Failure(
         reading: FileError(
           .changed, path: source.path, operation: "read",
           reason: "the file was changed while it was read"), file: source.path)

@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import Safetensors
 import SystemPackage
 
@@ -18,12 +19,12 @@ extension Converter {
   ///   - folder: The hidden folder that they are in.
   ///   - options: What is read, and on how many threads.
   /// - Returns: What the user should know.
-  /// - Throws: ``ConversionError`` 74 when a file is not what was written.
+  /// - Throws: ``Failure`` 74 when a file is not what was written.
   func recheck(
     _ folder: OutputFolder, _ options: RunOptions
-  ) throws -> [ConversionWarning] {
+  ) throws -> [Diagnostic] {
     var places: [Int: ComparisonSink.Place] = [:]
-    var warnings: [ConversionWarning] = []
+    var warnings: [Diagnostic] = []
     for shard in plan.shards {
       let path = folder.finishedPath(shard.fileName)
       let file: SafetensorsFile
@@ -61,9 +62,9 @@ extension Converter {
     return warnings
   }
 
-  private static func damaged(_ path: FilePath, _ detail: String) -> ConversionError {
-    ConversionError(
-      .inputOutput, "output/damaged", "reading back what was written failed: \(detail)",
+  private static func damaged(_ path: FilePath, _ detail: String) -> Failure {
+    Failure(
+      .outputDamaged, "reading back what was written failed: \(detail)",
       file: path.string, hint: "the disk or its memory may be at fault; try again")
   }
 
@@ -71,7 +72,7 @@ extension Converter {
   /// be near 0, and the model would load and be wrong.
   private func layernormWarning(
     _ position: Int, _ file: InputFile, _ start: Int
-  ) throws -> [ConversionWarning] {
+  ) throws -> [Diagnostic] {
     let tensor = plan.tensors[position]
     let count = tensor.shape.reduce(1, *)
     let stored = ByteBuffer(try file.read(at: start, count: tensor.byteCount))
@@ -80,8 +81,8 @@ extension Converter {
     let mean = wide.mean(count, at: 0)
     guard mean.magnitude < 0.1 || mean.magnitude > 10 else { return [] }
     return [
-      ConversionWarning(
-        "values/layernorm",
+      Diagnostic(
+        .valuesLayernorm,
         "the weights of a layernorm are \((mean * 1000).rounded() / 1000) on average, far from 1; if they are stored as their "
           + "distance from 1: --set apply_layernorm_1p=true", tensor: tensor.name)
     ]

@@ -1,11 +1,13 @@
 import ByteIO
+import Diagnostics
+import JSON
 import SystemPackage
 
 extension OutputFolder {
   /// Turns the finished files into OUTPUT.
   ///
   /// - Returns: `created`, or `overwritten`.
-  /// - Throws: ``Lost`` when another process has taken the hidden folder; ``ConversionError`` 73 when
+  /// - Throws: ``Lost`` when another process has taken the hidden folder; ``Failure`` 73 when
   ///   OUTPUT exists by now, and 74.
   func commit() throws -> Outcome {
     let taken = try take()
@@ -28,8 +30,8 @@ extension OutputFolder {
       // A name can be taken by now; all else is a failure on the way.
       guard error.code == .exists || error.code == .notEmpty else { throw failure(error) }
       if overwrite { throw Lost() }
-      throw ConversionError(
-        .cannotCreate, "output/exists", "it has come into being meanwhile", file: path.string,
+      throw Failure(
+        .outputExists, "it has come into being meanwhile", file: path.string,
         hint: "--overwrite replaces it once the new one is complete")
     }
   }
@@ -196,10 +198,10 @@ extension OutputFolder {
   }
 
   /// Warnings about folders that were kept.
-  static func warnings(about kept: [FilePath]) -> [ConversionWarning] {
+  static func warnings(about kept: [FilePath]) -> [Diagnostic] {
     kept.map {
-      ConversionWarning(
-        "output/kept",
+      Diagnostic(
+        .outputKept,
         "\($0.string) holds files that no conversion wrote, or an earlier OUTPUT that was changed: take what "
           + "is yours, and remove the folder")
     }

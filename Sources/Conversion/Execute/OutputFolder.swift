@@ -1,4 +1,6 @@
 import ByteIO
+public import Diagnostics
+import JSON
 public import SystemPackage
 
 /// The folder that a conversion makes. It comes into being by one rename, whole or not at all.
@@ -48,11 +50,11 @@ public final class OutputFolder {
   /// Prepares to make `path`; nothing is created yet, but what an interrupted exchange left is put
   /// right.
   ///
-  /// - Throws: ``ConversionError`` 73 when OUTPUT exists and must not be replaced, or when it is the
+  /// - Throws: ``Failure`` 73 when OUTPUT exists and must not be replaced, or when it is the
   ///   input or holds it.
   public init(
     _ path: FilePath, fingerprint: String, overwrite: Bool, inputs: [FilePath]
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     let path = OutputFolder.resolved(path)
     self.path = path
     self.fingerprint = fingerprint
@@ -66,8 +68,8 @@ public final class OutputFolder {
           if let identity = FileSystem.identity(of: folder), identity.inode == taken.inode,
             identity.device == taken.device
           {
-            throw ConversionError(
-              .cannotCreate, "io/same-file",
+            throw Failure(
+              .ioSameFile,
               "the output is the checkpoint itself or holds it", file: path.string)
           }
           guard !folder.components.isEmpty else { break }
@@ -80,11 +82,11 @@ public final class OutputFolder {
     do {
       kind = try FileSystem.kind(of: path)
     } catch {
-      throw ConversionError(writing: error, creating: error.code != .failed)
+      throw Failure(writing: error, creating: error.code != .failed)
     }
     if FileSystem.exists(path), kind != .folder {
-      throw ConversionError(
-        .cannotCreate, "io/not-a-folder",
+      throw Failure(
+        .ioNotAFolder,
         kind == nil ? "it is a link that leads nowhere" : "it is a file, not a folder",
         file: path.string,
         hint: kind == nil
@@ -108,24 +110,24 @@ public final class OutputFolder {
 
   /// Creates the hidden folder, or takes up the one that an earlier run left.
   ///
-  /// - Throws: ``Lost``, ``Stop``, ``ConversionError`` 73, or 74 for a full disk.
+  /// - Throws: ``Lost``, ``Stop``, ``Failure`` 73, or 74 for a full disk.
   func begin(bytes: Int) throws {
     do {
       madeParents = try FileSystem.makeFolders(parent)
     } catch {
-      throw ConversionError(writing: error, creating: true)
+      throw Failure(writing: error, creating: true)
     }
     do {
       try FileSystem.makeFolder(staging)
       try adoptTakenFolder()
     } catch let error as FileError {
-      guard error.code == .exists else { throw ConversionError(writing: error, creating: true) }
+      guard error.code == .exists else { throw Failure(writing: error, creating: true) }
     }
     // In a folder that others can write to, the name could be a link to somewhere else.
     guard FileSystem.isOwnFolder(staging) else {
       if !FileSystem.exists(staging) { throw Lost() }
-      throw ConversionError(
-        .cannotCreate, "output/staging", "it is in the way, and no folder of this user",
+      throw Failure(
+        .outputStaging, "it is in the way, and no folder of this user",
         file: staging.string, hint: "remove it")
     }
     removeStaleTemporaries()
@@ -134,8 +136,8 @@ public final class OutputFolder {
     }
     if let free = FileSystem.freeSpace(at: staging), free < bytes - present {
       abandon()
-      throw ConversionError(
-        .inputOutput, "io/no-space",
+      throw Failure(
+        .ioNoSpace,
         "\(bytes - present) bytes are needed, and \(free) are free", file: parent.string)
     }
   }
@@ -169,7 +171,7 @@ public final class OutputFolder {
 
   /// Gives a file that is whole and durable its final name.
   ///
-  /// - Throws: ``Lost``, or ``ConversionError`` 74.
+  /// - Throws: ``Lost``, or ``Failure`` 74.
   func finish(_ temporary: FilePath, as name: String, belongsToOutput: Bool = true) throws {
     let target = staging.appending(name)
     do {
@@ -193,7 +195,7 @@ public final class OutputFolder {
 
   /// Writes a small file.
   ///
-  /// - Throws: ``Lost``, or ``ConversionError`` 74.
+  /// - Throws: ``Lost``, or ``Failure`` 74.
   func write(_ bytes: [UInt8], as name: String, belongsToOutput: Bool = true) throws {
     let temporary = temporaryPath(name)
     do {
@@ -228,7 +230,7 @@ public final class OutputFolder {
   /// What to throw for a failure in the hidden folder: when names in it vanished, another process
   /// took it.
   func failure(_ error: FileError) -> any Error {
-    error.code == .notFound ? Lost() : ConversionError(writing: error, creating: false)
+    error.code == .notFound ? Lost() : Failure(writing: error, creating: false)
   }
 
   // MARK: - Leftovers

@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import TorchArchive
 
 extension PlanExecutor {
@@ -28,7 +29,7 @@ extension PlanExecutor {
   /// Compares the CRC of every storage that was touched, as far as it was read in all runs. An
   /// output is whole only after that.
   ///
-  /// - Throws: ``ConversionError`` 65 for a storage that is damaged, or what ``checkWanted()`` throws.
+  /// - Throws: ``Failure`` 65 for a storage that is damaged, or what ``checkWanted()`` throws.
   func finish() throws {
     defer {
       ledgers = [:]
@@ -47,7 +48,7 @@ extension PlanExecutor {
         case .notChecked: break
         }
       } catch let error where error is TorchFileError || error is FileError {
-        throw ConversionError(
+        throw Failure(
           reading: error, file: plan.files[plan.storages[storage].file].path)
       }
     }

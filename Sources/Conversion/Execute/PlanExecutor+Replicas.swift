@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 
 extension PlanExecutor {
   /// Reads replicas side by side, compares them, and makes one of them.
@@ -6,7 +7,7 @@ extension PlanExecutor {
     let bench = bench
     let replicas = merge.replicas
     let format = replicas[0].format
-    let readers = try replicas.map { replica throws(ConversionError) in try reader(replica.storage)
+    let readers = try replicas.map { replica throws(Failure) in try reader(replica.storage)
     }
     // What is compared is 4 bytes wide at most, and shares the memory of one window.
     let share =
@@ -53,16 +54,16 @@ extension PlanExecutor {
       finding.differing += most
       report.findings[tensor] = finding
       guard merge.rule == .replicas else {
-        throw ConversionError(
-          .malformed, "head/differs",
+        throw Failure(
+          .headDiffers,
           "the copy of the embedding on the last pipeline stage differs from it, by up to "
             + "\(finding.largestDifference)", tensor: plan.tensors[tensor].source,
           hint: "the ranks were not saved at the same moment, or the head is not tied")
       }
       switch plan.options.replicas {
       case .strict:
-        throw ConversionError(
-          .malformed, "replicas/differ",
+        throw Failure(
+          .replicasDiffer,
           "the copies on the tensor-parallel ranks differ by up to \(finding.largestDifference)",
           tensor: plan.tensors[tensor].source,
           hint: "--replicas mean takes their mean, --replicas rank0 the first")

@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import Safetensors
 import SystemPackage
 import TorchArchive
@@ -91,7 +92,7 @@ final class PlanExecutor {
   /// - Parameters:
   ///   - positions: Which tensors.
   ///   - sink: Where they go; without one, they are read and checked and not made.
-  /// - Throws: ``ConversionError``, or what the sink throws; 130 and the like when a signal asked
+  /// - Throws: ``Failure``, or what the sink throws; 130 and the like when a signal asked
   ///   for a stop.
   func run(_ positions: [Int]? = nil, into sink: (any TensorSink)?) throws {
     let schedule = Schedule(
@@ -227,7 +228,7 @@ final class PlanExecutor {
     do {
       _ = try reader.verdict()
     } catch {
-      throw ConversionError(reading: error, file: reader.path)
+      throw Failure(reading: error, file: reader.path)
     }
     ledgers[storage] = reader.ledger
   }
@@ -238,13 +239,13 @@ final class PlanExecutor {
     do {
       try reader.read(at: range.lowerBound, into: bench.window, 0..<range.count)
     } catch {
-      throw ConversionError(reading: error, file: reader.path)
+      throw Failure(reading: error, file: reader.path)
     }
     report.bytesRead += range.count
     progress(report.bytesRead)
   }
 
-  func reader(_ storage: Int) throws(ConversionError) -> EntryReader {
+  func reader(_ storage: Int) throws(Failure) -> EntryReader {
     let stored = plan.storages[storage]
     let file = try openFiles.file(stored.file)
     return EntryReader(

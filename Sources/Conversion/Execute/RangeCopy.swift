@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import TorchArchive
 
 /// A run of elements that is stored in the order of the output: it is read, checked, converted and written
@@ -43,7 +44,7 @@ struct RangeCopy: Sendable {
   ///   - sink: Where the elements go.
   ///   - hashes: Whoever is to see all elements.
   /// - Returns: What was found.
-  /// - Throws: ``ConversionError``, or what the sink throws.
+  /// - Throws: ``Failure``, or what the sink throws.
   func carryOut(
     from file: InputFile, _ plan: ConversionPlan, on bench: Workbench, checksums: Bool,
     to sink: (any TensorSink)?, hashes: TensorHashes?
@@ -61,7 +62,7 @@ struct RangeCopy: Sendable {
       do {
         try file.read(at: entry.dataOffset + place, into: stage.stored, range)
       } catch {
-        throw ConversionError(reading: error, file: file.path)
+        throw Failure(reading: error, file: file.path)
       }
       var found = ReadFindings()
       let crc = checksums ? CRC32.checksum(range, of: stage.stored) : 0

@@ -1,4 +1,6 @@
 import ByteIO
+import Diagnostics
+import JSON
 import Safetensors
 import SystemPackage
 
@@ -7,31 +9,31 @@ import SystemPackage
 enum ReplaceableFolder {
   /// Makes sure that OUTPUT may be made in the place of `path`.
   ///
-  /// - Throws: ``ConversionError`` 73, naming the first file that is not part of a model.
-  static func check(_ path: FilePath, overwrite: Bool) throws(ConversionError) {
+  /// - Throws: ``Failure`` 73, naming the first file that is not part of a model.
+  static func check(_ path: FilePath, overwrite: Bool) throws(Failure) {
     guard FileSystem.exists(path) else { return }
     let names: [String]
     do {
       names = try FileSystem.list(path).map(\.string)
     } catch {
-      throw ConversionError(writing: error, creating: error.code != .failed)
+      throw Failure(writing: error, creating: error.code != .failed)
     }
     if names.isEmpty { return }
     let found: (name: String, why: String)?
     do {
       found = try foreign(in: path, names)
     } catch {
-      throw ConversionError(writing: error, creating: error.code != .failed)
+      throw Failure(writing: error, creating: error.code != .failed)
     }
     if let (name, why) = found {
-      throw ConversionError(
-        .cannotCreate, "output/foreign-file",
+      throw Failure(
+        .outputForeignFile,
         "it exists and holds \"\(name)\", \(why), so it is not replaced", file: path.string,
         hint: "choose another OUTPUT, or move \"\(name)\" away")
     }
     guard overwrite else {
-      throw ConversionError(
-        .cannotCreate, "output/exists", "it exists already", file: path.string,
+      throw Failure(
+        .outputExists, "it exists already", file: path.string,
         hint: "--overwrite replaces it once the new one is complete")
     }
   }

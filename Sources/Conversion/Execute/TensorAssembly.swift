@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import TorchArchive
 
 /// Rows of an output tensor that are put together from stored parts whose elements lie in another order:
@@ -113,7 +114,7 @@ struct TensorAssembly: Sendable {
   ///   - hashes: Whoever is to see all elements.
   /// - Returns: The CRC of what was read of each part, to be joined by XOR with those of the other strips; how
   ///   many bytes were read; and what was counted.
-  /// - Throws: ``ConversionError``, or what was left to do before throws.
+  /// - Throws: ``Failure``, or what was left to do before throws.
   func read(
     _ strip: Range<Int>, from files: [Int: InputFile], _ plan: ConversionPlan, on bench: Workbench,
     checksums: Bool, into window: ByteBuffer?, hashes: TensorHashes?
@@ -176,7 +177,7 @@ struct TensorAssembly: Sendable {
         filled += size
       }
     } catch let error as FileError {
-      throw ConversionError(reading: error, file: file.path)
+      throw Failure(reading: error, file: file.path)
     }
     return checksums ? CRC32.Shift(by: part.bytes.upperBound - end)(crc) : 0
   }

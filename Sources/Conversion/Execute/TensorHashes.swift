@@ -45,7 +45,7 @@ final class TensorHashes: Sendable {
   /// Hashes all elements of a plan as they are stored.
   ///
   /// - Returns: The hashes, by the positions of the tensors.
-  /// - Throws: ``ConversionError``, or ``Stop``.
+  /// - Throws: ``Failure``, or ``Stop``.
   static func ofAll(
     _ plan: ConversionPlan, _ crc: CRCMode, threads: Int
   ) throws -> [Int: WordHash] {
@@ -56,7 +56,7 @@ final class TensorHashes: Sendable {
 
   /// Reads all elements of a plan, adds them, and makes nothing else of them.
   ///
-  /// - Throws: ``ConversionError``, ``Stop``, or ``Cancelled``.
+  /// - Throws: ``Failure``, ``Stop``, or ``Cancelled``.
   func addAll(
     of plan: ConversionPlan, _ crc: CRCMode, threads: Int,
     progress: @escaping ExecutionReport.Progress = { _ in }

@@ -22,7 +22,7 @@ final class WeightHashing {
   /// Waits for the hashes.
   ///
   /// - Returns: The hashes, by the positions of the tensors.
-  /// - Throws: ``ConversionError``, or ``Stop``.
+  /// - Throws: ``Failure``, or ``Stop``.
   func found() throws -> [Int: WordHash] {
     try work.wait()
     return hashes.found

@@ -1,3 +1,4 @@
+import Diagnostics
 import Safetensors
 
 /// Whether a model was trained with a causal mask, which names and shapes do not tell: the pipeline of the
@@ -18,7 +19,7 @@ enum AttentionMask {
   }
 
   /// Why the mask is known not to be causal; `nil` where it is, or where nothing is known.
-  static func refusal(_ index: CheckpointIndex) throws(ConversionError) -> String? {
+  static func refusal(_ index: CheckpointIndex) throws(Failure) -> String? {
     let arguments = index.arguments
     if let isCausal = try arguments.bool("pretrain_causal_attention") {
       // In other scripts than pretrain_gpt the flag stands in the arguments all the same.

@@ -1,3 +1,5 @@
+import Diagnostics
+import JSON
 import Safetensors
 import SystemPackage
 
@@ -14,8 +16,8 @@ struct BytePairs {
 
   /// Reads two files and checks that each merge makes a token.
   ///
-  /// - Throws: ``ConversionError`` 66 for a file that cannot be read, 65 for one that contradicts itself.
-  init(vocabulary path: FilePath, merges: FilePath) throws(ConversionError) {
+  /// - Throws: ``Failure`` 66 for a file that cannot be read, 65 for one that contradicts itself.
+  init(vocabulary path: FilePath, merges: FilePath) throws(Failure) {
     vocabularyBytes = try ModelTokenizer.bytes(path)
     mergesBytes = try ModelTokenizer.bytes(merges)
     guard let object = try JSONFile.parse(vocabularyBytes, path).object else {
@@ -32,7 +34,7 @@ struct BytePairs {
   /// Takes them out of a `tokenizer.json`.
   ///
   /// - Returns: `nil` for a tokenizer of another kind.
-  init?(_ fast: JSONObject, _ path: FilePath) throws(ConversionError) {
+  init?(_ fast: JSONObject, _ path: FilePath) throws(Failure) {
     let model = fast["model"]?.object
     let steps = [fast["pre_tokenizer"], fast["decoder"]].compactMap { $0?.object }
     let isByteLevel = steps.contains { step in
@@ -60,7 +62,7 @@ struct BytePairs {
   }
 
   /// Makes sure that the ids are 0 to n - 1, as in the files that Megatron takes.
-  func checkIDs(_ path: FilePath) throws(ConversionError) {
+  func checkIDs(_ path: FilePath) throws(Failure) {
     var seen = [Bool](repeating: false, count: vocabulary.members.count)
     for member in vocabulary.members {
       guard let id = member.value.int, seen.indices.contains(id), !seen[id] else {
@@ -72,7 +74,7 @@ struct BytePairs {
     }
   }
 
-  private func check(_ path: FilePath) throws(ConversionError) {
+  private func check(_ path: FilePath) throws(Failure) {
     for member in vocabulary.members {
       guard let id = member.value.int, id >= 0 else {
         throw BytePairs.bad("the id of \"\(member.key)\" is not a number from 0 on", path)
@@ -92,7 +94,7 @@ struct BytePairs {
   /// The rules of a merges file: one a line, after a line with its version.
   private static func lines(
     _ bytes: [UInt8], _ path: FilePath
-  ) throws(ConversionError) -> [String] {
+  ) throws(Failure) -> [String] {
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw bad("the file is not UTF-8", path)
     }
@@ -103,8 +105,8 @@ struct BytePairs {
     return lines.filter { !$0.isEmpty }
   }
 
-  private static func bad(_ message: String, _ file: FilePath) -> ConversionError {
-    ConversionError(.malformed, "tokenizer/inconsistent", message, file: file.string)
+  private static func bad(_ message: String, _ file: FilePath) -> Failure {
+    Failure(.tokenizerInconsistent, message, file: file.string)
   }
 }
 

@@ -1,3 +1,5 @@
+import Diagnostics
+
 /// Arguments that change the function that a model computes and leave no trace in its tensors' names: one
 /// that is in effect refuses the model (arguments of NVIDIA/Megatron-LM, deepspeedai and bigscience
 /// Megatron-DeepSpeed, EleutherAI/gpt-neox, and forks of them).
@@ -177,7 +179,7 @@ enum FunctionArguments {
   /// Every argument that is in effect.
   static func refusals(
     _ arguments: TrainingArguments
-  ) throws(ConversionError) -> [(code: String, reason: String)] {
+  ) throws(Failure) -> [(code: String, reason: String)] {
     let hidden = try arguments.double("hidden_size")
     let heads = try arguments.double("num_attention_heads")
     var result: [(code: String, reason: String)] = []

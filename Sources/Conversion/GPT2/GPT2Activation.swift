@@ -1,3 +1,4 @@
+public import Diagnostics
 import Safetensors
 
 /// Which function the feed-forward layers were trained with, by its name in transformers.
@@ -16,7 +17,7 @@ public struct GPT2Activation: Hashable, Sendable {
     self.basis = basis
   }
 
-  init(_ arguments: TrainingArguments) throws(ConversionError) {
+  init(_ arguments: TrainingArguments) throws(Failure) {
     let fused = try arguments.bool("bias_gelu_fusion")
     let openai = try arguments.bool("openai_gelu")
     let onnx = try arguments.bool("onnx_safe")

@@ -1,4 +1,6 @@
-public import Safetensors
+import Diagnostics
+public import JSON
+import Safetensors
 
 /// `config.json` and `generation_config.json` of a converted model
 /// (transformers `models/gpt2/configuration_gpt2.py`).

@@ -1,3 +1,4 @@
+public import Diagnostics
 import SystemPackage
 import TorchArchive
 
@@ -22,33 +23,33 @@ public struct GPT2Geometry: Hashable, Sendable {
 
   /// Works out the sizes.
   ///
-  /// - Throws: ``ConversionError`` 65 when tensors are missing or disagree with each other, 78 when
+  /// - Throws: ``Failure`` 65 when tensors are missing or disagree with each other, 78 when
   ///   they contradict the arguments or the arguments leave the number of heads open.
-  public init(of index: CheckpointIndex, mergedRanks ranks: Int? = nil) throws(ConversionError) {
+  public init(of index: CheckpointIndex, mergedRanks ranks: Int? = nil) throws(Failure) {
     let arguments = index.arguments
-    func shape(_ name: String, rank: Int) throws(ConversionError) -> [Int] {
+    func shape(_ name: String, rank: Int) throws(Failure) -> [Int] {
       guard let tensor = index.tensor(name) else { throw MissingTensor.error(name, in: index) }
       let sizes = tensor.shards[0].sizes
       if sizes.contains(0) {
-        throw ConversionError(
-          .malformed, "checkpoint/placeholder",
+        throw Failure(
+          .checkpointPlaceholder,
           "its shape is \(sizes): a placeholder, as ZeRO-3 leaves it where the weights are in the shards of "
             + "the optimizer", file: index.files[tensor.shards[0].file].name, tensor: name,
           hint: "copy the zero_pp_rank_X_mp_rank_YY files, too, and give the folder")
       }
       guard sizes.count == rank, sizes.allSatisfy({ (1...1 << 40).contains($0) }) else {
-        throw ConversionError(
-          .malformed, "tensor/unexpected-shape",
+        throw Failure(
+          .tensorUnexpectedShape,
           "its shape is \(sizes); \(rank) dimensions that are not empty were expected",
           file: index.files[tensor.shards[0].file].name, tensor: name)
       }
       return sizes
     }
-    func times(_ size: Int, _ name: String) throws(ConversionError) -> Int {
+    func times(_ size: Int, _ name: String) throws(Failure) -> Int {
       let (product, overflow) = size.multipliedReportingOverflow(by: index.tensorParallel)
       guard !overflow, product < 1 << 60 else {
-        throw ConversionError(
-          .malformed, "tensor/unexpected-shape", "a size of \(size)", tensor: name)
+        throw Failure(
+          .tensorUnexpectedShape, "a size of \(size)", tensor: name)
       }
       return product
     }
@@ -73,26 +74,26 @@ public struct GPT2Geometry: Hashable, Sendable {
       guard let said = try arguments.int(key), said > tensorParallel * mergedRanks,
         arguments.source(of: key) == .checkpoint
       else { continue }
-      throw ConversionError(
-        .malformed, "checkpoint/missing-files",
+      throw Failure(
+        .checkpointMissingFiles,
         "the argument \(key) is \(said), but there are \(index.tensorParallel) tensor-parallel ranks",
         file: index.directory.folder.string, hint: "the dump is not whole: copy the missing files")
     }
     guard let heads = try arguments.int("num_attention_heads") else {
-      throw ConversionError(
-        .undecided, "arguments/heads",
+      throw Failure(
+        .argumentsHeads,
         "the number of attention heads is not known, and shapes do not tell it",
         hint: "give it with --set num_attention_heads=N")
     }
     guard heads > 0, hidden.isMultiple(of: heads) else {
-      throw ConversionError(
-        .undecided, "arguments/heads",
+      throw Failure(
+        .argumentsHeads,
         "a hidden size of \(hidden) cannot be divided into \(heads) heads",
         hint: "correct it with --set num_attention_heads=N")
     }
     guard heads.isMultiple(of: tensorParallel * mergedRanks) else {
-      throw ConversionError(
-        .undecided, "arguments/heads",
+      throw Failure(
+        .argumentsHeads,
         "\(heads) heads cannot be divided among \(tensorParallel * mergedRanks) "
           + "tensor-parallel ranks",
         hint: "correct it with --set num_attention_heads=N")
@@ -104,8 +105,8 @@ public struct GPT2Geometry: Hashable, Sendable {
     let estimate =
       Double(paddedVocabulary + positions) * h + Double(layers) * (8 * h * h + 4 * h * f)
     guard estimate < 0x1p50 else {
-      throw ConversionError(
-        .malformed, "tensor/unexpected-shape", "no model has some \(estimate) parameters",
+      throw Failure(
+        .tensorUnexpectedShape, "no model has some \(estimate) parameters",
         file: index.directory.folder.string)
     }
     try compare(with: index)
@@ -113,17 +114,16 @@ public struct GPT2Geometry: Hashable, Sendable {
 
   // MARK: - Checks
 
-  private func compare(with index: CheckpointIndex) throws(ConversionError) {
+  private func compare(with index: CheckpointIndex) throws(Failure) {
     let arguments = index.arguments
-    func check(_ key: String, _ found: Int, _ what: String) throws(ConversionError) {
+    func check(_ key: String, _ found: Int, _ what: String) throws(Failure) {
       guard let said = try arguments.int(key), said != found else { return }
       // Without layers or ranks the dump is not whole; other sizes cannot get lost.
       let isLoss =
         ["num_layers", "tensor_model_parallel_size", "model_parallel_size"].contains(key)
         && said > found && arguments.source(of: key) == .checkpoint
-      throw ConversionError(
-        isLoss ? .malformed : .undecided,
-        isLoss ? "checkpoint/missing-files" : "arguments/contradiction",
+      throw Failure(
+        isLoss ? .checkpointMissingFiles : .argumentsContradiction,
         "the argument \(key) is \(said), but \(what) \(found)",
         hint: isLoss
           ? "the dump is not whole: copy the missing files"
@@ -149,8 +149,8 @@ public struct GPT2Geometry: Hashable, Sendable {
     try check("ffn_hidden_size", feedForward, "the feed-forward layer has a size of")
     if let untied = try arguments.bool("untie_embeddings_and_output_weights"), untied != isUntied {
       if untied { throw MissingTensor.error(GPT2Rules.head.source, in: index) }
-      throw ConversionError(
-        .undecided, "arguments/contradiction",
+      throw Failure(
+        .argumentsContradiction,
         "untie_embeddings_and_output_weights is False, but there is a head of its own",
         tensor: GPT2Rules.head.source,
         hint: "if the head is right: --set untie_embeddings_and_output_weights=true")

@@ -1,26 +1,15 @@
-/// A feature of a model that GPT-2 in transformers does not have.
-public struct GPT2Refusal: Hashable, Sendable {
-  /// A name for the feature, as `model/kind`.
-  public let code: String
-  public let reason: String
-  public let tensor: String?
-
-  /// The error that a conversion ends with.
-  public var error: ConversionError {
-    ConversionError(.unsupported, code, reason, tensor: tensor)
-  }
-}
+import Diagnostics
 
 /// The features that would load and give wrong logits. They are looked for in the arguments and in
 /// the names of the tensors, since either may be missing.
 enum GPT2Refusals {
   /// Every reason why a model cannot be converted; none for GPT-2.
-  static func all(of index: CheckpointIndex) throws(ConversionError) -> [GPT2Refusal] {
+  static func all(of index: CheckpointIndex) throws(Failure) -> [Diagnostic] {
     let arguments = index.arguments
-    var result: [GPT2Refusal] = []
+    var result: [Diagnostic] = []
     func refuse(_ code: String, _ reason: String, tensor: String? = nil) {
-      guard !result.contains(where: { $0.code == "model/\(code)" }) else { return }
-      result.append(GPT2Refusal(code: "model/\(code)", reason: reason, tensor: tensor))
+      guard !result.contains(where: { $0.code == .model(code) }) else { return }
+      result.append(Diagnostic(.model(code), reason, tensor: tensor))
     }
 
     for (key, code, reason) in forbidden where try arguments.bool(key) == true {

@@ -1,3 +1,4 @@
+import Diagnostics
 import Safetensors
 
 /// What a model computes besides its tensors, and what it is told of its tokens: each with the decision
@@ -22,10 +23,10 @@ public struct GPT2Settings: Hashable, Sendable {
   ///   - index: The checkpoint.
   ///   - vocabulary: The rows of the output's embedding.
   ///   - tokenizer: The tokenizer that was given.
-  /// - Throws: ``ConversionError`` 78 for an argument of the wrong type.
+  /// - Throws: ``Failure`` 78 for an argument of the wrong type.
   init(
     _ index: CheckpointIndex, vocabulary: Int, tokenizer: ModelTokenizer?
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     let arguments = index.arguments
     var decisions = [AttentionMask.decision(index)]
     activation = try GPT2Activation(arguments)
@@ -34,13 +35,13 @@ public struct GPT2Settings: Hashable, Sendable {
     // The first of some arguments that is there, else a default.
     func number(
       _ name: String, _ keys: [String], default value: Double
-    ) throws(ConversionError) -> (value: Double, decision: Decision) {
+    ) throws(Failure) -> (value: Double, decision: Decision) {
       for key in keys {
         guard let found = try arguments.double(key) else { continue }
         for other in keys where arguments.source(of: key) == .checkpoint {
           guard let second = try arguments.double(other), second != found else { continue }
-          throw ConversionError(
-            .undecided, "arguments/contradiction", "\(key) is \(found), but \(other) is \(second)",
+          throw Failure(
+            .argumentsContradiction, "\(key) is \(found), but \(other) is \(second)",
             hint: "say which with --set \(key)=N")
         }
         return (
@@ -62,8 +63,8 @@ public struct GPT2Settings: Hashable, Sendable {
     epsilon = norm.value
     decisions.append(norm.decision)
     guard epsilon > 0, epsilon < 1 else {
-      throw ConversionError(
-        .undecided, "arguments/contradiction", "a layernorm epsilon of \(epsilon) makes no sense",
+      throw Failure(
+        .argumentsContradiction, "a layernorm epsilon of \(epsilon) makes no sense",
         hint: "correct it with --set layernorm_epsilon=1e-5")
     }
     var offset: (key: String, value: Bool)?
@@ -110,7 +111,7 @@ public struct SpecialTokens: Hashable, Sendable {
 
   init(
     _ index: CheckpointIndex, vocabulary: Int, tokenizer: ModelTokenizer?
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     if let tokenizer {
       bos = tokenizer.bos
       eos = tokenizer.eos
@@ -132,7 +133,7 @@ public struct SpecialTokens: Hashable, Sendable {
   /// GPT-2's own id where the run is known to have used its tokenizer.
   private static func recorded(
     _ index: CheckpointIndex, _ vocabulary: Int
-  ) throws(ConversionError) -> (id: Int?, reason: String) {
+  ) throws(Failure) -> (id: Int?, reason: String) {
     let arguments = index.arguments
     guard let type = arguments["tokenizer_type"]?.text else {
       return (nil, "the checkpoint does not say which tokenizer it was trained with")
@@ -180,8 +181,8 @@ struct RecordedVocabulary {
   let reason: String
 
   /// - Returns: `nil` where nothing in the checkpoint says it.
-  /// - Throws: ``ConversionError`` 78 for a value of the wrong type.
-  init?(_ index: CheckpointIndex) throws(ConversionError) {
+  /// - Throws: ``Failure`` 78 for a value of the wrong type.
+  init?(_ index: CheckpointIndex) throws(Failure) {
     let arguments = index.arguments
     func found(_ rows: Int?, _ reason: String) -> (Int, String)? {
       rows.flatMap { (1...1 << 40).contains($0) ? ($0, reason) : nil }

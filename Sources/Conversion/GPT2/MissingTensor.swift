@@ -1,21 +1,22 @@
+import Diagnostics
 import SystemPackage
 
 /// The error for a tensor that a model needs and a checkpoint does not have. Before it says that a file is
 /// missing, it looks at what is there.
 enum MissingTensor {
-  static func error(_ name: String, in index: CheckpointIndex) -> ConversionError {
+  static func error(_ name: String, in index: CheckpointIndex) -> Failure {
     let (code, message, hint) = diagnosis(name, index)
-    return ConversionError(
-      .malformed, code, message, file: index.directory.folder.string, tensor: name, hint: hint)
+    return Failure(
+      code, message, file: index.directory.folder.string, tensor: name, hint: hint)
   }
 
   private static func diagnosis(
     _ name: String, _ index: CheckpointIndex
-  ) -> (code: String, message: String, hint: String) {
+  ) -> (code: Diagnostic.Code, message: String, hint: String) {
     let keys = index.tensors.flatMap { [$0.shards.first?.key ?? "", $0.name] }
     if let found = keys.first(where: isHuggingFace) {
       return (
-        "checkpoint/hugging-face-names",
+        .checkpointHuggingFaceNames,
         "the checkpoint does not have it: its tensors have Hugging Face names already, such as \"\(found)\"",
         "nothing is to be converted: DeepSpeed's zero_to_fp32.py, or torch.load and save_pretrained, "
           + "write the model"
@@ -23,7 +24,7 @@ enum MissingTensor {
     }
     if let found = keys.first(where: { $0.contains(".args.") || $0.hasSuffix(".state") }) {
       return (
-        "checkpoint/unknown-tensor",
+        .checkpointUnknownTensor,
         "the checkpoint does not have it as a plain tensor; \"\(found)\" is held by an object of another "
           + "library",
         "save it as plain tensors: tensor.detach().cpu().clone() for each"
@@ -31,7 +32,7 @@ enum MissingTensor {
     }
     if let found = keys.first(where: { $0.hasSuffix("._scale_inv") || $0.hasSuffix("._data") }) {
       return (
-        "checkpoint/unknown-tensor",
+        .checkpointUnknownTensor,
         "the checkpoint does not have it; \"\(found)\" is a part of a Float8 tensor",
         "save it with weights in a plain type"
       )
@@ -40,14 +41,14 @@ enum MissingTensor {
       said > index.trainedTensorParallel
     {
       return (
-        "checkpoint/missing-files",
+        .checkpointMissingFiles,
         "the checkpoint does not have it, and only \(index.tensorParallel) of \(said) tensor-parallel ranks "
           + "are there", "the dump is not whole: copy the missing files"
       )
     }
     if index.tensors.isEmpty {
       return (
-        "checkpoint/no-weights", "the checkpoint holds no tensors of a model",
+        .checkpointNoWeights, "the checkpoint holds no tensors of a model",
         index.directory.layout == .deepspeed
           ? "the weights of a pipeline are in layer_XX-model_YY-model_states.pt: copy those, too"
           : "give the folder that holds the weights"
@@ -56,7 +57,7 @@ enum MissingTensor {
     let isKnown = index.tensors.contains { MegatronName.isOfModel($0.name) }
     if !isKnown {
       return (
-        "checkpoint/unknown-model",
+        .checkpointUnknownModel,
         "the checkpoint does not have it; its tensors are "
           + PathAdvice.listed(index.tensors.map(\.name)),
         "they are not those of a Megatron GPT"
@@ -66,19 +67,19 @@ enum MissingTensor {
     let others = index.tensors.filter { $0.name.hasPrefix("layers.") && $0.name.hasSuffix(kind) }
     if name.hasPrefix("layers."), !kind.isEmpty, !others.isEmpty {
       return (
-        "checkpoint/missing-tensor",
+        .checkpointMissingTensor,
         "the checkpoint does not have it, although \(others.count) of \(index.blockCount) blocks have theirs",
         "the dump is not whole: copy the file of this block again"
       )
     }
     if name.hasPrefix("layers."), !kind.isEmpty, index.blockCount > 0 {
       return (
-        "checkpoint/missing-tensor", "no block of the checkpoint has it",
+        .checkpointMissingTensor, "no block of the checkpoint has it",
         "its tensors are \(PathAdvice.listed(index.tensors.map(\.name).filter { $0.hasPrefix("layers.0.") }))"
       )
     }
     return (
-      "checkpoint/missing-tensor", "the checkpoint does not have it",
+      .checkpointMissingTensor, "the checkpoint does not have it",
       index.directory.layout == .deepspeedPipeline
         ? "the dump is not whole: copy the missing layer file"
         : "its tensors are \(PathAdvice.listed(index.tensors.map(\.name)))"

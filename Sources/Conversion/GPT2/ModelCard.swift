@@ -1,3 +1,5 @@
+import JSON
+
 /// `README.md` of a converted model: only what the checkpoint says. No licence, language or data set
 /// is known to a converter, so none is named.
 enum ModelCard {

@@ -1,4 +1,6 @@
 import ByteIO
+public import Diagnostics
+import JSON
 import Safetensors
 public import SystemPackage
 
@@ -37,9 +39,9 @@ public struct ModelTokenizer: Sendable {
 
   /// Reads and checks Megatron's two files.
   ///
-  /// - Throws: ``ConversionError`` 66 for a file that cannot be read, 65 when the ids are not 0 to
+  /// - Throws: ``Failure`` 66 for a file that cannot be read, 65 when the ids are not 0 to
   ///   n - 1, or a merge makes no token.
-  public init(vocabulary: FilePath, merges: FilePath) throws(ConversionError) {
+  public init(vocabulary: FilePath, merges: FilePath) throws(Failure) {
     let pairs = try BytePairs(vocabulary: vocabulary, merges: merges)
     try pairs.checkIDs(vocabulary)
     let hasEnd = pairs.vocabulary[ModelTokenizer.endOfText] != nil
@@ -50,8 +52,8 @@ public struct ModelTokenizer: Sendable {
 
   /// Reads a folder: all files of a tokenizer in it are kept.
   ///
-  /// - Throws: ``ConversionError`` 66 when there is none, 65 for files that contradict themselves.
-  public init(folder: FilePath) throws(ConversionError) {
+  /// - Throws: ``Failure`` 66 when there is none, 65 for files that contradict themselves.
+  public init(folder: FilePath) throws(Failure) {
     func has(_ name: String) -> Bool { FileSystem.exists(folder.appending(name)) }
     let names = ModelTokenizer.keptNames.filter(has)
     let pair = ModelTokenizer.pairs.first { has($0.0) && has($0.1) }
@@ -62,14 +64,14 @@ public struct ModelTokenizer: Sendable {
     }
     if FileSystem.isRegularFile(folder) {
       let above = FileSystem.absolute(folder).removingLastComponent()
-      throw ConversionError(
-        .noInput, "tokenizer/missing", "it is a file; the folder of a tokenizer was expected",
+      throw Failure(
+        .tokenizerMissing, "it is a file; the folder of a tokenizer was expected",
         file: folder.string, hint: "--tokenizer \(above.string)")
     }
     guard pair != nil || has("tokenizer.json") || has("tokenizer.model") || has("vocab.txt") else {
       let inside = ((try? FileSystem.list(folder)) ?? []).map(\.string)
-      throw ConversionError(
-        .noInput, "tokenizer/missing",
+      throw Failure(
+        .tokenizerMissing,
         "there is neither a tokenizer.json nor a vocab.json beside a merges.txt; it holds "
           + PathAdvice.listed(inside), file: folder.string,
         hint: "name the two files with --vocab-file and --merge-file")
@@ -78,12 +80,12 @@ public struct ModelTokenizer: Sendable {
     for name in names {
       kept.append((name, try ModelTokenizer.bytes(folder.appending(name))))
     }
-    func json(_ name: String) throws(ConversionError) -> JSONObject? {
+    func json(_ name: String) throws(Failure) -> JSONObject? {
       guard let bytes = kept.first(where: { $0.name == name })?.bytes else { return nil }
       let path = folder.appending(name)
       guard let object = try JSONFile.parse(bytes, path).object else {
-        throw ConversionError(
-          .malformed, "tokenizer/inconsistent", "a JSON object was expected", file: path.string)
+        throw Failure(
+          .tokenizerInconsistent, "a JSON object was expected", file: path.string)
       }
       return object
     }
@@ -116,10 +118,10 @@ public struct ModelTokenizer: Sendable {
   private init(
     kept: [(name: String, bytes: [UInt8])], _ pairs: BytePairs?, _ special: SpecialNames,
     _ added: [AddedToken], highest: Int, _ path: FilePath
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     guard highest < 1 << 32 else {
-      throw ConversionError(
-        .malformed, "tokenizer/inconsistent", "a token with the id \(highest)", file: path.string)
+      throw Failure(
+        .tokenizerInconsistent, "a token with the id \(highest)", file: path.string)
     }
     self.kept = kept
     bytePairs = pairs
@@ -135,18 +137,18 @@ public struct ModelTokenizer: Sendable {
   }
 
   /// The bytes of a file, without a byte order mark, with which transformers would not read it.
-  static func bytes(_ path: FilePath) throws(ConversionError) -> [UInt8] {
+  static func bytes(_ path: FilePath) throws(Failure) -> [UInt8] {
     let bytes = try JSONFile.bytes(path)
     return bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(bytes.dropFirst(3)) : bytes
   }
 
   /// Compares the tokenizer with the embedding of a model.
   ///
-  /// - Throws: ``ConversionError`` 78 when it has ids that the embedding lacks.
-  func check(rows: Int) throws(ConversionError) {
+  /// - Throws: ``Failure`` 78 when it has ids that the embedding lacks.
+  func check(rows: Int) throws(Failure) {
     guard size <= rows else {
-      throw ConversionError(
-        .undecided, "tokenizer/size",
+      throw Failure(
+        .tokenizerSize,
         "the tokenizer has \(size) tokens, but the embedding only \(rows) rows",
         hint: "give the tokenizer that the model was trained with")
     }

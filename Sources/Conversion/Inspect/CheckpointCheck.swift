@@ -1,4 +1,5 @@
 import ByteIO
+public import Diagnostics
 import SystemPackage
 public import TorchArchive
 
@@ -11,8 +12,8 @@ public struct CheckpointCheck: Sendable {
   public private(set) var filesRead = 0
   public private(set) var bytesRead = 0
   /// Damage, and files that are there in the place of others.
-  public private(set) var errors: [ConversionError] = []
-  public private(set) var warnings: [ConversionWarning] = []
+  public private(set) var errors: [Failure] = []
+  public private(set) var warnings: [Diagnostic] = []
   /// Tensors whose replicas were compared; `nil` where the model is not one that is converted.
   public private(set) var comparedTensors: Int?
 
@@ -24,7 +25,7 @@ public struct CheckpointCheck: Sendable {
   ///   - limits: How much a file may make the reader do.
   ///   - started: Called with the number of bytes that will be read.
   ///   - progress: Called with the number of bytes that were read so far.
-  /// - Throws: ``ConversionError`` when a file cannot be opened, or ``Stop``.
+  /// - Throws: ``Failure`` when a file cannot be opened, or ``Stop``.
   public init(
     _ inspection: CheckpointInspection, threads: Int = 1, limits: TorchLimits = TorchLimits(),
     started: (_ bytes: Int) -> Void = { _ in },
@@ -45,13 +46,13 @@ public struct CheckpointCheck: Sendable {
       } catch let stop as Stop {
         throw stop
       } catch {
-        errors.append(ConversionError(reading: error, file: file.path))
+        errors.append(Failure(reading: error, file: file.path))
       }
     }
     for rank in optimizer.missing {
       warnings.append(
-        ConversionWarning(
-          "checkpoint/optimizer", "the optimizer state is not complete: \(rank) is missing"))
+        Diagnostic(
+          .checkpointOptimizer, "the optimizer state is not complete: \(rank) is missing"))
     }
     do {
       _ = try DuplicatedShards.check(index, accepted: false)
@@ -68,7 +69,7 @@ public struct CheckpointCheck: Sendable {
     try executor.finish()
     comparedTensors = plan.tensors.count
     bytesRead += executor.report.bytesRead
-    warnings += plan.warnings(about: executor.report).filter { $0.code != "crc/not-checked" }
+    warnings += plan.warnings(about: executor.report).filter { $0.code != .crcNotChecked }
   }
 
   private mutating func read(
@@ -93,7 +94,7 @@ public struct CheckpointCheck: Sendable {
         case .partlyRead, .notChecked: verified += entry.size == 0 ? 1 : 0
         }
       } catch let error as TorchFileError {
-        errors.append(ConversionError(reading: error, file: path))
+        errors.append(Failure(reading: error, file: path))
       }
     }
     try file.file.checkUnchanged()

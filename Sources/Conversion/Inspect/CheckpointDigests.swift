@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 public import TorchArchive
 
 /// The SHA-256 of the values of every shard of a checkpoint.
@@ -13,7 +14,7 @@ public struct CheckpointDigests: Sendable {
   ///   - crc: How much of the recorded CRCs is checked.
   ///   - limits: How much a file may make the reader do.
   ///   - progress: Called with the number of bytes that were read so far.
-  /// - Throws: ``ConversionError``, or ``Stop``.
+  /// - Throws: ``Failure``, or ``Stop``.
   public init(
     _ index: CheckpointIndex, crc: CRCMode, limits: TorchLimits = TorchLimits(),
     progress: ExecutionReport.Progress = { _ in }
@@ -56,7 +57,7 @@ public struct CheckpointDigests: Sendable {
         } catch let stop as Stop {
           throw stop
         } catch {
-          throw ConversionError(
+          throw Failure(
             reading: error, file: index.files[file].path, tensor: tensor.name)
         }
         byTensor[tensor.name, default: []].append(hasher.hexDigest())

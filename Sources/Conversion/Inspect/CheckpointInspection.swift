@@ -1,4 +1,5 @@
 import ByteIO
+public import Diagnostics
 import Safetensors
 import TorchArchive
 
@@ -39,7 +40,7 @@ public struct CheckpointInspection: Sendable {
   public let index: CheckpointIndex
   public let rows: [Row]
   /// Why it cannot be converted; empty if it can.
-  public let reasons: [ConversionError]
+  public let reasons: [Failure]
   /// The sizes of the model, if they could be worked out.
   public let geometry: GPT2Geometry?
   public let qkv: QKVEvidence?
@@ -49,12 +50,12 @@ public struct CheckpointInspection: Sendable {
   public let plan: ConversionPlan?
 
   /// Works out what there is and whether it can be converted.
-  public init(_ index: CheckpointIndex, options: ConversionOptions) throws(ConversionError) {
+  public init(_ index: CheckpointIndex, options: ConversionOptions) throws(Failure) {
     self.index = index
-    var reasons = try GPT2Refusals.all(of: index).map(\.error)
+    var reasons = try GPT2Refusals.all(of: index).map { Failure($0) }
     let isRefused = !reasons.isEmpty
-    func attempt<Value>(_ body: () throws(ConversionError) -> Value) -> Value? {
-      do throws(ConversionError) {
+    func attempt<Value>(_ body: () throws(Failure) -> Value) -> Value? {
+      do throws(Failure) {
         return try body()
       } catch {
         // What a model of another kind lacks is no fault of it.
@@ -62,16 +63,16 @@ public struct CheckpointInspection: Sendable {
         return nil
       }
     }
-    geometry = attempt { () throws(ConversionError) in
+    geometry = attempt { () throws(Failure) in
       try GPT2Geometry(of: index, mergedRanks: options.mergedRanks)
     }
-    qkv = attempt { () throws(ConversionError) in
+    qkv = attempt { () throws(Failure) in
       try QKVEvidence(index, chosen: options.qkvLayout)
     }
     plan =
       isRefused
       ? nil
-      : attempt { () throws(ConversionError) in try Planner.plan(index, options: options) }
+      : attempt { () throws(Failure) in try Planner.plan(index, options: options) }
     decisions =
       plan?.decisions
       ?? [Decision("layout", .string(index.directory.layout.rawValue), index.directory.reason)]

@@ -1,5 +1,7 @@
 import ByteIO
-public import Safetensors
+import Diagnostics
+public import JSON
+import Safetensors
 import SystemPackage
 
 /// The optimizer's part of a checkpoint, told by the names of its files: what there is, and whether it is

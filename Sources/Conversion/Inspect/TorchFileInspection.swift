@@ -1,5 +1,7 @@
 import ByteIO
-public import Safetensors
+public import Diagnostics
+public import JSON
+import Safetensors
 public import SystemPackage
 public import TorchArchive
 
@@ -13,21 +15,21 @@ public struct TorchFileInspection: Sendable {
     public let tensor: TorchTensor?
     /// The SHA-256 of the contiguous row-major little-endian bytes, when it was asked for.
     public var sha256: String?
-    public var error: ConversionError?
+    public var error: Failure?
   }
 
   public private(set) var tensors: [Tensor] = []
   /// What the user should know although it stops nothing.
-  public private(set) var warnings: [ConversionWarning] = []
+  public private(set) var warnings: [Diagnostic] = []
   public let path: FilePath
 
   /// Lists the tensors of a file, and hashes them on request.
   ///
-  /// - Throws: ``ConversionError`` when the file as a whole cannot be read; a tensor that cannot be
+  /// - Throws: ``Failure`` when the file as a whole cannot be read; a tensor that cannot be
   ///   read has its error with it.
   public init(
     _ path: FilePath, sha256: Bool, crc: CRCMode = .auto, limits: TorchLimits = TorchLimits()
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     self.path = path
     do {
       let file = try TorchFile(opening: path, limits: limits)
@@ -40,14 +42,14 @@ public struct TorchFileInspection: Sendable {
           tensors.append(
             Tensor(
               name: named.name, path: named.path, tensor: nil,
-              error: ConversionError(reading: error, file: path, tensor: named.name)))
+              error: Failure(reading: error, file: path, tensor: named.name)))
         }
       }
-      warnings += ConversionWarning.about(file, named)
+      warnings += Diagnostic.about(file, named)
       if sha256 || crc == .all { hash(file, sha256: sha256, crc: crc) }
       try file.file.checkUnchanged()
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
   }
 
@@ -90,20 +92,20 @@ public struct TorchFileInspection: Sendable {
   private mutating func warnPartlyRead(_ count: Int) {
     guard count > 0 else { return }
     warnings.append(
-      ConversionWarning(
-        "crc/not-checked",
+      Diagnostic(
+        .crcNotChecked,
         "\(count) storages were read in part, so their CRC was not checked; --crc all reads the rest "
           + "of them"))
   }
 
   private mutating func fail(_ position: Int, _ error: any Error) {
     tensors[position].sha256 = nil
-    tensors[position].error = ConversionError(
+    tensors[position].error = Failure(
       reading: error, file: path, tensor: tensors[position].name)
   }
 
   /// The errors of all tensors.
-  public var errors: [ConversionError] { tensors.compactMap(\.error) }
+  public var errors: [Failure] { tensors.compactMap(\.error) }
 
   /// The list for machine-readable output.
   public var json: [JSONValue] {
@@ -117,7 +119,7 @@ public struct TorchFileInspection: Sendable {
       }
       if let sha256 = entry.sha256 { object["sha256"] = .string(sha256) }
       if let error = entry.error {
-        object["error"] = ["code": .string(error.code), "message": .string(error.message)]
+        object["error"] = ["code": .string(error.code.name), "message": .string(error.message)]
       }
       return .object(object)
     }

@@ -1,4 +1,6 @@
-public import Safetensors
+public import Diagnostics
+public import JSON
+import Safetensors
 
 /// Training arguments that the user gives with `--set KEY=VALUE` and `--config FILE`.
 public struct ArgumentOverrides: Hashable, Sendable {
@@ -9,18 +11,18 @@ public struct ArgumentOverrides: Hashable, Sendable {
   /// Adds what a JSON object holds, by Megatron's argument names. Single settings that were added
   /// before win. A file may hold all arguments of a run; those that play no part are passed over.
   ///
-  /// - Throws: ``ConversionError`` 64 when none plays a part.
-  public mutating func add(config: JSONObject, file: String) throws(ConversionError) {
+  /// - Throws: ``Failure`` 64 when none plays a part.
+  public mutating func add(config: JSONObject, file: String) throws(Failure) {
     let decisive = config.members.filter { ArgumentOverrides.known.contains($0.key) }
     guard !decisive.isEmpty else {
-      throw ConversionError(
-        .usage, "arguments/unknown", "it holds no argument that a conversion depends on",
+      throw Failure(
+        .argumentsUnknown, "it holds no argument that a conversion depends on",
         file: file)
     }
     for member in decisive {
       guard let value = ArgumentValue(member.value) else {
-        throw ConversionError(
-          .usage, "arguments/config", "the value of \(member.key) is an object", file: file)
+        throw Failure(
+          .argumentsConfig, "the value of \(member.key) is an object", file: file)
       }
       if values[member.key] == nil { values[member.key] = value }
     }
@@ -28,12 +30,12 @@ public struct ArgumentOverrides: Hashable, Sendable {
 
   /// Adds a text of the form `KEY=VALUE`.
   ///
-  /// - Throws: ``ConversionError`` 64.
-  public mutating func add(setting text: String) throws(ConversionError) {
+  /// - Throws: ``Failure`` 64.
+  public mutating func add(setting text: String) throws(Failure) {
     let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
     guard parts.count == 2, !parts[0].isEmpty else {
-      throw ConversionError(
-        .usage, "arguments/set", "\"\(text)\" is not of the form KEY=VALUE",
+      throw Failure(
+        .argumentsSet, "\"\(text)\" is not of the form KEY=VALUE",
         hint: "for example --set num_attention_heads=16")
     }
     let key = String(parts[0])
@@ -42,10 +44,10 @@ public struct ArgumentOverrides: Hashable, Sendable {
   }
 
   /// A name that nothing reads would be a setting without effect.
-  private func check(_ key: String, file: String?) throws(ConversionError) {
+  private func check(_ key: String, file: String?) throws(Failure) {
     guard !ArgumentOverrides.known.contains(key) else { return }
-    throw ConversionError(
-      .usage, "arguments/unknown", "no conversion depends on an argument \"\(key)\"", file: file,
+    throw Failure(
+      .argumentsUnknown, "no conversion depends on an argument \"\(key)\"", file: file,
       hint: ArgumentOverrides.suggestion(for: key))
   }
 

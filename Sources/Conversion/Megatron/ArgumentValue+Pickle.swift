@@ -1,6 +1,8 @@
 import ByteIO
+import Diagnostics
+public import JSON
 import Pickle
-public import Safetensors
+import Safetensors
 import TorchArchive
 
 extension ArgumentValue {

@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import SystemPackage
 
 /// Errors of a folder that is not the one that was meant: before they say that something is missing, they
@@ -10,16 +11,16 @@ enum CheckpointAdvice {
   ///   - folder: The folder.
   ///   - run: The folder of the run, where a tracker in it led here.
   /// - Returns: The error.
-  static func none(in folder: FilePath, of run: FilePath? = nil) -> ConversionError {
+  static func none(in folder: FilePath, of run: FilePath? = nil) -> Failure {
     let names = names(in: folder)
-    func error(_ code: String, _ message: String, _ hint: String) -> ConversionError {
-      ConversionError(.noInput, code, message, file: folder.string, hint: hint)
+    func error(_ code: Diagnostic.Code, _ message: String, _ hint: String) -> Failure {
+      Failure(code.as(.noInput), message, file: folder.string, hint: hint)
     }
     if let kind = other(names) { return error(kind.code, kind.message, kind.hint) }
     let absolute = FileSystem.absolute(folder)
     if names.contains("fp32.pt"), absolute.removingLastComponent().lastComponent?.string == "zero" {
       return error(
-        "checkpoint/part", "the folder is one parameter of a universal checkpoint",
+        .checkpointPart, "the folder is one parameter of a universal checkpoint",
         "give the folder above zero: "
           + absolute.removingLastComponent().removingLastComponent().string)
     }
@@ -28,7 +29,7 @@ enum CheckpointAdvice {
     }
     if isRank != true, let file = names.first(where: { $0.hasSuffix(".ckpt") }) {
       return error(
-        "checkpoint/none", "no checkpoint is in this folder by its names, but files of weights are",
+        .checkpointNone, "no checkpoint is in this folder by its names, but files of weights are",
         "give the file: \(folder.appending(file).string)")
     }
     let near = checkpoints(near: folder, isBelowRun: run != nil)
@@ -37,7 +38,7 @@ enum CheckpointAdvice {
         $0.name != folder.lastComponent?.string
       }
       return error(
-        "checkpoint/none",
+        .checkpointNone,
         names.isEmpty
           ? "the folder of this step is empty" : "no weights are in the folder of this step",
         others.flatMap(CheckpointDirectory.available)
@@ -47,7 +48,7 @@ enum CheckpointAdvice {
     }
     if !near.isEmpty {
       return error(
-        "checkpoint/none",
+        .checkpointNone,
         "no checkpoint of Megatron-DeepSpeed or Megatron-LM is in this folder itself",
         near.count == 1
           ? "there is one in \(near[0].string): give that folder"
@@ -57,7 +58,7 @@ enum CheckpointAdvice {
     }
     if names.isEmpty {
       return error(
-        "checkpoint/none", "the folder is empty",
+        .checkpointNone, "the folder is empty",
         "give the folder of a run, which holds `latest`, or of a step of it")
     }
     let known = names.compactMap { CheckpointFileKind.of($0) }.map(\.kind)
@@ -66,7 +67,7 @@ enum CheckpointAdvice {
       ? "the folder holds optimizer states, but no model weights"
       : "no checkpoint of Megatron-DeepSpeed or Megatron-LM is in this folder"
     return error(
-      "checkpoint/none", message,
+      .checkpointNone, message,
       "it holds \(PathAdvice.listed(names)); expected: layer_XX-model_YY-model_states.pt, "
         + "mp_rank_XX_model_states.pt, mp_rank_XX/model_optim_rng.pt, or a folder above them with a file "
         + "`latest`")
@@ -75,12 +76,12 @@ enum CheckpointAdvice {
   /// What else a folder can be, by the names in it.
   private static func other(
     _ names: [String]
-  ) -> (code: String, message: String, hint: String)? {
+  ) -> (code: Diagnostic.Code, message: String, hint: String)? {
     func has(_ test: (String) -> Bool) -> Bool { names.contains(where: test) }
     let isBin = has { $0.hasPrefix("pytorch_model") && $0.hasSuffix(".bin") }
     if has({ $0.hasSuffix(".safetensors") }) || isBin {
       return (
-        "checkpoint/hugging-face",
+        .checkpointHuggingFace,
         "this is a folder of Hugging Face transformers already, not a Megatron checkpoint",
         isBin
           ? "nothing is to be converted; transformers loads it, and save_pretrained writes safetensors"
@@ -92,14 +93,14 @@ enum CheckpointAdvice {
         > 2
     {
       return (
-        "layout/megatron-core", "this is a distributed checkpoint of Megatron-core in zarr form",
+        .layoutMegatronCore, "this is a distributed checkpoint of Megatron-core in zarr form",
         "convert it with Megatron-LM's tools/checkpoint/convert.py first"
       )
     }
     for (ending, program) in [".gz": "gunzip", ".xz": "unxz", ".zst": "unzstd", ".bz2": "bunzip2"] {
       guard let file = names.first(where: { $0.hasSuffix(".pt\(ending)") }) else { continue }
       return (
-        "checkpoint/compressed", "the files of the checkpoint are compressed, such as \"\(file)\"",
+        .checkpointCompressed, "the files of the checkpoint are compressed, such as \"\(file)\"",
         "unpack them first: \(program) *\(ending)"
       )
     }
@@ -107,7 +108,7 @@ enum CheckpointAdvice {
       guard let archive = names.first(where: { $0.hasSuffix(ending) }) else { continue }
       let unpack = ending == ".zip" ? "unzip" : "tar -xf"
       return (
-        "checkpoint/archive", "the folder holds an archive, \"\(archive)\", and no checkpoint",
+        .checkpointArchive, "the folder holds an archive, \"\(archive)\", and no checkpoint",
         "unpack it first: \(unpack) \(archive)"
       )
     }
@@ -160,7 +161,7 @@ enum CheckpointAdvice {
   static func noStep(
     _ name: String, in root: FilePath, _ files: [CheckpointFile],
     _ choice: CheckpointDirectory.Choice
-  ) -> ConversionError {
+  ) -> Failure {
     let who =
       choice == .latest
       ? "the tracker file names \"\(name)\", but there is no such folder: the save was not finished, or "
@@ -168,8 +169,8 @@ enum CheckpointAdvice {
       : "there is no folder \"\(name)\""
     // A renamed step has the files of one.
     let renamed = names(in: root).filter { isCheckpoint(root.appending($0)) }
-    return ConversionError(
-      .noInput, "checkpoint/no-step", who, file: root.string,
+    return Failure(
+      .checkpointNoStep, who, file: root.string,
       hint: CheckpointDirectory.available(files)
         ?? (renamed.isEmpty
           ? "it holds \(PathAdvice.listed(names(in: root)))"
@@ -181,7 +182,7 @@ enum CheckpointAdvice {
   /// Refuses a file that is a part of a checkpoint whose other files lie beside it.
   static func refusePart(
     _ file: FilePath, _ kind: CheckpointFileKind?, in folder: FilePath
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     let siblings = names(in: folder).compactMap { CheckpointFileKind.of($0)?.kind }
     let isPart: Bool =
       switch kind {
@@ -195,8 +196,8 @@ enum CheckpointAdvice {
       throw none(in: folder)
     }
     if isPart {
-      throw ConversionError(
-        .noInput, "checkpoint/part", "this file is a part of a checkpoint", file: file.string,
+      throw Failure(
+        .checkpointPart, "this file is a part of a checkpoint", file: file.string,
         hint: "give the folder that it is in: \(folder.string)")
     }
     try refuseLoneRank(folder, [])
@@ -205,7 +206,7 @@ enum CheckpointAdvice {
   /// Refuses the folder of one rank, or the file in it, while those of other ranks lie beside it.
   static func refuseLoneRank(
     _ folder: FilePath, _ files: [CheckpointFile]
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     // The folders of ranks lie within the folder of a step.
     guard !files.contains(where: { $0.kind == .rankFolder }) else { return }
     let whole = FileSystem.absolute(folder)
@@ -214,8 +215,8 @@ enum CheckpointAdvice {
     let above = whole.removingLastComponent()
     let ranks = names(in: above).filter { CheckpointFileKind.of($0)?.kind == .rankFolder }
     guard ranks.count > 1 else { return }
-    throw ConversionError(
-      .noInput, "checkpoint/part",
+    throw Failure(
+      .checkpointPart,
       "\"\(name)\" is one of several ranks of a checkpoint: "
         + "\(PathAdvice.listed(ranks.filter { $0 != name })) lie beside it", file: folder.string,
       hint: "give the folder above: \(above.string)")

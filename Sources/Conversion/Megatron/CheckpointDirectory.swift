@@ -1,4 +1,5 @@
 import ByteIO
+public import Diagnostics
 public import SystemPackage
 
 /// Where a checkpoint is and how it is laid out, found by names alone.
@@ -28,16 +29,16 @@ public struct CheckpointDirectory: Sendable {
   ///   - root: The folder of a run or of a step, or the file of a single rank.
   ///   - choice: Which step of a run is meant.
   ///   - layout: How it is laid out; `nil` to tell by the names.
-  /// - Throws: ``ConversionError`` 66 when there is none, 78 when there are several.
+  /// - Throws: ``Failure`` 66 when there is none, 78 when there are several.
   public init(
     scanning root: FilePath, choice: Choice = .latest, layout: CheckpointLayout? = nil
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     switch try CheckpointDirectory.kind(root) {
     case .folder: try self.init(folder: root, choice, layout)
     case .file: try self.init(file: root)
     case .other:
-      throw ConversionError(
-        .noInput, "io/not-a-file", "neither a folder nor a file", file: root.string)
+      throw Failure(
+        .ioNotAFile, "neither a folder nor a file", file: root.string)
     case nil:
       throw PathAdvice.missing(root)
     }
@@ -45,7 +46,7 @@ public struct CheckpointDirectory: Sendable {
 
   private init(
     folder root: FilePath, _ choice: Choice, _ layout: CheckpointLayout?
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     self.root = root
     var folder = root
     var tag: String?
@@ -57,8 +58,8 @@ public struct CheckpointDirectory: Sendable {
       let isUpward = FilePath(found).components.contains { $0.kind == .parentDirectory }
       let name = isUpward ? found : FilePath(found).lastComponent.map(\.string) ?? found
       guard let component = FilePath.Component(name), component.kind == .regular else {
-        throw ConversionError(
-          .malformed, "checkpoint/bad-tag", "\"\(found)\" is not the name of a folder",
+        throw Failure(
+          .checkpointBadTag, "\"\(found)\" is not the name of a folder",
           file: root.string,
           hint: CheckpointDirectory.available(files) ?? "name a folder with --tag")
       }
@@ -81,14 +82,14 @@ public struct CheckpointDirectory: Sendable {
     }
     let fitting = found.filter { layout == nil ? $0.isPrimary : $0.layout == layout }
     guard let chosen = fitting.first else {
-      throw ConversionError(
-        .undecided, "layout/absent",
+      throw Failure(
+        .layoutAbsent,
         "nothing in the folder is of the layout \(layout?.rawValue ?? "")", file: folder.string,
         hint: "found: " + found.map(\.layout.rawValue).joined(separator: ", "))
     }
     guard fitting.count == 1 else {
-      throw ConversionError(
-        .undecided, "layout/several",
+      throw Failure(
+        .layoutSeveral,
         "the folder holds several checkpoints: "
           + fitting.map { "\($0.layout.title) (\($0.mark))" }.joined(separator: ", "),
         file: folder.string,
@@ -106,7 +107,7 @@ public struct CheckpointDirectory: Sendable {
   }
 
   /// The file of a single rank, given by itself.
-  private init(file: FilePath) throws(ConversionError) {
+  private init(file: FilePath) throws(Failure) {
     let name = file.lastComponent?.string ?? file.string
     let kind = CheckpointFileKind.of(name)?.kind
     let above = file.removingLastComponent()
@@ -134,20 +135,20 @@ public struct CheckpointDirectory: Sendable {
 
   // MARK: - Names
 
-  static func kind(_ path: FilePath) throws(ConversionError) -> FileSystem.Kind? {
+  static func kind(_ path: FilePath) throws(Failure) -> FileSystem.Kind? {
     do {
       return try FileSystem.kind(of: path)
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
   }
 
-  static func list(_ folder: FilePath) throws(ConversionError) -> [CheckpointFile] {
+  static func list(_ folder: FilePath) throws(Failure) -> [CheckpointFile] {
     let names: [FilePath.Component]
     do {
       names = try FileSystem.list(folder)
     } catch {
-      throw ConversionError(reading: error, file: folder)
+      throw Failure(reading: error, file: folder)
     }
     return names.compactMap { name in
       CheckpointFileKind.of(name.string).map {
@@ -179,7 +180,7 @@ public struct CheckpointDirectory: Sendable {
   /// The name of the step folder that is meant.
   private static func step(
     in root: FilePath, _ files: [CheckpointFile], _ choice: Choice, _ layout: CheckpointLayout?
-  ) throws(ConversionError) -> String {
+  ) throws(Failure) -> String {
     switch choice {
     case .tag(let tag): return tag
     case .iteration(let number):
@@ -192,13 +193,13 @@ public struct CheckpointDirectory: Sendable {
       }
       let fitting = wanted.isEmpty ? numbered : wanted
       guard let found = fitting.first else {
-        throw ConversionError(
-          .noInput, "checkpoint/no-step", "there is no folder of iteration \(number)",
+        throw Failure(
+          .checkpointNoStep, "there is no folder of iteration \(number)",
           file: root.string, hint: available(files))
       }
       guard fitting.count == 1 else {
-        throw ConversionError(
-          .undecided, "checkpoint/several-steps",
+        throw Failure(
+          .checkpointSeveralSteps,
           "\(fitting.map(\.name).joined(separator: " and ")) are both of iteration \(number)",
           file: root.string, hint: "name one with --tag")
       }
@@ -216,15 +217,15 @@ public struct CheckpointDirectory: Sendable {
       if let number = Int(word) {
         return try step(in: root, files, .iteration(number), layout)
       }
-      throw ConversionError(
-        .malformed, "checkpoint/bad-tracker", "\"\(word)\" is neither a number nor `release`",
+      throw Failure(
+        .checkpointBadTracker, "\"\(word)\" is neither a number nor `release`",
         file: root.appending("latest_checkpointed_iteration.txt").string,
         hint: "name a folder with --tag")
     }
     let steps = files.filter { $0.kind == .stepFolder || $0.kind == .iterationFolder }
     if steps.count > 1 {
-      throw ConversionError(
-        .undecided, "checkpoint/several-steps",
+      throw Failure(
+        .checkpointSeveralSteps,
         "there are \(steps.count) steps and no file `latest` that names one", file: root.string,
         hint: available(files))
     }
@@ -233,7 +234,7 @@ public struct CheckpointDirectory: Sendable {
   }
 
   /// The names of the folders of all steps of a run, by their numbers.
-  static func steps(in root: FilePath) throws(ConversionError) -> [String] {
+  static func steps(in root: FilePath) throws(Failure) -> [String] {
     let folders = try list(root).filter { $0.kind == .stepFolder || $0.kind == .iterationFolder }
     func number(_ file: CheckpointFile) -> Int {
       file.numbers["step"] ?? file.numbers["iteration"] ?? -1
@@ -256,25 +257,25 @@ public struct CheckpointDirectory: Sendable {
   /// The text of a small file, without the white space around it.
   private static func text(
     _ name: String, in root: FilePath
-  ) throws(ConversionError) -> String? {
+  ) throws(Failure) -> String? {
     let path = root.appending(name)
     guard try kind(path) != nil else { return nil }
     let bytes: [UInt8]
     do {
       let file = try InputFile(opening: path)
       guard file.size <= 4096 else {
-        throw ConversionError(
-          .malformed, "checkpoint/bad-tracker", "\(file.size) bytes where a name was expected",
+        throw Failure(
+          .checkpointBadTracker, "\(file.size) bytes where a name was expected",
           file: path.string)
       }
       bytes = try file.read(at: 0, count: file.size)
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
     let line = TrackerText.firstLine(bytes)
-    func bad(_ what: String, _ hint: String) -> ConversionError {
-      ConversionError(
-        .malformed, "checkpoint/bad-tracker", what, file: path.string, hint: hint)
+    func bad(_ what: String, _ hint: String) -> Failure {
+      Failure(
+        .checkpointBadTracker, what, file: path.string, hint: hint)
     }
     let steps = (try? available(list(root))) ?? "name a folder with --tag"
     if line.isEmpty { throw bad("it names no step: it is empty", steps) }

@@ -1,3 +1,5 @@
+import ByteIO
+import Diagnostics
 import Pickle
 import SystemPackage
 import TorchArchive
@@ -13,7 +15,7 @@ extension CheckpointIndex {
     let parameters: [(name: String, sizes: [Int], runs: [TensorShard.Run])]
   }
 
-  mutating func readMasters(_ limits: TorchLimits) throws(ConversionError) {
+  mutating func readMasters(_ limits: TorchLimits) throws(Failure) {
     let ranks: [RankMasters]
     if directory.layout == .classic {
       return try readClassicMasters(limits)
@@ -48,20 +50,20 @@ extension CheckpointIndex {
   /// The shards of all model-parallel ranks.
   private mutating func readZeroMasters(
     _ limits: TorchLimits
-  ) throws(ConversionError) -> [RankMasters] {
+  ) throws(Failure) -> [RankMasters] {
     var grid: [Int: [Int: CheckpointFile]] = [:]
     for file in directory.files where file.kind == .optimizerStates {
       guard let mp = file.numbers["mp"], let dp = file.numbers["dp"] else { continue }
       if let other = grid[mp, default: [:]].updateValue(file, forKey: dp) {
-        throw ConversionError(
-          .malformed, "checkpoint/duplicate-rank", "\(other.name) is of the same ranks",
+        throw Failure(
+          .checkpointDuplicateRank, "\(other.name) is of the same ranks",
           file: file.name)
       }
     }
     if grid.isEmpty, let ranks = try readUndividedMasters(limits) { return ranks }
     guard !grid.isEmpty else {
-      throw ConversionError(
-        .noInput, "masters/none",
+      throw Failure(
+        .mastersNone,
         "there is no zero_pp_rank_X_mp_rank_YY_optim_states.pt with float32 masters",
         file: directory.folder.string, hint: "--weights model takes the weights as trained")
     }
@@ -70,8 +72,8 @@ extension CheckpointIndex {
     for mp in 0..<count {
       let shards = grid[mp] ?? [:]
       for dp in 0..<max((shards.keys.max() ?? 0) + 1, 1) where shards[dp] == nil {
-        throw ConversionError(
-          .malformed, "checkpoint/missing-rank",
+        throw Failure(
+          .checkpointMissingRank,
           "the shard of data-parallel rank \(dp) of model-parallel rank \(mp) is missing",
           file: directory.folder.string, hint: "the dump is not whole: copy the missing file")
       }
@@ -85,7 +87,7 @@ extension CheckpointIndex {
           let position = add(torchFile, named: file.name)
           try assembly.add(torchFile, at: position, named: file.name)
         } catch {
-          throw ConversionError(reading: error, file: path)
+          throw Failure(reading: error, file: path)
         }
       }
       result.append(
@@ -95,8 +97,8 @@ extension CheckpointIndex {
       if !assembly.isMapped { areMastersUnnamed = true }
     }
     guard count.isMultiple(of: tensorParallel) else {
-      throw ConversionError(
-        .malformed, "checkpoint/missing-rank",
+      throw Failure(
+        .checkpointMissingRank,
         "\(count) model-parallel ranks cannot be \(tensorParallel) tensor-parallel ones on each stage",
         file: directory.folder.string)
     }
@@ -107,7 +109,7 @@ extension CheckpointIndex {
   /// `nil` where only the shards have them.
   private func parameterShapes(
     of mp: Int, _ limits: TorchLimits
-  ) throws(ConversionError) -> ParameterShapes? {
+  ) throws(Failure) -> ParameterShapes? {
     let candidates = directory.files.filter {
       ($0.kind == .modelStates || $0.kind == .zeroModelStates) && $0.numbers["mp"] == mp
     }
@@ -121,18 +123,18 @@ extension CheckpointIndex {
       if let frozen = torchFile.graph.value("frozen_param_shapes", in: torchFile.graph.root),
         torchFile.graph.entries(frozen)?.isEmpty == false
       {
-        throw ConversionError(
-          .unsupported, "masters/frozen", "some parameters were frozen and have no masters",
+        throw Failure(
+          .mastersFrozen, "some parameters were frozen and have no masters",
           file: file.name, hint: "--weights model takes the weights as trained")
       }
       return ParameterShapes(torchFile, torchFile.graph.root)
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
   }
 
   /// The states of a ZeRO-3 checkpoint: arguments, but no weights.
-  mutating func readZero3States(_ limits: TorchLimits) throws(ConversionError) {
+  mutating func readZero3States(_ limits: TorchLimits) throws(Failure) {
     var states: [RankState] = []
     var ranks: Set<Int> = []
     for file in directory.files where file.kind == .zeroModelStates {
@@ -144,7 +146,7 @@ extension CheckpointIndex {
         _ = add(torchFile, named: file.name)
         states.append(try RankState(torchFile, named: file.name))
       } catch {
-        throw ConversionError(reading: error, file: path)
+        throw Failure(reading: error, file: path)
       }
     }
     try adopt(states)

@@ -1,3 +1,5 @@
+import ByteIO
+import Diagnostics
 import Pickle
 import SystemPackage
 import TorchArchive
@@ -15,7 +17,7 @@ extension CheckpointIndex {
     let rank: Int
   }
 
-  mutating func readPipeline(_ limits: TorchLimits) throws(ConversionError) {
+  mutating func readPipeline(_ limits: TorchLimits) throws(Failure) {
     let layers = try layerFiles()
     let ranks = layers[0].count
     tensorParallel = ranks
@@ -31,8 +33,8 @@ extension CheckpointIndex {
         let tensors = try readLayer(part, limits)
         let found = LayerKind(keys: Set(tensors.map(\.key)))
         if let kind, found != kind {
-          throw ConversionError(
-            .malformed, "checkpoint/layer-kind",
+          throw Failure(
+            .checkpointLayerKind,
             "it holds \(found.rawValue) tensors, but rank 0 of this layer holds \(kind.rawValue)",
             file: part.file.name)
         }
@@ -44,8 +46,8 @@ extension CheckpointIndex {
             merged.append((shard.key, []))
           }
           guard merged[position].shards.last?.rank != shard.rank else {
-            throw ConversionError(
-              .malformed, "checkpoint/duplicate-tensor", "the file holds it twice",
+            throw Failure(
+              .checkpointDuplicateTensor, "the file holds it twice",
               file: part.file.name, tensor: shard.key)
           }
           merged[position].shards.append(shard)
@@ -53,8 +55,8 @@ extension CheckpointIndex {
       }
       for tensor in merged where tensor.shards.count != ranks {
         let missing = Set(0..<ranks).subtracting(tensor.shards.map(\.rank)).sorted()
-        throw ConversionError(
-          .malformed, "checkpoint/missing-shard",
+        throw Failure(
+          .checkpointMissingShard,
           "it is missing on tensor-parallel rank \(missing.map(String.init).joined(separator: ", "))",
           file: layer.first { missing.contains($0.rank) }?.file.name, tensor: tensor.name)
       }
@@ -67,13 +69,13 @@ extension CheckpointIndex {
   // MARK: - Files
 
   /// All layer files by layer and rank; every layer must be there on the same ranks.
-  private func layerFiles() throws(ConversionError) -> [[LayerFile]] {
+  private func layerFiles() throws(Failure) -> [[LayerFile]] {
     var grid: [Int: [Int: LayerFile]] = [:]
     for file in directory.files where file.kind == .layer {
       guard let layer = file.numbers["layer"], let rank = file.numbers["tp"] else { continue }
       if let other = grid[layer]?[rank] {
-        throw ConversionError(
-          .malformed, "checkpoint/duplicate-rank",
+        throw Failure(
+          .checkpointDuplicateRank,
           "\(other.file.name) is the same layer \(layer) of the same rank \(rank)",
           file: file.name, hint: "move the one that belongs to another save away")
       }
@@ -82,8 +84,8 @@ extension CheckpointIndex {
     let ranks = Set(grid.values.flatMap(\.keys))
     for layer in grid.keys.sorted() {
       for rank in 0..<(ranks.max() ?? 0) + 1 where grid[layer]?[rank] == nil {
-        throw ConversionError(
-          .malformed, "checkpoint/missing-rank",
+        throw Failure(
+          .checkpointMissingRank,
           "layer \(layer) has no file of tensor-parallel rank \(rank)",
           file: "layer_\(padded(layer))-model_\(padded(rank))-model_states.pt",
           hint: "the dump is not whole: copy the missing file")
@@ -96,7 +98,7 @@ extension CheckpointIndex {
 
   private mutating func readLayer(
     _ part: LayerFile, _ limits: TorchLimits
-  ) throws(ConversionError) -> [TensorShard] {
+  ) throws(Failure) -> [TensorShard] {
     let path = directory.folder.appending(part.file.name)
     do {
       let file = try TorchFile(opening: path, limits: limits)
@@ -114,14 +116,14 @@ extension CheckpointIndex {
       }
       return shards
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
   }
 
   // MARK: - Arguments
 
   /// Reads the states of all model-parallel ranks; without any, there are no arguments.
-  private mutating func readStates(_ limits: TorchLimits) throws(ConversionError) {
+  private mutating func readStates(_ limits: TorchLimits) throws(Failure) {
     var states: [Int: RankState] = [:]
     for file in directory.files where file.kind == .modelStates {
       guard let rank = file.numbers["mp"] else { continue }
@@ -132,18 +134,18 @@ extension CheckpointIndex {
         let state = try RankState(torchFile, named: file.name)
         try refuseSecondModel(torchFile, file.name)
         if let other = states.updateValue(state, forKey: rank) {
-          throw ConversionError(
-            .malformed, "checkpoint/duplicate-rank",
+          throw Failure(
+            .checkpointDuplicateRank,
             "\(other.file) is of the same model-parallel rank \(rank)", file: file.name)
         }
       } catch {
-        throw ConversionError(reading: error, file: path)
+        throw Failure(reading: error, file: path)
       }
     }
     if states.isEmpty {
       warnings.append(
-        ConversionWarning(
-          "arguments/absent",
+        Diagnostic(
+          .argumentsAbsent,
           "there is no mp_rank_XX_model_states.pt: the training arguments are unknown"))
     }
     try adopt(states.keys.sorted().compactMap { states[$0] })
@@ -156,8 +158,8 @@ extension CheckpointIndex {
       expected.overflow || expected.partialValue > 1 << 20
         ? 0 : expected.partialValue)
     if let missing = (0..<min(count, 1 << 20)).first(where: { states[$0] == nil }) {
-      throw ConversionError(
-        .malformed, "checkpoint/missing-rank",
+      throw Failure(
+        .checkpointMissingRank,
         "there are \(states.count) of \(count) states of model-parallel ranks",
         file: "mp_rank_\(padded(missing))_model_states.pt",
         hint: "the dump is not whole: copy the missing file")
@@ -169,8 +171,8 @@ extension CheckpointIndex {
     guard !directory.isLayoutChosen, let module = file.graph.value("module", in: file.graph.root),
       try file.namedTensors(below: module).contains(where: { MegatronName.isOfModel($0.name) })
     else { return }
-    throw ConversionError(
-      .undecided, "layout/several",
+    throw Failure(
+      .layoutSeveral,
       "it holds a model, and so do the layer files beside it: one of them is of another run",
       file: name,
       hint:
@@ -185,12 +187,12 @@ extension CheckpointIndex {
   private mutating func assemble(
     _ kinds: [(layer: Int, kind: LayerKind)],
     _ shards: [[(name: String, shards: [TensorShard])]], _ layers: [[LayerFile]]
-  ) throws(ConversionError) {
-    func one(_ kind: LayerKind) throws(ConversionError) -> Int? {
+  ) throws(Failure) {
+    func one(_ kind: LayerKind) throws(Failure) -> Int? {
       let found = kinds.indices.filter { kinds[$0].kind == kind }
       guard found.count <= 1 else {
-        throw ConversionError(
-          .malformed, "checkpoint/two-layers",
+        throw Failure(
+          .checkpointTwoLayers,
           "layers \(kinds[found[0]].layer) and \(kinds[found[1]].layer) both hold the "
             + kind.rawValue, file: layers[found[1]][0].file.name)
       }
@@ -201,8 +203,8 @@ extension CheckpointIndex {
     for kind in [LayerKind.embedding, .finalLayernorm, .head] { _ = try one(kind) }
     for (one, next) in zip(blocks, blocks.dropFirst())
     where kinds[next].layer != kinds[one].layer + 1 {
-      throw ConversionError(
-        .malformed, "checkpoint/missing-layer",
+      throw Failure(
+        .checkpointMissingLayer,
         "the blocks are not contiguous: layer \(kinds[one].layer) is followed by layer "
           + "\(kinds[next].layer)",
         file: "layer_\(padded(kinds[one].layer + 1))-model_00-model_states.pt",
@@ -212,8 +214,8 @@ extension CheckpointIndex {
     let order: [LayerKind] = [.embedding, .block, .finalLayernorm, .head]
     let places = kinds.compactMap { order.firstIndex(of: $0.kind) }
     if let wrong = places.indices.dropFirst().first(where: { places[$0] < places[$0 - 1] }) {
-      throw ConversionError(
-        .malformed, "checkpoint/layer-order",
+      throw Failure(
+        .checkpointLayerOrder,
         "the \(order[places[wrong]].rawValue) stands behind the \(order[places[wrong - 1]].rawValue)",
         file: directory.folder.string)
     }
@@ -248,7 +250,7 @@ extension CheckpointIndex {
   /// than the arguments say.
   private func refuseLeftovers(
     _ kinds: [(layer: Int, kind: LayerKind)], _ blocks: [Int], _ layers: [[LayerFile]]
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     guard let depth = try arguments.int("num_layers"), depth > 0, depth < 1 << 20,
       arguments.source(of: "num_layers") == .checkpoint, let first = blocks.first
     else { return }
@@ -267,8 +269,8 @@ extension CheckpointIndex {
     }
     guard let one = surplus.first else { return }
     let numbers = surplus.map { padded(kinds[$0].layer) }.joined(separator: ", ")
-    throw ConversionError(
-      .malformed, "checkpoint/left-over-layers",
+    throw Failure(
+      .checkpointLeftOverLayers,
       "num_layers is \(depth), but there are files of \(blocks.count) blocks and \(norms.count) final "
         + "layernorms: layers \(numbers) are left over from an earlier run or another one",
       file: layers[one][0].file.name,
@@ -277,10 +279,10 @@ extension CheckpointIndex {
 
   /// Without arguments only the numbers tell whether blocks are missing at either end: they begin at 3
   /// with one number left free before the final layernorm, or at 2 with none.
-  private func checkNumbering(first: Int, last: Int, norm: Int) throws(ConversionError) {
+  private func checkNumbering(first: Int, last: Int, norm: Int) throws(Failure) {
     guard (first, norm - last) == (3, 2) || (first, norm - last) == (2, 1) else {
-      throw ConversionError(
-        .malformed, "checkpoint/missing-layer",
+      throw Failure(
+        .checkpointMissingLayer,
         "blocks \(first) to \(last) before the final layernorm at \(norm) are no numbering of any "
           + "trainer, so blocks are missing", file: directory.folder.string,
         hint: "the dump is not whole: copy the missing layers, or the mp_rank_XX_model_states.pt")

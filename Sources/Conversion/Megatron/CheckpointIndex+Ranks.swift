@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import Pickle
 import Safetensors
 import SystemPackage
@@ -26,7 +27,7 @@ extension CheckpointIndex {
     var layers: Int { (tensors.compactMap(\.local.layer).max() ?? -1) + 1 }
   }
 
-  mutating func readRanks(_ limits: TorchLimits) throws(ConversionError) {
+  mutating func readRanks(_ limits: TorchLimits) throws(Failure) {
     let files = try rankFiles()
     tensorParallel = (files.map(\.tensorRank).max() ?? 0) + 1
     let stages = (files.map(\.stage).max() ?? 0) + 1
@@ -41,7 +42,7 @@ extension CheckpointIndex {
         chunks[file.tensorRank, default: [:]][file.stage] = try self.chunks(
           of: torchFile, file, at: position)
       } catch {
-        throw ConversionError(reading: error, file: file.path)
+        throw Failure(reading: error, file: file.path)
       }
     }
     try adopt(states)
@@ -51,19 +52,19 @@ extension CheckpointIndex {
   }
 
   /// Takes over what the states of all ranks agree on.
-  mutating func adopt(_ states: [RankState]) throws(ConversionError) {
+  mutating func adopt(_ states: [RankState]) throws(Failure) {
     try RankState.checkAgreement(states)
     guard let first = states.first else { return try applyOverrides() }
     arguments = first.arguments ?? .absent
     deepspeedVersion = first.deepspeedVersion
     if !arguments.isPresent {
       warnings.append(
-        ConversionWarning(
-          "arguments/absent", "the checkpoint holds no training arguments"))
+        Diagnostic(
+          .argumentsAbsent, "the checkpoint holds no training arguments"))
     }
     try applyOverrides()
     // What the user set need not be readable in the file.
-    func recorded(_ value: ArgumentValue?, _ key: String) throws(ConversionError) -> Double? {
+    func recorded(_ value: ArgumentValue?, _ key: String) throws(Failure) -> Double? {
       guard arguments.source(of: key) == .checkpoint else { return try arguments.double(key) }
       return try TrainingArguments.recorded(value, as: key, in: first.file)
     }
@@ -73,17 +74,17 @@ extension CheckpointIndex {
       arguments.source(of: "iteration") == .checkpoint
     {
       warnings.append(
-        ConversionWarning(
-          "checkpoint/other-iteration",
+        Diagnostic(
+          .checkpointOtherIteration,
           "the folder is named \"\(directory.tag ?? "")\", but its files are of iteration \(iteration): was it "
             + "renamed, or were files of another step copied into it?"))
     }
-    let sizes = try first.originalVocabularySizes.map { value throws(ConversionError) in
+    let sizes = try first.originalVocabularySizes.map { value throws(Failure) in
       try recorded(value, "original_vocab_size").flatMap { Int(exactly: $0) }
     }.compactMap { $0 }
     guard Set(sizes).count <= 1 else {
-      throw ConversionError(
-        .undecided, "vocabulary/ambiguous",
+      throw Failure(
+        .vocabularyAmbiguous,
         "it records a vocabulary of \(sizes[0]) tokens and one of \(sizes[1]) before padding",
         file: first.file, hint: "say which with --set original_vocab_size=N")
     }
@@ -93,7 +94,7 @@ extension CheckpointIndex {
   // MARK: - Files
 
   /// The files of all ranks, which must form a whole grid.
-  func rankFiles() throws(ConversionError) -> [RankFile] {
+  func rankFiles() throws(Failure) -> [RankFile] {
     var found: [RankFile] = []
     if directory.layout == .deepspeed {
       for file in directory.files where file.kind == .modelStates {
@@ -108,8 +109,8 @@ extension CheckpointIndex {
     var grid: [Int: [Int: RankFile]] = [:]
     for file in found {
       if let other = grid[file.tensorRank, default: [:]].updateValue(file, forKey: file.stage) {
-        throw ConversionError(
-          .malformed, "checkpoint/duplicate-rank", "\(other.name) is of the same rank",
+        throw Failure(
+          .checkpointDuplicateRank, "\(other.name) is of the same rank",
           file: file.name, hint: "move the one that belongs to another save away")
       }
     }
@@ -117,8 +118,8 @@ extension CheckpointIndex {
     let stages = (found.map(\.stage).max() ?? 0) + 1
     for rank in 0..<ranks {
       for stage in 0..<stages where grid[rank]?[stage] == nil {
-        throw ConversionError(
-          .malformed, "checkpoint/missing-rank",
+        throw Failure(
+          .checkpointMissingRank,
           "there is nothing of tensor-parallel rank \(rank) of pipeline stage \(stage)",
           file: directory.folder.string, hint: "the dump is not whole: copy the missing files")
       }
@@ -127,7 +128,7 @@ extension CheckpointIndex {
   }
 
   /// The files in the folders of the ranks; a folder that holds optimizer shards only is passed over.
-  private func classicFiles() throws(ConversionError) -> [RankFile] {
+  private func classicFiles() throws(Failure) -> [RankFile] {
     var found: [RankFile] = []
     var empty: [(name: String, files: [String])] = []
     for file in directory.files {
@@ -139,8 +140,8 @@ extension CheckpointIndex {
       guard file.kind == .rankFolder else { continue }
       let folder = directory.folder.appending(file.name)
       if file.numbers["ep"] != nil, FileSystem.exists(folder.appending("model_optim_rng.pt")) {
-        throw ConversionError(
-          .unsupported, "model/experts", "\(file.name) is the folder of an expert-parallel rank",
+        throw Failure(
+          .modelExperts, "\(file.name) is the folder of an expert-parallel rank",
           file: directory.folder.string)
       }
       let names = (try? FileSystem.list(folder))?.map(\.string) ?? []
@@ -155,15 +156,15 @@ extension CheckpointIndex {
       }
     }
     if let (name, names) = empty.first, !found.isEmpty {
-      throw ConversionError(
-        .malformed, "checkpoint/missing-rank",
+      throw Failure(
+        .checkpointMissingRank,
         "\"\(name)\" holds no model_optim_rng.pt, as the other ranks do; it holds "
           + PathAdvice.listed(names), file: directory.folder.appending(name).string,
         hint: "the dump is not whole: copy the file of this rank, or save it again")
     }
     guard !found.isEmpty else {
-      throw ConversionError(
-        .noInput, "checkpoint/none", "no folder of a rank holds a model_optim_rng.pt",
+      throw Failure(
+        .checkpointNone, "no folder of a rank holds a model_optim_rng.pt",
         file: directory.folder.string,
         hint: empty.first.map { "\"\($0.name)\" holds \(PathAdvice.listed($0.files))" })
     }
@@ -174,14 +175,14 @@ extension CheckpointIndex {
   /// Lightning, which NeMo 1 wrote.
   private static func weightsFile(
     _ names: [String], in folder: String
-  ) throws(ConversionError) -> String? {
+  ) throws(Failure) -> String? {
     if let name = ["model_optim_rng.pt", "model_rng.pt"].first(where: names.contains) {
       return name
     }
     let others = names.filter { $0.hasSuffix(".ckpt") }
     guard others.count <= 1 else {
-      throw ConversionError(
-        .undecided, "checkpoint/several-steps",
+      throw Failure(
+        .checkpointSeveralSteps,
         "several files of weights are in it: \(PathAdvice.listed(others))", file: folder,
         hint: "put those of one step into folders of their own, and give that")
     }
@@ -230,7 +231,7 @@ extension CheckpointIndex {
   /// the inner one (Megatron `transformer.py`, `ParallelTransformer`).
   private mutating func assemble(
     _ chunks: [Int: [Int: [Chunk]]], stages: Int
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     let first = chunks[0] ?? [:]
     let depth = first.values.map(\.count).max() ?? 1
     var offsets: [[Int]] = []
@@ -250,8 +251,8 @@ extension CheckpointIndex {
       for stage in 0..<stages {
         for (number, chunk) in (chunks[rank]?[stage] ?? []).enumerated() {
           guard offsets.indices.contains(number) else {
-            throw ConversionError(
-              .malformed, "checkpoint/chunks", "rank 0 has fewer chunks", file: chunk.file)
+            throw Failure(
+              .checkpointChunks, "rank 0 has fewer chunks", file: chunk.file)
           }
           for (local, shard) in chunk.tensors {
             let name =
@@ -263,8 +264,8 @@ extension CheckpointIndex {
               merged.append((name, []))
             }
             guard merged[position].shards.count <= rank else {
-              throw ConversionError(
-                .malformed, "checkpoint/duplicate-tensor",
+              throw Failure(
+                .checkpointDuplicateTensor,
                 "it is there twice on tensor-parallel rank \(rank), as \"\(shard.key)\" and "
                   + "\"\(merged[position].shards.last?.key ?? "")\"", file: chunk.file,
                 tensor: name, hint: "save it with one of the two")
@@ -281,7 +282,7 @@ extension CheckpointIndex {
   }
 
   /// Megatron-core's last stage has a copy of a tied embedding under the name of a head.
-  private mutating func foldTiedHead() throws(ConversionError) {
+  private mutating func foldTiedHead() throws(Failure) {
     guard isCore, (pipelineParallel ?? 1) > 1,
       let head = tensor(GPT2Rules.head.source),
       let words = tensor(GPT2Rules.embedding[0].source)
@@ -304,13 +305,13 @@ extension CheckpointIndex {
 
   /// In 2020 blocks could share their weights; then the file has each of them once
   /// (NVIDIA/Megatron-LM 80f90dcd, `_get_layer_index`).
-  private mutating func expandSharedLayers() throws(ConversionError) {
+  private mutating func expandSharedLayers() throws(Failure) {
     guard let unique = try arguments.int("num_unique_layers"),
       let layers = try arguments.int("num_layers"), unique != layers, unique > 0
     else { return }
     guard unique == blockCount, layers.isMultiple(of: unique), layers < 1 << 20 else {
-      throw ConversionError(
-        .undecided, "arguments/contradiction",
+      throw Failure(
+        .argumentsContradiction,
         "\(layers) layers are said to share \(unique), but \(blockCount) are there")
     }
     let isSpaced = arguments["param_sharing_style"] == .string("spaced")

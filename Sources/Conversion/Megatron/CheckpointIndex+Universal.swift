@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import Pickle
 import SystemPackage
 import TorchArchive
@@ -6,7 +7,7 @@ import TorchArchive
 /// DeepSpeed's universal checkpoint: `zero/PARAMETER/fp32.pt`, each a parameter in float32 that was
 /// put together from all tensor-parallel ranks (DeepSpeed `checkpoint/ds_to_universal.py`).
 extension CheckpointIndex {
-  mutating func readUniversal(_ limits: TorchLimits) throws(ConversionError) {
+  mutating func readUniversal(_ limits: TorchLimits) throws(Failure) {
     let zero = directory.folder.appending("zero")
     var parameters: [(name: String, shard: TensorShard)] = []
     var states: [RankState] = []
@@ -22,7 +23,7 @@ extension CheckpointIndex {
           for parameter in group { shapes[parameter.name] = parameter.sizes }
         }
       } catch {
-        throw ConversionError(reading: error, file: path)
+        throw Failure(reading: error, file: path)
       }
     }
     try adopt(states)
@@ -38,7 +39,7 @@ extension CheckpointIndex {
           try readParameter(component.string, path, shapes[component.string], limits))
       }
     } catch {
-      throw ConversionError(reading: error, file: zero)
+      throw Failure(reading: error, file: zero)
     }
     // Ranks were put together; where the order of rows goes rank by rank, their number matters.
     let ranks = try arguments.int("tensor_model_parallel_size")
@@ -57,14 +58,14 @@ extension CheckpointIndex {
   /// flat, and `param_shapes` has its shape.
   private mutating func readParameter(
     _ name: String, _ path: FilePath, _ shape: [Int]?, _ limits: TorchLimits
-  ) throws(ConversionError) -> (name: String, shard: TensorShard) {
+  ) throws(Failure) -> (name: String, shard: TensorShard) {
     do {
       let file = try TorchFile(opening: path, limits: limits)
       let graph = file.graph
       let node = graph.value("param", in: graph.root) ?? graph.root
       guard let tensor = try file.tensor(node) else {
-        throw ConversionError(
-          .malformed, "checkpoint/no-parameter", "the file holds no parameter",
+        throw Failure(
+          .checkpointNoParameter, "the file holds no parameter",
           file: path.string, tensor: name)
       }
       let position = add(file, named: "zero/\(name)/fp32.pt")
@@ -79,7 +80,7 @@ extension CheckpointIndex {
       }
       return (name, TensorShard(rank: 0, file: position, key: "param", tensor: tensor))
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
   }
 }
@@ -93,8 +94,8 @@ struct PipelineNames {
   private(set) var blockCount = 0
   private(set) var firstBlock: Int?
 
-  /// - Throws: ``ConversionError`` 65 when a block is missing between others.
-  init(_ names: [String]) throws(ConversionError) {
+  /// - Throws: ``Failure`` 65 when a block is missing between others.
+  init(_ names: [String]) throws(Failure) {
     var keys: [Int: Set<String>] = [:]
     for name in names {
       if let (layer, key) = PipelineNames.split(MegatronName.unwrapped(name)) {
@@ -107,8 +108,8 @@ struct PipelineNames {
       case .embedding: prefixes[layer] = "embedding."
       case .block:
         if let previous, layer != previous + 1 {
-          throw ConversionError(
-            .malformed, "checkpoint/missing-layer",
+          throw Failure(
+            .checkpointMissingLayer,
             "the blocks are not contiguous: layer \(previous) is followed by layer \(layer)",
             hint: "the dump is not whole: copy the missing parameters")
         }

@@ -1,3 +1,5 @@
+import ByteIO
+import Diagnostics
 import Pickle
 import SystemPackage
 import TorchArchive
@@ -14,7 +16,7 @@ extension CheckpointIndex {
   /// and layernorms; how many blocks a stage has follows from how many elements it has.
   mutating func readUndividedMasters(
     _ limits: TorchLimits
-  ) throws(ConversionError) -> [RankMasters]? {
+  ) throws(Failure) -> [RankMasters]? {
     var result: [RankMasters] = []
     areMastersUnnamed = true
     var nextBlock = [Int](repeating: 0, count: tensorParallel)
@@ -34,15 +36,15 @@ extension CheckpointIndex {
         var parameters: [(name: String, sizes: [Int], runs: [TensorShard.Run])] = []
         for (name, sizes) in names {
           guard let runs = vector.take(sizes.reduce(1, *)) else {
-            throw ConversionError(
-              .malformed, "masters/mismatch", "the masters end before it", file: state.name,
+            throw Failure(
+              .mastersMismatch, "the masters end before it", file: state.name,
               tensor: name)
           }
           parameters.append((name, sizes, runs))
         }
         result.append(RankMasters(tensorRank: rank, stage: stage, parameters: parameters))
       } catch {
-        throw ConversionError(reading: error, file: path)
+        throw Failure(reading: error, file: path)
       }
     }
     return result.isEmpty ? nil : result
@@ -71,7 +73,7 @@ extension CheckpointIndex {
   /// The weights of a stage by the number of its elements, in the order of the optimizer.
   private func stageNames(
     elements: Int, stage: Int, rank: Int, from next: inout Int, _ file: String
-  ) throws(ConversionError) -> [(name: String, sizes: [Int])] {
+  ) throws(Failure) -> [(name: String, sizes: [Int])] {
     func part(_ prefix: String) -> [(name: String, sizes: [Int])] {
       tensors.filter { $0.name.hasPrefix(prefix) && $0.shards.indices.contains(rank) }
         .map { ($0.name, $0.shards[rank].sizes) }
@@ -100,8 +102,8 @@ extension CheckpointIndex {
         return all.filter { !isOther($0) } + all.filter(isOther)
       }
     }
-    throw ConversionError(
-      .malformed, "masters/mismatch",
+    throw Failure(
+      .mastersMismatch,
       "\(elements) masters are no whole number of blocks of this model", file: file)
   }
 
@@ -109,7 +111,7 @@ extension CheckpointIndex {
 
   /// `optimizer.fp32_from_fp16_params`: the masters as lists of tensors with shapes and without
   /// names, in the order of the model, first those with weight decay.
-  mutating func readClassicMasters(_ limits: TorchLimits) throws(ConversionError) {
+  mutating func readClassicMasters(_ limits: TorchLimits) throws(Failure) {
     areMastersUnnamed = true
     var masters: [Int: [String: TorchTensor]] = [:]
     for (position, source) in files.enumerated() {
@@ -118,14 +120,14 @@ extension CheckpointIndex {
         let names = weightNames(in: position)
         let tensors = try classicTensors(file, source.name)
         guard tensors.count == names.count else {
-          throw ConversionError(
-            .malformed, "masters/mismatch",
+          throw Failure(
+            .mastersMismatch,
             "the optimizer has \(tensors.count) masters of \(names.count) weights",
             file: source.name)
         }
         for (name, tensor) in zip(names, tensors) { masters[position, default: [:]][name] = tensor }
       } catch {
-        throw ConversionError(reading: error, file: source.path)
+        throw Failure(reading: error, file: source.path)
       }
     }
     for index in tensors.indices {
@@ -160,16 +162,16 @@ extension CheckpointIndex {
       graph.value("fp32_from_fp16_params", in: $0) ?? graph.value("fp32_from_fp16", in: $0)
     }
     guard let groups = lists.flatMap({ graph.items($0) }) else {
-      throw ConversionError(
-        .noInput, "masters/none", "the optimizer has no fp32_from_fp16_params", file: name,
+      throw Failure(
+        .mastersNone, "the optimizer has no fp32_from_fp16_params", file: name,
         hint: "--weights model takes the weights as trained")
     }
     var result: [TorchTensor] = []
     for group in groups {
       for node in graph.items(group) ?? [] {
         guard let tensor = try file.tensor(node) else {
-          throw ConversionError(
-            .malformed, "masters/mismatch", "a master that is no tensor", file: name)
+          throw Failure(
+            .mastersMismatch, "a master that is no tensor", file: name)
         }
         result.append(tensor)
       }

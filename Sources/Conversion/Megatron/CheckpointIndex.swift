@@ -1,4 +1,5 @@
 public import ByteIO
+public import Diagnostics
 public import SystemPackage
 public import TorchArchive
 
@@ -137,7 +138,7 @@ public struct CheckpointIndex: Sendable {
   public var originalVocabularySize: Int?
   /// The release of DeepSpeed that wrote it.
   public var deepspeedVersion: String?
-  public var warnings: [ConversionWarning] = []
+  public var warnings: [Diagnostic] = []
   /// What was concluded while the files were read.
   public private(set) var decisions: [Decision] = []
   /// Tensors that are no part of the model, and why; a name with the number of its block left out.
@@ -156,11 +157,11 @@ public struct CheckpointIndex: Sendable {
   ///   - overrides: Arguments that the user set.
   ///   - weights: Which of the two copies of the weights is read.
   ///   - limits: How much a file may make the reader do.
-  /// - Throws: ``ConversionError``.
+  /// - Throws: ``Failure``.
   public init(
     reading directory: CheckpointDirectory, overrides: ArgumentOverrides = ArgumentOverrides(),
     weights: WeightSource = .model, limits: TorchLimits = TorchLimits()
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     self.directory = directory
     self.overrides = overrides
     switch directory.layout {
@@ -169,8 +170,8 @@ public struct CheckpointIndex: Sendable {
     case .universal: try readUniversal(limits)
     case .deepspeedZero3: try readZero3States(limits)
     case .distributed:
-      throw ConversionError(
-        .unsupported, "layout/megatron-core",
+      throw Failure(
+        .layoutMegatronCore,
         "\(directory.layout.title) (\(directory.reason)) is not read",
         file: directory.folder.string,
         hint: "Megatron-LM's tools/checkpoint/convert.py writes the classic layout from it")
@@ -185,11 +186,11 @@ public struct CheckpointIndex: Sendable {
         try readMasters(limits)
       } catch {
         // Training in float32 has one copy of the weights only.
-        guard error.code == "masters/none", dtypes == [.float32] else { throw error }
+        guard error.code == .mastersNone, dtypes == [.float32] else { throw error }
         tensors = model
         warnings.append(
-          ConversionWarning(
-            "masters/none", "the weights are float32 themselves: they have no other masters"))
+          Diagnostic(
+            .mastersNone, "the weights are float32 themselves: they have no other masters"))
         return
       }
       self.weights = .fp32Master
@@ -207,30 +208,30 @@ public struct CheckpointIndex: Sendable {
 
   /// Notes a warning once, however many files lead to it.
   mutating func noteHolding(of file: TorchFile, _ named: [NamedTensor]) {
-    for warning in ConversionWarning.about(file, named) where !warnings.contains(warning) {
+    for warning in Diagnostic.about(file, named) where !warnings.contains(warning) {
       // Files of one checkpoint are made alike: one of them is enough to say it.
       let isKnown =
-        warning.code == "tensor/foreign-function" && warnings.contains { $0.code == warning.code }
+        warning.code == .tensorForeignFunction && warnings.contains { $0.code == warning.code }
       if !isKnown { warnings.append(warning) }
     }
   }
 
   /// The tensor of a name in a file, unless it is known to be no part of a model.
   ///
-  /// - Throws: ``ConversionError``, naming the tensor, for one that cannot be read.
+  /// - Throws: ``Failure``, naming the tensor, for one that cannot be read.
   mutating func kept(
     _ named: NamedTensor, of file: TorchFile, _ source: String
-  ) throws(ConversionError) -> TorchTensor? {
+  ) throws(Failure) -> TorchTensor? {
     let tensor: TorchTensor
     do {
       guard let found = try file.tensor(named.node) else {
-        throw ConversionError(
-          .bug, "bug/no-tensor", "a named tensor is none", file: source, tensor: named.name)
+        throw Failure(
+          .bugNoTensor, "a named tensor is none", file: source, tensor: named.name)
       }
       tensor = found
     } catch {
       if named.name.contains("_extra_state") { return nil }
-      throw ConversionError(reading: error, file: FilePath(source), tensor: named.name)
+      throw Failure(reading: error, file: FilePath(source), tensor: named.name)
     }
     let name = MegatronName.unwrapped(named.name)
     guard let reason = Bookkeeping.reason(name, tensor) else { return tensor }
@@ -238,7 +239,7 @@ public struct CheckpointIndex: Sendable {
       do {
         oddMask = try CausalMask.contradiction(tensor, in: file).map { "in \(name), \($0)" }
       } catch {
-        throw ConversionError(reading: error, file: FilePath(source), tensor: named.name)
+        throw Failure(reading: error, file: FilePath(source), tensor: named.name)
       }
     }
     passOver(name, reason)
@@ -252,12 +253,12 @@ public struct CheckpointIndex: Sendable {
   }
 
   /// Puts what the user set over what the checkpoint says.
-  mutating func applyOverrides() throws(ConversionError) {
+  mutating func applyOverrides() throws(Failure) {
     arguments.override(overrides.values)
     for (key, recorded) in arguments.replaced.sorted(by: { $0.key < $1.key }) {
       warnings.append(
-        ConversionWarning(
-          "arguments/overridden",
+        Diagnostic(
+          .argumentsOverridden,
           "\(key) is set to \(arguments.values[key]?.quoted ?? "None"), against the evidence: the checkpoint "
             + "says \(recorded.quoted)"))
     }
@@ -274,23 +275,23 @@ public struct CheckpointIndex: Sendable {
   }
 
   /// Masters and weights must be the same tensors.
-  private func compareStructure(_ model: [IndexedTensor]) throws(ConversionError) {
+  private func compareStructure(_ model: [IndexedTensor]) throws(Failure) {
     for tensor in model where tensor.name != GPT2Rules.headCopy {
       guard let master = self.tensor(tensor.name) else {
-        throw ConversionError(
-          .malformed, "masters/mismatch", "the optimizer has no master of it", tensor: tensor.name)
+        throw Failure(
+          .mastersMismatch, "the optimizer has no master of it", tensor: tensor.name)
       }
       guard master.shards.map(\.sizes) == tensor.shards.map(\.sizes) else {
-        throw ConversionError(
-          .malformed, "masters/mismatch",
+        throw Failure(
+          .mastersMismatch,
           "the shapes of its masters are \(master.shards.map(\.sizes)), but those of the weights "
             + "\(tensor.shards.map(\.sizes))", tensor: tensor.name)
       }
     }
     let known = Set(model.map(\.name))
     if let other = tensors.first(where: { !known.contains($0.name) }) {
-      throw ConversionError(
-        .malformed, "masters/mismatch", "the optimizer has a master of it, the model has no weight",
+      throw Failure(
+        .mastersMismatch, "the optimizer has a master of it, the model has no weight",
         tensor: other.name)
     }
   }

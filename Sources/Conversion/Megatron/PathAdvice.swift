@@ -1,12 +1,13 @@
 import ByteIO
+public import Diagnostics
 public import SystemPackage
 
 /// What to say of a path that is not what was asked for: it looks at what is there first.
 public enum PathAdvice {
   /// The error for a path that leads to nothing.
-  public static func missing(_ path: FilePath) -> ConversionError {
-    ConversionError(
-      .noInput, "io/not-found", "no such file or folder", file: given(path),
+  public static func missing(_ path: FilePath) -> Failure {
+    Failure(
+      .ioNotFound, "no such file or folder", file: given(path),
       hint: hint(missing: path))
   }
 

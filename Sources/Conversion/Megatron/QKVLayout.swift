@@ -1,3 +1,4 @@
+public import Diagnostics
 import Safetensors
 
 /// The order of the rows of the fused query-key-value projection within one tensor-parallel rank,
@@ -22,8 +23,8 @@ public struct QKVEvidence: Hashable, Sendable {
 
   /// Decides for a checkpoint.
   ///
-  /// - Throws: ``ConversionError`` 78 when nothing tells.
-  init(_ index: CheckpointIndex, chosen: QKVLayout?) throws(ConversionError) {
+  /// - Throws: ``Failure`` 78 when nothing tells.
+  init(_ index: CheckpointIndex, chosen: QKVLayout?) throws(Failure) {
     try self.init(
       chosen: chosen, version: index.checkpointVersion, arguments: index.arguments,
       firstBlock: index.firstBlockLayer, layout: index.directory.layout, isCore: index.isCore)
@@ -38,11 +39,11 @@ public struct QKVEvidence: Hashable, Sendable {
   ///   - firstBlock: The number of the first block's layer file, in pipeline layouts.
   ///   - layout: How the checkpoint is laid out.
   ///   - isCore: Whether the tensors have the names of Megatron-core.
-  /// - Throws: ``ConversionError`` 78 when nothing tells.
+  /// - Throws: ``Failure`` 78 when nothing tells.
   init(
     chosen: QKVLayout?, version: Double?, arguments: TrainingArguments, firstBlock: Int?,
     layout: CheckpointLayout, isCore: Bool = false
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     guard let chosen else {
       try self.init(
         version: version, arguments: arguments, firstBlock: firstBlock, layout: layout,
@@ -64,7 +65,7 @@ public struct QKVEvidence: Hashable, Sendable {
   private init(
     version: Double?, arguments: TrainingArguments, firstBlock: Int?, layout: CheckpointLayout,
     isCore: Bool
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     // What the user sets corrects a value; the age of the file it does not tell.
     func recorded(_ key: String) -> Bool {
       arguments.has(key) && arguments.source(of: key) == .checkpoint
@@ -169,9 +170,9 @@ public struct QKVEvidence: Hashable, Sendable {
       hint: "--qkv-layout settles it")
   }
 
-  private static func open(_ message: String) -> ConversionError {
-    ConversionError(
-      .undecided, "qkv/ambiguous", message,
+  private static func open(_ message: String) -> Failure {
+    Failure(
+      .qkvAmbiguous, message,
       hint: "say it with --qkv-layout heads-3-hn, heads-hn-3 or thirds")
   }
 }

@@ -1,3 +1,4 @@
+import Diagnostics
 import Pickle
 import SystemPackage
 import TorchArchive
@@ -15,11 +16,11 @@ struct RankState {
   let originalVocabularySizes: [ArgumentValue]
   let deepspeedVersion: String?
 
-  init(_ file: TorchFile, named name: String) throws(ConversionError) {
+  init(_ file: TorchFile, named name: String) throws(Failure) {
     let graph = file.graph
     guard let home = RankState.home(in: graph) else {
-      throw ConversionError(
-        .malformed, "checkpoint/no-state",
+      throw Failure(
+        .checkpointNoState,
         "the file holds no dictionary; \(WeightsRoot.holdings(of: file))", file: name)
     }
     func value(_ key: String) -> NodeID? { graph.value(key, in: home) }
@@ -64,14 +65,14 @@ struct RankState {
   /// What a state holds as `args`, or, in files of NeMo, as `hyper_parameters`.
   private static func arguments(
     in file: TorchFile, _ home: NodeID, _ name: String
-  ) throws(ConversionError) -> TrainingArguments? {
+  ) throws(Failure) -> TrainingArguments? {
     let graph = file.graph
     if let id = graph.value("args", in: home), graph[id] != .none {
       if let arguments = TrainingArguments(id, in: file) { return arguments }
       if graph.entries(id)?.isEmpty == true { return nil }
       var budget = 100
-      throw ConversionError(
-        .undecided, "arguments/type",
+      throw Failure(
+        .argumentsType,
         "the arguments (args) are \(ArgumentValue(id, in: file, budget: &budget).quoted); a Namespace or "
           + "a dictionary was expected", file: name,
         hint: "a file without args is read with --set num_attention_heads=N and --config FILE")
@@ -91,12 +92,12 @@ struct RankState {
   ]
 
   /// Compares the states of all ranks: files of several checkpoints may lie in one folder.
-  static func checkAgreement(_ states: [RankState]) throws(ConversionError) {
+  static func checkAgreement(_ states: [RankState]) throws(Failure) {
     guard let first = states.first else { return }
     for state in states.dropFirst() {
-      func differ(_ what: String, _ a: String, _ b: String) -> ConversionError {
-        ConversionError(
-          .malformed, "checkpoint/mixed-files",
+      func differ(_ what: String, _ a: String, _ b: String) -> Failure {
+        Failure(
+          .checkpointMixedFiles,
           "its \(what) is \(b), but that of \(first.file) is \(a): "
             + "files of several checkpoints lie in this folder", file: state.file,
           hint: "move the files of the other checkpoint away")

@@ -1,5 +1,7 @@
+public import Diagnostics
+public import JSON
 import Pickle
-public import Safetensors
+import Safetensors
 import TorchArchive
 
 /// The value of one training argument, as plain data.
@@ -191,7 +193,7 @@ public struct TrainingArguments: Hashable, Sendable {
   }
 
   /// An integer; `nil` when there is none.
-  public func int(_ key: String) throws(ConversionError) -> Int? {
+  public func int(_ key: String) throws(Failure) -> Int? {
     switch self[key] {
     case nil: return nil
     case let value?:
@@ -202,7 +204,7 @@ public struct TrainingArguments: Hashable, Sendable {
   }
 
   /// A number; `nil` when there is none.
-  public func double(_ key: String) throws(ConversionError) -> Double? {
+  public func double(_ key: String) throws(Failure) -> Double? {
     switch self[key] {
     case nil: return nil
     case let value?:
@@ -213,7 +215,7 @@ public struct TrainingArguments: Hashable, Sendable {
   }
 
   /// A truth value; `nil` when there is none. Integers count as Python counts them.
-  public func bool(_ key: String) throws(ConversionError) -> Bool? {
+  public func bool(_ key: String) throws(Failure) -> Bool? {
     guard let value = self[key] else { return nil }
     switch value.literal {
     case .none: return nil
@@ -226,23 +228,23 @@ public struct TrainingArguments: Hashable, Sendable {
 
   /// A value that the checkpoint records beside the arguments.
   ///
-  /// - Throws: ``ConversionError`` 78 for a value that is there and is no number.
+  /// - Throws: ``Failure`` 78 for a value that is there and is no number.
   static func recorded(
     _ value: ArgumentValue?, as key: String, in file: String
-  ) throws(ConversionError) -> Double? {
+  ) throws(Failure) -> Double? {
     guard let value, value != .none else { return nil }
     guard let number = value.number else {
-      throw ConversionError(
-        .undecided, "arguments/type",
+      throw Failure(
+        .argumentsType,
         "the recorded \(key) is \(value.quoted); a number was expected", file: file,
         hint: "set it with --set \(key)=VALUE")
     }
     return number
   }
 
-  private func wrong(_ key: String, _ value: ArgumentValue, _ expected: String) -> ConversionError {
-    ConversionError(
-      .undecided, "arguments/type",
+  private func wrong(_ key: String, _ value: ArgumentValue, _ expected: String) -> Failure {
+    Failure(
+      .argumentsType,
       "the argument \(key) is \(value.quoted); \(expected) was expected",
       hint: "set it with --set \(key)=VALUE")
   }

@@ -1,3 +1,4 @@
+import Diagnostics
 import Pickle
 import TorchArchive
 
@@ -46,7 +47,7 @@ struct WeightsRoot {
 
   /// The dictionaries with weights in a file: one for each chunk of a virtual pipeline.
   ///
-  /// - Throws: ``ConversionError`` 65 when there are none, 78 when there are several that could be meant.
+  /// - Throws: ``Failure`` 65 when there are none, 78 when there are several that could be meant.
   static func all(in file: TorchFile, named name: String) throws -> [WeightsRoot] {
     let graph = file.graph
     func root(_ key: String) throws -> WeightsRoot? {
@@ -61,8 +62,8 @@ struct WeightsRoot {
     if !chunks.isEmpty { return chunks }
     let found = try search(file)
     guard found.count <= 1 else {
-      throw ConversionError(
-        .undecided, "checkpoint/several-models",
+      throw Failure(
+        .checkpointSeveralModels,
         "several dictionaries in it hold a model: "
           + found.map { "\"\($0.key)\"" }.joined(separator: ", "), file: name,
         hint: "save the one that you mean under the key `model`")
@@ -76,8 +77,8 @@ struct WeightsRoot {
       return [WeightsRoot(key: "", named: all)]
     }
     try file.refuseWeightsOfOtherKinds(name)
-    throw ConversionError(
-      .malformed, "checkpoint/no-weights", "the file holds no weights; " + holdings(of: file),
+    throw Failure(
+      .checkpointNoWeights, "the file holds no weights; " + holdings(of: file),
       file: name,
       hint: "expected: a dictionary of weights under `model` or `module`, or as the whole file")
   }
@@ -137,7 +138,7 @@ struct WeightsRoot {
 extension TorchFile {
   /// Refuses weights that are held as something else than tensors, such as arrays of numpy or objects of
   /// another library: left out, a bias would count as one that the model does not have.
-  func refuseWeightsOfOtherKinds(_ source: String) throws(ConversionError) {
+  func refuseWeightsOfOtherKinds(_ source: String) throws(Failure) {
     var open: [(name: String, node: NodeID, depth: Int)] = [("", graph.root, 0)]
     var budget = 100_000
     while let (name, node, depth) = open.popLast(), budget > 0 {
@@ -154,8 +155,8 @@ extension TorchFile {
           let object = graph.object(entry.value), !isTensor(entry.value)
         else { continue }
         let type = graph.global(object.callable)?.description ?? "an object"
-        throw ConversionError(
-          .malformed, "tensor/other-kind",
+        throw Failure(
+          .tensorOtherKind,
           "it is held by \"\(type)\", not as a tensor", file: source, tensor: path,
           hint: type.hasPrefix("numpy.")
             ? "save arrays as tensors: torch.from_numpy(array)"

@@ -1,3 +1,4 @@
+import Diagnostics
 import Pickle
 import TorchArchive
 
@@ -49,18 +50,18 @@ struct ZeroAssembly {
     } else if let groups = graph.value("fp32_flat_groups", in: state) {
       (found, list) = (.divided, groups)
     } else if graph.value("local_sub_partitions_of_fp32_groups", in: state) != nil {
-      throw ConversionError(
-        .unsupported, "masters/sub-partitions",
+      throw Failure(
+        .mastersSubPartitions,
         "the interleaved shards that ZeRO stage 1 wrote until 2021 are not read", file: name,
         hint: "--weights model takes the weights as trained")
     } else {
-      throw ConversionError(
-        .noInput, "masters/none", "the file holds no float32 masters", file: name,
+      throw Failure(
+        .mastersNone, "the file holds no float32 masters", file: name,
         hint: "--weights model takes the weights as trained")
     }
     guard stage == nil || stage == found else {
-      throw ConversionError(
-        .malformed, "checkpoint/mixed-files", "its ZeRO stage is another one than that of rank 0",
+      throw Failure(
+        .checkpointMixedFiles, "its ZeRO stage is another one than that of rank 0",
         file: name)
     }
     stage = found
@@ -84,22 +85,22 @@ struct ZeroAssembly {
     guard let tensor = try file.tensor(node), tensor.sizes.count == 1,
       tensor.sizes[0] < 2 || tensor.strides == [1], tensor.dtype == .float32
     else {
-      throw ConversionError(
-        .malformed, "masters/mismatch", "a partition that is no flat float32 tensor", file: name)
+      throw Failure(
+        .mastersMismatch, "a partition that is no flat float32 tensor", file: name)
     }
     return Slice(file: position, tensor: tensor)
   }
 
   private func checkPartitionCount(
     _ graph: PickleGraph, _ state: NodeID, _ name: String
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     guard let value = graph.value("partition_count", in: state) else { return }
     let counts =
       graph.items(value).map { $0.compactMap { graph.int($0) } }
       ?? graph.int(value).map { [$0] } ?? []
     if let other = counts.first(where: { $0 != ranks }) {
-      throw ConversionError(
-        .malformed, "checkpoint/missing-rank",
+      throw Failure(
+        .checkpointMissingRank,
         "it is one of \(other) data-parallel ranks, but there are files of \(ranks)", file: name,
         hint: "the dump is not whole, or files of two runs lie in one folder")
     }
@@ -128,20 +129,20 @@ struct ZeroAssembly {
   var isMapped: Bool { stage == .divided || mappings.allSatisfy { $0 != nil } }
 
   /// All parameters with the runs that they consist of.
-  func parameters() throws(ConversionError) -> [(
+  func parameters() throws(Failure) -> [(
     name: String, sizes: [Int], runs: [TensorShard.Run]
   )] {
     guard let recorded = shapes else {
-      throw ConversionError(
-        .malformed, "masters/no-shapes", "the shapes of the parameters (param_shapes) are missing")
+      throw Failure(
+        .mastersNoShapes, "the shapes of the parameters (param_shapes) are missing")
     }
     if stage == .divided { return try divided(recorded) }
     let groups = slices.first?.count ?? 0
     let shapes =
       recorded.groups.count == 1 && groups > 1 ? regrouped(recorded, groups) : recorded
     guard slices.allSatisfy({ $0.count == groups }), shapes.groups.count == groups else {
-      throw ConversionError(
-        .malformed, "masters/mismatch",
+      throw Failure(
+        .mastersMismatch,
         "\(shapes.groups.count) groups of parameters, but \(groups) of partitions")
     }
     var result: [(name: String, sizes: [Int], runs: [TensorShard.Run])] = []
@@ -152,8 +153,8 @@ struct ZeroAssembly {
       for parameter in shapes.groups[group] {
         let found = runs[parameter.name] ?? []
         guard found.last?.elements.upperBound == parameter.count else {
-          throw ConversionError(
-            .malformed, "masters/mismatch",
+          throw Failure(
+            .mastersMismatch,
             "its runs make \(found.last?.elements.upperBound ?? 0) elements, but its shape is "
               + "\(parameter.sizes)", tensor: parameter.name)
         }
@@ -185,15 +186,15 @@ struct ZeroAssembly {
   }
 
   /// By the mappings of the files: immune to padding, alignment and the order of the parameters.
-  private func mapped(_ group: Int) throws(ConversionError) -> [String: [TensorShard.Run]] {
+  private func mapped(_ group: Int) throws(Failure) -> [String: [TensorShard.Run]] {
     var runs: [String: [TensorShard.Run]] = [:]
     for rank in 0..<ranks {
       let slice = slices[rank][group]
       for (name, start, count) in mappings[rank]?[group] ?? [] where count != 0 {
         let size = slice.tensor.sizes[0]
         guard start >= 0, count > 0, start <= size, count <= size - start else {
-          throw ConversionError(
-            .malformed, "masters/mismatch",
+          throw Failure(
+            .mastersMismatch,
             "\(count) elements at \(start) of a partition of \(size)", tensor: name)
         }
         let first = runs[name]?.last?.elements.upperBound ?? 0
@@ -209,13 +210,13 @@ struct ZeroAssembly {
   /// one behind the other, up to padding at the end.
   private func walked(
     _ group: Int, _ parameters: [ParameterShapes.Parameter]
-  ) throws(ConversionError) -> [String: [TensorShard.Run]] {
+  ) throws(Failure) -> [String: [TensorShard.Run]] {
     var vector = FlatVector(slices.map { ($0[group].file, $0[group].tensor) })
     var runs: [String: [TensorShard.Run]] = [:]
     for (number, parameter) in parameters.enumerated() {
       guard let found = vector.take(parameter.count) else {
-        throw ConversionError(
-          .malformed, "masters/mismatch", "the partitions end before the end of it",
+        throw Failure(
+          .mastersMismatch, "the partitions end before the end of it",
           tensor: parameter.name)
       }
       runs[parameter.name] = found
@@ -227,8 +228,8 @@ struct ZeroAssembly {
     }
     // The vector is padded to a multiple of twice the number of ranks (once in older releases).
     guard vector.rest < 2 * ranks else {
-      throw ConversionError(
-        .malformed, "masters/mismatch",
+      throw Failure(
+        .mastersMismatch,
         "\(vector.rest) elements are left over in the partitions of group \(group)")
     }
     return runs
@@ -237,7 +238,7 @@ struct ZeroAssembly {
   /// ZeRO-3: each rank has its part of every parameter, one parameter behind the other.
   private func divided(
     _ shapes: ParameterShapes
-  ) throws(ConversionError) -> [(name: String, sizes: [Int], runs: [TensorShard.Run])] {
+  ) throws(Failure) -> [(name: String, sizes: [Int], runs: [TensorShard.Run])] {
     var vectors = slices.map { FlatVector($0.map { ($0.file, $0.tensor) }) }
     var result: [(name: String, sizes: [Int], runs: [TensorShard.Run])] = []
     for parameter in shapes.groups.joined() {
@@ -247,8 +248,8 @@ struct ZeroAssembly {
         let first = min(rank * part, parameter.count)
         let count = min(part, parameter.count - first)
         guard let found = vectors[rank].take(count, from: first) else {
-          throw ConversionError(
-            .malformed, "masters/mismatch", "the partitions of rank \(rank) end before it",
+          throw Failure(
+            .mastersMismatch, "the partitions of rank \(rank) end before it",
             tensor: parameter.name)
         }
         runs += found
@@ -257,8 +258,8 @@ struct ZeroAssembly {
       result.append((parameter.name, parameter.sizes, runs))
     }
     if let rank = vectors.indices.first(where: { vectors[$0].rest > 0 }) {
-      throw ConversionError(
-        .malformed, "masters/mismatch",
+      throw Failure(
+        .mastersMismatch,
         "\(vectors[rank].rest) elements are left over in the partitions of rank \(rank)")
     }
     return result

@@ -1,4 +1,6 @@
 import ByteIO
+public import Diagnostics
+import JSON
 public import SystemPackage
 public import TorchArchive
 
@@ -16,7 +18,7 @@ public struct ComparedModel {
   public let path: FilePath
   public let kind: Kind
   /// What the user should know of this side.
-  public let warnings: [ConversionWarning]
+  public let warnings: [Diagnostic]
   /// By the bytes of the names, which count without the prefix `transformer.`.
   let tensors: [ExactName: TensorContent]
 
@@ -27,7 +29,7 @@ public struct ComparedModel {
   ///   - options: What the user chose about checkpoints.
   ///   - limits: How much a PyTorch file may make the reader do.
   ///   - checkpoint: Reads a folder that is a checkpoint.
-  /// - Throws: ``ConversionError`` when it cannot be read.
+  /// - Throws: ``Failure`` when it cannot be read.
   public init(
     _ path: FilePath, options: ConversionOptions = ConversionOptions(),
     limits: TorchLimits = TorchLimits(),
@@ -57,12 +59,12 @@ public struct ComparedModel {
         let opened = try TorchFile(opening: path, limits: limits)
         file = opened
         let all = try opened.namedTensors()
-        warnings = ConversionWarning.about(opened, all)
+        warnings = Diagnostic.about(opened, all)
         named = try all.compactMap { named in
           try opened.tensor(named.node).map { (named.name, $0) }
         }
       } catch {
-        throw ConversionError(reading: error, file: path)
+        throw Failure(reading: error, file: path)
       }
       let reader = TensorReader(file)
       tensors = try ComparedModel.collect(
@@ -88,8 +90,8 @@ public struct ComparedModel {
       kind = directory.isFolder ? .directory : .safetensorsFile
       warnings = []
       if let fault = directory.faults.first {
-        throw ConversionError(
-          .malformed, fault.code, fault.message, file: fault.file ?? path.string,
+        throw Failure(
+          fault.code.as(.malformed), fault.message, file: fault.file ?? path.string,
           tensor: fault.tensor)
       }
       tensors = try ComparedModel.collect(
@@ -100,13 +102,13 @@ public struct ComparedModel {
 
   /// What a path is, by its name and what lies in it.
   ///
-  /// - Throws: ``ConversionError`` 66.
-  public static func kind(of path: FilePath) throws(ConversionError) -> Kind {
+  /// - Throws: ``Failure`` 66.
+  public static func kind(of path: FilePath) throws(Failure) -> Kind {
     let kind: FileSystem.Kind?
     do {
       kind = try FileSystem.kind(of: path)
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
     switch kind {
     case nil: throw PathAdvice.missing(path)
@@ -124,13 +126,13 @@ public struct ComparedModel {
 
   private static func collect(
     _ tensors: [(name: String, content: TensorContent)], _ path: FilePath
-  ) throws(ConversionError) -> [ExactName: TensorContent] {
+  ) throws(Failure) -> [ExactName: TensorContent] {
     var result: [ExactName: TensorContent] = [:]
     for (name, content) in tensors {
       let bare = name.hasPrefix("transformer.") ? String(name.dropFirst(12)) : name
       guard result.updateValue(content, forKey: ExactName(bare)) == nil else {
-        throw ConversionError(
-          .malformed, "output/duplicate-tensor",
+        throw Failure(
+          .outputDuplicateTensor,
           bare == name
             ? "two tensors have this name" : "it is there with and without its prefix",
           file: path.string, tensor: name)
@@ -158,7 +160,7 @@ private final class MemorySink: TensorSink {
 
   /// The bytes of an output tensor, as a conversion would write them.
   ///
-  /// - Throws: ``ConversionError``, or ``Stop``.
+  /// - Throws: ``Failure``, or ``Stop``.
   static func bytes(of position: Int, in plan: ConversionPlan) throws -> ByteBuffer {
     let target = ByteBuffer(count: plan.tensors[position].byteCount)
     let executor = PlanExecutor(plan)

@@ -1,24 +1,25 @@
 import ByteIO
+import Diagnostics
 public import SystemPackage
 
 /// Digests of whole files.
 public enum FileDigest {
   /// The CRC-32 of a file.
   ///
-  /// - Throws: ``ConversionError`` 66 or 74, or ``Stop`` when a signal asked for a stop.
+  /// - Throws: ``Failure`` 66 or 74, or ``Stop`` when a signal asked for a stop.
   static func crc32(_ path: FilePath) throws -> UInt32 {
     do {
       return try ShardRecord.checksum(path, through: ByteBuffer(count: 1 << 20))
     } catch let stop as Stop {
       throw stop
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
   }
 
   /// The SHA-256 of a file, as `sha256sum` prints it.
   ///
-  /// - Throws: ``ConversionError`` 66 or 74, or ``Stop`` when a signal asked for a stop.
+  /// - Throws: ``Failure`` 66 or 74, or ``Stop`` when a signal asked for a stop.
   public static func sha256(_ path: FilePath) throws -> String {
     do {
       let file = try InputFile(opening: path)
@@ -34,7 +35,7 @@ public enum FileDigest {
     } catch let stop as Stop {
       throw stop
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
   }
 }

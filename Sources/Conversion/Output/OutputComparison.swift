@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import SystemPackage
 
 /// How two sets of tensors differ, tensor by tensor.
@@ -40,7 +41,7 @@ public struct OutputComparison: Sendable {
   ///   - a: One side.
   ///   - b: The other one.
   ///   - progress: Called with the number of tensors that were compared.
-  /// - Throws: ``ConversionError`` when one side cannot be read, or ``Stop``.
+  /// - Throws: ``Failure`` when one side cannot be read, or ``Stop``.
   public init(
     _ a: ComparedModel, _ b: ComparedModel,
     progress: (_ compared: Int, _ total: Int) -> Void = { _, _ in }
@@ -55,7 +56,7 @@ public struct OutputComparison: Sendable {
         } catch let stop as Stop {
           throw stop
         } catch {
-          throw ConversionError(reading: error, file: a.path, tensor: name.string)
+          throw Failure(reading: error, file: a.path, tensor: name.string)
         }
       case (let one?, nil): rows.append(OutputComparison.lone(name.string, .onlyInA, one))
       case (nil, let two?): rows.append(OutputComparison.lone(name.string, .onlyInB, two))

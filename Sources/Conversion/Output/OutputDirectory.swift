@@ -1,32 +1,8 @@
 import ByteIO
+public import Diagnostics
+import JSON
 public import Safetensors
 public import SystemPackage
-
-/// A finding about an output.
-public struct Finding: Hashable, Sendable {
-  /// A name for the kind of finding, as `area/kind`.
-  public let code: String
-  public let message: String
-  public var file: String?
-  public var tensor: String?
-
-  public init(_ code: String, _ message: String, file: String? = nil, tensor: String? = nil) {
-    self.code = code
-    self.message = message
-    self.file = file
-    self.tensor = tensor
-  }
-
-  /// The finding for machine-readable output.
-  public var json: JSONValue {
-    var object = JSONObject()
-    object["code"] = .string(code)
-    object["message"] = .string(message)
-    if let file { object["file"] = .string(file) }
-    if let tensor { object["tensor"] = .string(tensor) }
-    return .object(object)
-  }
-}
 
 /// The tensors of a safetensors file, or of a folder of them, wherever they come from.
 public struct OutputDirectory: Sendable {
@@ -42,7 +18,7 @@ public struct OutputDirectory: Sendable {
 
     /// The SHA-256 of its bytes.
     ///
-    /// - Throws: ``ConversionError`` when the file cannot be read, or ``Stop``.
+    /// - Throws: ``Failure`` when the file cannot be read, or ``Stop``.
     public func sha256() throws -> String {
       let buffer = ByteBuffer(count: 1 << 20)
       var hasher = SHA256Hasher()
@@ -52,7 +28,7 @@ public struct OutputDirectory: Sendable {
         do {
           try file.file.read(at: start + place, into: buffer, 0..<count)
         } catch {
-          throw ConversionError(reading: error, file: file.file.path, tensor: declared.name)
+          throw Failure(reading: error, file: file.file.path, tensor: declared.name)
         }
         hasher.update(0..<count, of: buffer)
       }
@@ -69,9 +45,9 @@ public struct OutputDirectory: Sendable {
   public private(set) var files: [(name: String, file: SafetensorsFile)] = []
   public private(set) var index: ShardIndex?
   /// What breaks a rule.
-  public private(set) var faults: [Finding] = []
+  public private(set) var faults: [Diagnostic] = []
   /// What deserves to be known.
-  public private(set) var notes: [Finding] = []
+  public private(set) var notes: [Diagnostic] = []
   /// Whether `path` is a folder.
   public let isFolder: Bool
 
@@ -107,14 +83,14 @@ public struct OutputDirectory: Sendable {
 
   /// Reads the headers of all files.
   ///
-  /// - Throws: ``ConversionError`` 66 when there are no safetensors. Broken files are faults.
-  public init(reading path: FilePath) throws(ConversionError) {
+  /// - Throws: ``Failure`` 66 when there are no safetensors. Broken files are faults.
+  public init(reading path: FilePath) throws(Failure) {
     self.path = path
     let kind: FileSystem.Kind?
     do {
       kind = try FileSystem.kind(of: path)
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
     guard let kind else { throw PathAdvice.missing(path) }
     isFolder = kind == .folder
@@ -126,28 +102,28 @@ public struct OutputDirectory: Sendable {
     do {
       names = try FileSystem.list(path).map(\.string).filter { $0.hasSuffix(".safetensors") }
     } catch {
-      throw ConversionError(reading: error, file: path)
+      throw Failure(reading: error, file: path)
     }
     let indexPath = path.appending(ShardIndex.fileName)
     let hasIndex = FileSystem.exists(indexPath)
     guard !names.isEmpty || hasIndex else {
-      throw ConversionError(
-        .noInput, "output/no-weights", "there is no *.safetensors in this folder",
+      throw Failure(
+        .outputNoWeights, "there is no *.safetensors in this folder",
         file: path.string, hint: PathAdvice.withoutWeights(path))
     }
     // Loaders take the model alone: what they do not look for is not a part of it.
     if names.contains("model.safetensors"), !hasIndex {
       for name in names where name != "model.safetensors" {
         notes.append(
-          Finding(
-            "output/other-weights", "it lies beside model.safetensors, which loaders take alone",
+          Diagnostic(
+            .outputOtherWeights, "it lies beside model.safetensors, which loaders take alone",
             file: name))
       }
       names = ["model.safetensors"]
     }
     for name in names where OutputDirectory.companions.contains(name) {
       notes.append(
-        Finding("output/other-weights", "an adapter, which is not a part of the model", file: name))
+        Diagnostic(.outputOtherWeights, "an adapter, which is not a part of the model", file: name))
     }
     names.removeAll { OutputDirectory.companions.contains($0) }
     for name in names { open(path.appending(name), as: name) }
@@ -157,13 +133,13 @@ public struct OutputDirectory: Sendable {
         self.index = index
         compare(with: index, present: Set(names.map { ExactName($0) }))
       } catch {
-        let error = ConversionError(reading: error, file: indexPath)
-        faults.append(Finding(error.code, error.message, file: ShardIndex.fileName))
+        let error = Failure(reading: error, file: indexPath)
+        faults.append(Diagnostic(error.code, error.message, file: ShardIndex.fileName))
       }
     } else if names != ["model.safetensors"] {
       faults.append(
-        Finding(
-          "output/no-index",
+        Diagnostic(
+          .outputNoIndex,
           "\(names.count == 1 ? names[0] : "the shards") cannot be found by transformers without "
             + ShardIndex.fileName))
     }
@@ -173,11 +149,11 @@ public struct OutputDirectory: Sendable {
     do {
       let file = try SafetensorsFile(opening: path)
       files.append((name, file))
-      for note in file.header.notes { notes.append(Finding("safetensors/lax", note, file: name)) }
+      for note in file.header.notes { notes.append(Diagnostic(.safetensorsLax, note, file: name)) }
       if file.header.metadata?["format"] != "pt" {
         notes.append(
-          Finding(
-            "safetensors/format",
+          Diagnostic(
+            .safetensorsFormat,
             "the metadata do not say {\"format\":\"pt\"}: transformers up to 4.57 refuses the file",
             file: name))
       }
@@ -186,8 +162,8 @@ public struct OutputDirectory: Sendable {
         if let known = position(of: tensor.name) {
           let other = files[Int(places[known].file)].name
           faults.append(
-            Finding(
-              "output/duplicate-tensor", "it is in two files, \(other) and \(name)",
+            Diagnostic(
+              .outputDuplicateTensor, "it is in two files, \(other) and \(name)",
               file: name, tensor: tensor.name))
           places[known] = place
         } else {
@@ -196,8 +172,8 @@ public struct OutputDirectory: Sendable {
         }
       }
     } catch {
-      let error = ConversionError(reading: error, file: path)
-      faults.append(Finding(error.code, error.message, file: name, tensor: error.tensor))
+      let error = Failure(reading: error, file: path)
+      faults.append(Diagnostic(error.code, error.message, file: name, tensor: error.tensor))
     }
   }
 
@@ -206,33 +182,33 @@ public struct OutputDirectory: Sendable {
     let named = Set(index.weightMap.values.map { ExactName($0) })
     for file in named.subtracting(present).sorted() {
       faults.append(
-        Finding("index/missing-file", "the index names it, but it is not there", file: file.string))
+        Diagnostic(.indexMissingFile, "the index names it, but it is not there", file: file.string))
     }
     for file in present.subtracting(named).sorted() {
       faults.append(
-        Finding("index/stale-file", "the index does not name it: a leftover", file: file.string))
+        Diagnostic(.indexStaleFile, "the index does not name it: a leftover", file: file.string))
     }
     let listed = index.weightMap
     for (tensor, file) in listed.sorted(by: { $0.key < $1.key })
     where self[tensor.string]?.fileName != file && present.contains(ExactName(file)) {
       faults.append(
-        Finding(
-          "index/wrong-file",
+        Diagnostic(
+          .indexWrongFile,
           "the index says it is in \(file), but it is "
             + (self[tensor.string].map { "in \($0.fileName)" } ?? "in none"),
           file: ShardIndex.fileName, tensor: tensor.string))
     }
     for name in names where listed[ExactName(name)] == nil {
       faults.append(
-        Finding(
-          "index/unlisted-tensor", "the index does not name it", file: self[name]?.fileName,
+        Diagnostic(
+          .indexUnlistedTensor, "the index does not name it", file: self[name]?.fileName,
           tensor: name))
     }
     let bytes = files.reduce(0) { $0 + $1.file.header.dataSize }
     if let total = index.totalSize, total != bytes, faults.isEmpty {
       notes.append(
-        Finding(
-          "index/total-size", "total_size is \(total), but the tensors take \(bytes) bytes",
+        Diagnostic(
+          .indexTotalSize, "total_size is \(total), but the tensors take \(bytes) bytes",
           file: ShardIndex.fileName))
     }
   }

@@ -1,4 +1,6 @@
 import ByteIO
+import Diagnostics
+import JSON
 import Safetensors
 import SystemPackage
 
@@ -24,7 +26,7 @@ extension OutputVerifier {
   /// itself. The order of query, key and value is derived anew.
   ///
   /// - Returns: What the pass over the sources found out.
-  /// - Throws: ``ConversionError`` when the checkpoint cannot be read.
+  /// - Throws: ``Failure`` when the checkpoint cannot be read.
   public mutating func compare(
     with index: CheckpointIndex, choices: VerificationChoices = VerificationChoices(),
     progress: @escaping ExecutionReport.Progress = { _ in },
@@ -49,14 +51,14 @@ extension OutputVerifier {
       guard let found = directory[tensor.name] else {
         if !faults.contains(where: { $0.tensor == tensor.name }) {
           fault(
-            "output/missing-tensor", "the checkpoint has it, the output has not",
+            .outputMissingTensor, "the checkpoint has it, the output has not",
             tensor: tensor.name)
         }
         continue
       }
       guard found.declared.shape == tensor.shape, found.declared.dtype == tensor.dtype else {
         fault(
-          "output/shape",
+          .outputShape,
           "it is \(found.declared.dtype.rawValue) \(found.declared.shape); the checkpoint gives "
             + "\(tensor.dtype.rawValue) \(tensor.shape)", tensor: tensor.name)
         continue
@@ -72,7 +74,7 @@ extension OutputVerifier {
       let tensor = plan.tensors[position]
       let count = tensor.shape.reduce(1, *)
       fault(
-        "output/values",
+        .outputValues,
         "\(difference.elements) of \(count) elements differ from the checkpoint, the first at "
           + "\(OutputVerifier.place(of: difference.first, in: tensor.shape)), by up to "
           + "\(difference.largest)", tensor: tensor.name)
@@ -84,8 +86,8 @@ extension OutputVerifier {
   }
 
   /// Takes a warning about the checkpoint over as a note; the same wrong file on both sides proves nothing.
-  private mutating func judge(_ warning: ConversionWarning, _ choices: VerificationChoices) {
-    if warning.code == "checkpoint/duplicated-shards", !choices.acceptsDuplicatedShards {
+  private mutating func judge(_ warning: Diagnostic, _ choices: VerificationChoices) {
+    if warning.code == .checkpointDuplicatedShards, !choices.acceptsDuplicatedShards {
       fault(warning.code, warning.message, tensor: warning.tensor)
     } else {
       note(warning.code, warning.message, tensor: warning.tensor)
@@ -105,7 +107,7 @@ extension OutputVerifier {
 
   private func options(
     _ manifest: ConversionManifest?, _ choices: VerificationChoices
-  ) throws(ConversionError) -> ConversionOptions {
+  ) throws(Failure) -> ConversionOptions {
     var options = ConversionOptions()
     options.maximumShardSize = nil
     options.qkvLayout = choices.qkvLayout
@@ -128,7 +130,7 @@ extension OutputVerifier {
   private mutating func compareDecisions(_ plan: ConversionPlan, _ manifest: ConversionManifest?) {
     if let layout = manifest?.qkvLayout, layout != plan.qkv.layout.rawValue {
       fault(
-        "qkv/disagrees",
+        .qkvDisagrees,
         "the output was made with query, key and value as \(layout), but the checkpoint says "
           + "\(plan.qkv.layout.rawValue) (\(plan.qkv.reason))", file: OutputFolder.manifestName)
     }
@@ -137,7 +139,7 @@ extension OutputVerifier {
   /// The fields of `config.json` that are a part of the function that the model computes.
   private mutating func compareConfig(
     _ plan: ConversionPlan, _ index: CheckpointIndex
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     guard let config else { return }
     let expected = GPT2Config(plan).config.object
     let defaults: [String: JSONValue] = [
@@ -155,7 +157,7 @@ extension OutputVerifier {
       if found == wanted || tanh.contains(found) && tanh.contains(wanted) { continue }
       if let a = found.number, let b = wanted.number, a == b { continue }
       fault(
-        "config/disagrees",
+        .configDisagrees,
         "\(key) is \(JSONWriter.text(found, .compact)); the checkpoint gives "
           + JSONWriter.text(wanted, .compact), file: "config.json")
     }

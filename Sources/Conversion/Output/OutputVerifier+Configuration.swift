@@ -1,3 +1,5 @@
+import Diagnostics
+import JSON
 import Safetensors
 
 /// The fields of `config.json`.
@@ -41,14 +43,14 @@ extension OutputVerifier {
       guard let value = config[alias] else { continue }
       if let own = config[name], own != value {
         fault(
-          "config/disagrees",
+          .configDisagrees,
           "\(name) is \(JSONWriter.text(own, .compact)), but \(alias), which means the same, is "
             + JSONWriter.text(value, .compact), file: "config.json")
       }
       result[name] = value
       if config[name] == nil {
         note(
-          "config/alias", "\(name) is given as \(alias), which llama.cpp and MLX do not read",
+          .configAlias, "\(name) is given as \(alias), which llama.cpp and MLX do not read",
           file: "config.json")
       }
     }
@@ -68,7 +70,7 @@ extension OutputVerifier {
     case .string(let name) where OutputVerifier.activations.contains(name): break
     case let value?:
       fault(
-        "config/activation",
+        .configActivation,
         "activation_function is \(JSONWriter.text(value, .compact)), which transformers does not know",
         file: "config.json")
     }
@@ -76,11 +78,11 @@ extension OutputVerifier {
 
   mutating func checkFields(_ config: JSONObject) {
     for key in config.repeatedKeys {
-      fault("config/field", "\(key) occurs twice", file: "config.json")
+      fault(.configField, "\(key) occurs twice", file: "config.json")
     }
     for (key, type, isNeeded) in OutputVerifier.fields {
       guard let value = config[key], value != .null else {
-        if isNeeded { fault("config/missing-field", "\(key) is missing", file: "config.json") }
+        if isNeeded { fault(.configMissingField, "\(key) is missing", file: "config.json") }
         continue
       }
       let fits: Bool =
@@ -92,43 +94,43 @@ extension OutputVerifier {
         }
       if !fits {
         fault(
-          "config/type",
+          .configType,
           "\(key) is \(JSONWriter.text(value, .compact)), which transformers refuses",
           file: "config.json")
       }
     }
     checkActivation(config)
     if let type = config["model_type"]?.string, type != "gpt2" {
-      fault("config/model-type", "model_type is \(type), not gpt2", file: "config.json")
+      fault(.configModelType, "model_type is \(type), not gpt2", file: "config.json")
     }
     if let width = config["n_embd"]?.int, let heads = config["n_head"]?.int, heads > 0,
       !width.isMultiple(of: heads)
     {
-      fault("config/heads", "\(width) cannot be divided into \(heads) heads", file: "config.json")
+      fault(.configHeads, "\(width) cannot be divided into \(heads) heads", file: "config.json")
     }
     for key in ["bos_token_id", "eos_token_id"] {
       if let id = config[key]?.int, let rows = config["vocab_size"]?.int, id >= rows || id < 0 {
-        fault("config/token", "\(key) is \(id) of \(rows) tokens", file: "config.json")
+        fault(.configToken, "\(key) is \(id) of \(rows) tokens", file: "config.json")
       }
     }
     for key in ["dtype", "torch_dtype"] {
       if let name = config[key]?.string, name.hasPrefix("torch.") {
         fault(
-          "config/dtype", "\(key) is \(name); transformers 5 knows no prefix", file: "config.json")
+          .configDtype, "\(key) is \(name); transformers 5 knows no prefix", file: "config.json")
       }
     }
     if config["n_ctx"] == nil {
-      note("config/n-ctx", "n_ctx is missing, which llama.cpp and MLX need", file: "config.json")
+      note(.configNCtx, "n_ctx is missing, which llama.cpp and MLX need", file: "config.json")
     } else if let size = config["n_ctx"], size != config["n_positions"] {
       note(
-        "config/n-ctx",
+        .configNCtx,
         "n_ctx, which llama.cpp and MLX read, is \(JSONWriter.text(size, .compact)), but n_positions is "
           + (config["n_positions"].map { JSONWriter.text($0, .compact) } ?? "missing"),
         file: "config.json")
     }
     if config["architectures"]?.array?.first?.string != "GPT2LMHeadModel" {
       note(
-        "config/architectures", "architectures is not [\"GPT2LMHeadModel\"], which llama.cpp needs",
+        .configArchitectures, "architectures is not [\"GPT2LMHeadModel\"], which llama.cpp needs",
         file: "config.json")
     }
   }

@@ -1,4 +1,6 @@
 import ByteIO
+import Diagnostics
+import JSON
 import Safetensors
 import SystemPackage
 
@@ -48,7 +50,7 @@ extension OutputVerifier {
   mutating func checkTensors(_ config: JSONObject) {
     guard let sizes = Sizes(config) else {
       if let hidden = config["n_embd"]?.int, hidden > 1 << 40 {
-        fault("config/field", "no model has a hidden size of \(hidden)", file: "config.json")
+        fault(.configField, "no model has a hidden size of \(hidden)", file: "config.json")
       }
       return
     }
@@ -58,7 +60,7 @@ extension OutputVerifier {
     let found = layerCount(style)
     if found != sizes.layers {
       fault(
-        "output/layers",
+        .outputLayers,
         "config.json asks for \(sizes.layers) layers, but the tensors have \(found): they are of another "
           + "model, or some are missing", file: "config.json")
     }
@@ -66,7 +68,7 @@ extension OutputVerifier {
       words[1] != sizes.hidden
     {
       fault(
-        "output/another-model",
+        .outputAnotherModel,
         "the tensors are of another model than config.json: a hidden size of \(words[1]) against "
           + "\(sizes.hidden)", tensor: style.name("wte.weight"))
       return
@@ -80,14 +82,14 @@ extension OutputVerifier {
       expected.insert(name)
       guard let tensor = directory[name] else {
         fault(
-          "output/missing-tensor",
+          .outputMissingTensor,
           "it is missing, and transformers would fill it with random numbers", tensor: name)
         continue
       }
       let shape = sizes.shape(applied.rule)
       if tensor.declared.shape != shape {
         fault(
-          "output/shape", "its shape is \(tensor.declared.shape); config.json asks for \(shape)",
+          .outputShape, "its shape is \(tensor.declared.shape); config.json asks for \(shape)",
           tensor: name)
       }
     }
@@ -117,7 +119,7 @@ extension OutputVerifier {
     let name = style.name("h.0.crossattention.c_attn.weight")
     guard directory[name] == nil, layers > 0 else { return }
     fault(
-      "output/missing-tensor",
+      .outputMissingTensor,
       "add_cross_attention is true, but the tensors of cross attention are missing, and transformers would "
         + "fill them with random numbers", tensor: name)
   }
@@ -130,7 +132,7 @@ extension OutputVerifier {
       let tokenizer = try ModelTokenizer(folder: path)
       if tokenizer.size > rows {
         fault(
-          "tokenizer/size",
+          .tokenizerSize,
           "the tokenizer has \(tokenizer.size) tokens, but config.json says \(rows) rows",
           file: files[0])
       }
@@ -146,7 +148,7 @@ extension OutputVerifier {
     let bare = name.hasPrefix("transformer.") ? String(name.dropFirst(12)) : "transformer.\(name)"
     if directory[bare] != nil, name != "lm_head.weight" {
       fault(
-        "output/duplicate-tensor",
+        .outputDuplicateTensor,
         "it is there with and without its prefix: loaders take one of them",
         tensor: name)
     } else if name.contains(".crossattention.") || name.contains(".ln_cross_attn."),
@@ -162,25 +164,25 @@ extension OutputVerifier {
       // Said once for all of them.
       return
     } else if name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias") {
-      note("output/mask-buffer", "a mask that no release needs any more", tensor: name)
+      note(.outputMaskBuffer, "a mask that no release needs any more", tensor: name)
     } else if name == "lm_head.weight", isTied {
       guard let head = directory[name], let words = directory[style.name("wte.weight")],
         head.declared.shape == words.declared.shape,
         let comparison = try? TensorDifference(TensorContent(head), TensorContent(words))
       else {
-        fault("output/tied-head", "it cannot be compared with the embedding", tensor: name)
+        fault(.outputTiedHead, "it cannot be compared with the embedding", tensor: name)
         return
       }
       if comparison.isEqual {
-        note("output/tied-head", "a copy of the embedding, to which it is tied", tensor: name)
+        note(.outputTiedHead, "a copy of the embedding, to which it is tied", tensor: name)
       } else {
         fault(
-          "output/tied-head",
+          .outputTiedHead,
           "it differs from the embedding, yet tie_word_embeddings is true: releases disagree about "
             + "which of the two is used", tensor: name)
       }
     } else {
-      fault("output/unexpected-tensor", "GPT-2 has no tensor of this name", tensor: name)
+      fault(.outputUnexpectedTensor, "GPT-2 has no tensor of this name", tensor: name)
     }
   }
 
@@ -188,19 +190,19 @@ extension OutputVerifier {
   private mutating func checkTypes(_ config: JSONObject, _ expected: Set<String>) {
     let name = config["dtype"]?.string ?? config["torch_dtype"]?.string
     if let a = config["dtype"]?.string, let b = config["torch_dtype"]?.string, a != b {
-      fault("config/dtype", "dtype is \(a), but torch_dtype is \(b)", file: "config.json")
+      fault(.configDtype, "dtype is \(a), but torch_dtype is \(b)", file: "config.json")
     }
     for tensor in expected.sorted() {
       guard let declared = directory[tensor]?.declared else { continue }
       guard let format = FloatFormat(declared.dtype) else {
         if declared.dtype != .f64 {
-          fault("output/dtype", "\(declared.dtype.rawValue) is no type for weights", tensor: tensor)
+          fault(.outputDtype, "\(declared.dtype.rawValue) is no type for weights", tensor: tensor)
         }
         continue
       }
       if let name, !name.hasPrefix("torch."), format.torchName != name {
         fault(
-          "output/dtype", "its type is \(format.torchName); config.json says \(name)",
+          .outputDtype, "its type is \(format.torchName); config.json says \(name)",
           tensor: tensor)
       }
     }

@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import Safetensors
 import SystemPackage
 
@@ -21,7 +22,7 @@ extension OutputVerifier {
   ///   - started: Called with the number of bytes that will be read.
   ///   - progress: Called with the number of bytes that were read so far.
   /// - Returns: How many tensors agree; those that do not are faults.
-  /// - Throws: ``ConversionError`` when a file cannot be read, or ``Stop``.
+  /// - Throws: ``Failure`` when a file cannot be read, or ``Stop``.
   public mutating func checkValues(
     threads: Int = 1, started: (_ bytes: Int) -> Void = { _ in },
     progress: @escaping ExecutionReport.Progress = { _ in }
@@ -43,13 +44,13 @@ extension OutputVerifier {
       } catch let stop as Stop {
         throw stop
       } catch {
-        throw ConversionError(reading: error, file: tensor.file.file.path, tensor: name)
+        throw Failure(reading: error, file: tensor.file.file.path, tensor: name)
       }
       if found == wanted {
         result.verified += 1
       } else {
         fault(
-          "output/values",
+          .outputValues,
           "its bytes have CRC \(ConversionManifest.hexadecimal(found)), but "
             + "\(ConversionManifest.hexadecimal(wanted)) was recorded when they were written: the file is "
             + "damaged or was changed", file: tensor.fileName, tensor: name)

@@ -1,5 +1,7 @@
 import ByteIO
-public import Safetensors
+public import Diagnostics
+public import JSON
+import Safetensors
 public import SystemPackage
 
 /// Checks a GPT-2 directory of transformers, whoever wrote it: the safetensors rules, the index, and
@@ -7,9 +9,9 @@ public import SystemPackage
 public struct OutputVerifier {
   public let directory: OutputDirectory
   /// What breaks a rule, or loads silently wrong.
-  public private(set) var faults: [Finding]
+  public private(set) var faults: [Diagnostic]
   /// What deserves to be known.
-  public private(set) var notes: [Finding]
+  public private(set) var notes: [Diagnostic]
   /// What was concluded of the checkpoint that the output was compared with.
   public internal(set) var decisions: [Decision] = []
   /// The configuration; `nil` when there is none that can be read.
@@ -17,19 +19,19 @@ public struct OutputVerifier {
 
   /// Reads headers and `config.json`, no tensor but an embedding with a copy of it beside.
   ///
-  /// - Throws: ``ConversionError`` 66 when there is no output.
-  public init(_ path: FilePath) throws(ConversionError) {
+  /// - Throws: ``Failure`` 66 when there is no output.
+  public init(_ path: FilePath) throws(Failure) {
     directory = try OutputDirectory(reading: path)
     faults = directory.faults
     notes = directory.notes
     guard directory.isFolder else {
-      note("output/single-file", "one file was given, so there is no config.json to compare with")
+      note(.outputSingleFile, "one file was given, so there is no config.json to compare with")
       return
     }
     do {
       let value = try JSONFile.read(path.appending("config.json"))
       guard let object = value.object else {
-        fault("config/syntax", "a JSON object was expected", file: "config.json")
+        fault(.configSyntax, "a JSON object was expected", file: "config.json")
         return
       }
       config = object
@@ -66,16 +68,16 @@ public struct OutputVerifier {
 
   /// Adds a fault.
   mutating func fault(
-    _ code: String, _ message: String, file: String? = nil, tensor: String? = nil
+    _ code: Diagnostic.Code, _ message: String, file: String? = nil, tensor: String? = nil
   ) {
-    faults.append(Finding(code, message, file: file, tensor: tensor))
+    faults.append(Diagnostic(code, message, file: file, tensor: tensor))
   }
 
   /// Adds a note.
   mutating func note(
-    _ code: String, _ message: String, file: String? = nil, tensor: String? = nil
+    _ code: Diagnostic.Code, _ message: String, file: String? = nil, tensor: String? = nil
   ) {
-    notes.append(Finding(code, message, file: file, tensor: tensor))
+    notes.append(Diagnostic(code, message, file: file, tensor: tensor))
   }
 
   /// The sizes that the manifest of a conversion states.
@@ -88,23 +90,23 @@ public struct OutputVerifier {
         let file = path.appending(output.name)
         guard let found = FileSystem.identity(of: file)?.size else {
           fault(
-            "output/missing-file", "the manifest names it, but it is not there", file: output.name)
+            .outputMissingFile, "the manifest names it, but it is not there", file: output.name)
           continue
         }
         let isWeights = output.name.hasSuffix(".safetensors")
         let isNeeded = isWeights || output.name == "config.json"
         if found != output.size, isNeeded {
           fault(
-            "output/file-size", "it has \(found) bytes; the manifest says \(output.size)",
+            .outputFileSize, "it has \(found) bytes; the manifest says \(output.size)",
             file: output.name)
         } else if found != output.size
           || !isWeights && output.crc != nil && (try? FileDigest.crc32(file)) != output.crc
         {
           if isNeeded {
             fault(
-              "output/values", "its bytes are not those that were written", file: output.name)
+              .outputValues, "its bytes are not those that were written", file: output.name)
           } else {
-            note("output/file-size", "it was changed since the conversion", file: output.name)
+            note(.outputFileSize, "it was changed since the conversion", file: output.name)
           }
         }
       }
@@ -117,7 +119,7 @@ public struct OutputVerifier {
 extension OutputVerifier {
   /// The SHA-256 of each safetensors file; a `SHA256SUMS` beside them must agree.
   ///
-  /// - Throws: ``ConversionError`` when a file cannot be read.
+  /// - Throws: ``Failure`` when a file cannot be read.
   public mutating func digests() throws -> [(name: String, digest: String)] {
     guard directory.isFolder else {
       return [
@@ -141,13 +143,13 @@ extension OutputVerifier {
     for name in names {
       let path = directory.path.appending(name)
       guard FileSystem.exists(path) else {
-        fault("output/missing-file", "SHA256SUMS names it, but it is not there", file: name)
+        fault(.outputMissingFile, "SHA256SUMS names it, but it is not there", file: name)
         continue
       }
       let digest = try FileDigest.sha256(path)
       result.append((name, digest))
       if let wanted = recorded[name], wanted != digest {
-        fault("output/sha256", "its SHA-256 is not the one in SHA256SUMS", file: name)
+        fault(.outputSHA256, "its SHA-256 is not the one in SHA256SUMS", file: name)
       }
     }
     return result

@@ -1,4 +1,5 @@
 public import ByteIO
+public import Diagnostics
 public import Safetensors
 public import SystemPackage
 public import TorchArchive
@@ -136,7 +137,7 @@ public struct ConversionPlan: Hashable, Sendable {
   public let options: ConversionOptions
   /// What was concluded, with its reasons, in the order in which it is shown.
   public let decisions: [Decision]
-  public let warnings: [ConversionWarning]
+  public let warnings: [Diagnostic]
 
   /// The function of the feed-forward layers.
   public var activation: GPT2Activation { settings.activation }

@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import Safetensors
 import SystemPackage
 import TorchArchive
@@ -13,24 +14,24 @@ extension Planner {
 
   /// Every tensor must be named by a rule: one that is passed over would be a part of the function
   /// that was trained.
-  func checkLeftovers(_ rules: [AppliedRule]) throws(ConversionError) {
+  func checkLeftovers(_ rules: [AppliedRule]) throws(Failure) {
     let known = Set(rules.map(\.source) + [GPT2Rules.headCopy])
     for tensor in index.tensors where !known.contains(tensor.name) {
-      throw ConversionError(
-        .malformed, "checkpoint/unknown-tensor",
+      throw Failure(
+        .checkpointUnknownTensor,
         "GPT-2 has no tensor of this name, and leaving it out could change the model",
         file: index.files[tensor.shards[0].file].name, tensor: tensor.name)
     }
   }
 
   /// The stored format, or the one that was chosen. A mixture is widened, which loses nothing.
-  mutating func outputFormat() throws(ConversionError) -> FloatFormat {
+  mutating func outputFormat() throws(Failure) -> FloatFormat {
     var formats: Set<FloatFormat> = []
     for tensor in index.tensors {
       for shard in tensor.shards {
         guard let format = FloatFormat(shard.dtype) else {
-          throw ConversionError(
-            .unsupported, "tensor/not-a-weight",
+          throw Failure(
+            .tensorNotAWeight,
             "its elements are \(shard.dtype.rawValue); weights are float16, bfloat16 or "
               + "float32", file: index.files[shard.file].name, tensor: tensor.name)
         }
@@ -39,8 +40,8 @@ extension Planner {
     }
     if let dtype = options.dtype {
       guard let format = FloatFormat(dtype) else {
-        throw ConversionError(
-          .usage, "options/dtype", "\(dtype.torchName) is not a type for weights")
+        throw Failure(
+          .optionsDtype, "\(dtype.torchName) is not a type for weights")
       }
       decisions.append(Decision("dtype", .string(format.torchName), "given by --dtype"))
       return format
@@ -52,8 +53,8 @@ extension Planner {
     }
     decisions.append(Decision("dtype", "float32", "the weights are stored in several types"))
     warnings.append(
-      ConversionWarning(
-        "dtype/mixed",
+      Diagnostic(
+        .dtypeMixed,
         "the weights are stored in several types "
           + "(\(formats.map(\.torchName).sorted().joined(separator: ", "))); "
           + "all are written as float32, which holds every value"))
@@ -61,7 +62,7 @@ extension Planner {
   }
 
   /// The rows of the vocabulary that are written: all, those before the padding, or a number.
-  mutating func vocabularyRows(_ tokenizer: ModelTokenizer?) throws(ConversionError) -> Int {
+  mutating func vocabularyRows(_ tokenizer: ModelTokenizer?) throws(Failure) -> Int {
     let padded = geometry.paddedVocabulary
     let recorded = try RecordedVocabulary(index)
     let rows: Int
@@ -86,8 +87,8 @@ extension Planner {
         )
       } else {
         let stock = 50257
-        throw ConversionError(
-          .undecided, "vocabulary/unknown",
+        throw Failure(
+          .vocabularyUnknown,
           "the checkpoint does not say how many of its \(padded) rows are not padding",
           hint: "give the tokenizer with --tokenizer DIR, or the number with --vocab-size N"
             + (stock <= padded ? " (GPT-2's own tokenizer has \(stock))" : ""))
@@ -97,14 +98,14 @@ extension Planner {
       reason = "given by --vocab-size"
       if let recorded, recorded.rows > number {
         warn(
-          "vocabulary/overridden",
+          .vocabularyOverridden,
           "--vocab-size \(number) is against the evidence: the vocabulary has \(recorded.rows) tokens "
             + "(\(recorded.reason)), so \(recorded.rows - number) of them are cut off")
       }
     }
     if let tokenizer, let recorded, tokenizer.size != recorded.rows, tokenizer.size > 0 {
       warn(
-        "tokenizer/other-size",
+        .tokenizerOtherSize,
         "the tokenizer that was given has \(tokenizer.size) tokens, but that of the run had "
           + "\(recorded.rows) (\(recorded.reason))")
     }
@@ -112,7 +113,7 @@ extension Planner {
       extra > 0, recorded == nil || recorded.map({ $0.rows < padded }) == true
     {
       warn(
-        "vocabulary/extra-ids",
+        .vocabularyExtraIds,
         "vocab_extra_ids is \(extra): if the run's tokenizer had added them, the vocabulary would have that "
           + "many rows more than \(rows); --vocab-size N says how many there are")
     }
@@ -127,7 +128,7 @@ extension Planner {
     let (multiple, overflow) = divisor.multipliedReportingOverflow(by: index.trainedTensorParallel)
     guard !overflow, multiple > 0, padded - recorded.rows >= multiple else { return }
     warn(
-      "vocabulary/implausible",
+      .vocabularyImplausible,
       "a vocabulary of \(recorded.rows) tokens (\(recorded.reason)) is not padded to \(padded) rows by "
         + "multiples of \(multiple): more than padding may be cut off")
   }
@@ -143,7 +144,7 @@ extension Planner {
 
   /// The kinds of biases that the model was trained without, and of which zeros are exact: all of those of
   /// linear layers, or those that are missing in every block where the arguments say so.
-  mutating func lackedBiases() throws(ConversionError) -> Set<String> {
+  mutating func lackedBiases() throws(Failure) -> Set<String> {
     let kinds = GPT2Rules.block.map(\.source).filter {
       $0.hasSuffix(".bias") && !$0.contains("layernorm")
     }
@@ -161,8 +162,8 @@ extension Planner {
     } else if lacking.count == kinds.count, said == nil {
       reason = "no linear layer of any block has a bias"
     } else if lacking.count == kinds.count {
-      throw ConversionError(
-        .undecided, "arguments/contradiction",
+      throw Failure(
+        .argumentsContradiction,
         "add_bias_linear is True, but no linear layer of any block has a bias",
         tensor: "layers.0.\(kinds[0])",
         hint: "if the model was trained without: --set add_bias_linear=false")
@@ -191,10 +192,10 @@ extension Planner {
         + (used.isEmpty ? "" : " (the run used \"\(used)\")"))
   }
 
-  private func checked(_ rows: Int) throws(ConversionError) -> Int {
+  private func checked(_ rows: Int) throws(Failure) -> Int {
     guard rows > 0, rows <= geometry.paddedVocabulary else {
-      throw ConversionError(
-        .undecided, "vocabulary/range",
+      throw Failure(
+        .vocabularyRange,
         "a vocabulary of \(rows) rows was asked for; the embedding has "
           + "\(geometry.paddedVocabulary)", hint: "choose another --vocab-size")
     }

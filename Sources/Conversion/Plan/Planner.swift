@@ -1,4 +1,5 @@
 import ByteIO
+public import Diagnostics
 import Safetensors
 import SystemPackage
 import TorchArchive
@@ -14,7 +15,7 @@ public struct Planner {
   private var filePositions: [Int: Int] = [:]
   private var storages: [PlanStorage] = []
   private var storagePositions: [PlanStorage: Int] = [:]
-  var warnings: [ConversionWarning]
+  var warnings: [Diagnostic]
   var decisions: [Decision]
 
   /// Makes the plan of a conversion.
@@ -24,12 +25,12 @@ public struct Planner {
   ///   - options: What the user chose.
   ///   - tokenizer: The tokenizer that was given.
   /// - Returns: The plan.
-  /// - Throws: ``ConversionError`` 69 for a model that is not GPT-2, 65 for tensors that are missing,
+  /// - Throws: ``Failure`` 69 for a model that is not GPT-2, 65 for tensors that are missing,
   ///   left over or of the wrong shape, 78 for arguments that contradict the tensors.
   public static func plan(
     _ index: CheckpointIndex, options: ConversionOptions = ConversionOptions(),
     tokenizer: ModelTokenizer? = nil
-  ) throws(ConversionError) -> ConversionPlan {
+  ) throws(Failure) -> ConversionPlan {
     try plan(index, options: options, tokenizer: tokenizer, keepsFormats: false)
   }
 
@@ -37,8 +38,8 @@ public struct Planner {
   private static func plan(
     _ index: CheckpointIndex, options: ConversionOptions, tokenizer: ModelTokenizer?,
     keepsFormats: Bool
-  ) throws(ConversionError) -> ConversionPlan {
-    if let refusal = try GPT2Refusals.all(of: index).first { throw refusal.error }
+  ) throws(Failure) -> ConversionPlan {
+    if let refusal = try GPT2Refusals.all(of: index).first { throw Failure(refusal) }
     // What is no Megatron model at all is said first.
     let words = GPT2Rules.embedding[0].source
     if index.tensor(words) == nil { throw MissingTensor.error(words, in: index) }
@@ -50,7 +51,7 @@ public struct Planner {
     planner.decisions.append(qkv.decision)
     if let overridden = qkv.overridden {
       planner.warn(
-        "qkv/overridden",
+        .qkvOverridden,
         "--qkv-layout \(qkv.layout.rawValue) is against the evidence, which says \(overridden)")
     }
     if let decision = ranks.decision { planner.decisions.append(decision) }
@@ -61,15 +62,14 @@ public struct Planner {
   /// `nil` unless the index has their masters as well.
   static func trainedPlan(
     _ index: CheckpointIndex, options: ConversionOptions, tokenizer: ModelTokenizer?
-  ) throws(ConversionError) -> ConversionPlan? {
+  ) throws(Failure) -> ConversionPlan? {
     guard let trained = index.withTrainedWeights else { return nil }
     var options = options
     options.dtype = nil
     return try plan(trained, options: options, tokenizer: tokenizer, keepsFormats: true)
   }
 
-  private mutating func plan(_ tokenizer: ModelTokenizer?) throws(ConversionError) -> ConversionPlan
-  {
+  private mutating func plan(_ tokenizer: ModelTokenizer?) throws(Failure) -> ConversionPlan {
     let rules = GPT2Rules.applied(
       blocks: geometry.layers, untied: geometry.isUntied,
       dividedPositions: geometry.hasDividedPositions)
@@ -97,7 +97,7 @@ public struct Planner {
       let shown = unknown.prefix(6).map { "\($0.key) is \($0.value.quoted)" }.joined(
         separator: ", ")
       warn(
-        "arguments/unfamiliar",
+        .argumentsUnfamiliar,
         "arguments that are not known speak of what the model computes: \(shown)"
           + "\(unknown.count > 6 ? " and \(unknown.count - 6) more" : ""); if GPT-2 does not have it, the "
           + "logits are wrong")
@@ -126,15 +126,15 @@ public struct Planner {
       + index.decisions
   }
 
-  mutating func warn(_ code: String, _ message: String) {
-    warnings.append(ConversionWarning(code, message))
+  mutating func warn(_ code: Diagnostic.Code, _ message: String) {
+    warnings.append(Diagnostic(code, message))
   }
 
   // MARK: - Pieces
 
   private mutating func output(
     _ applied: AppliedRule, format: FloatFormat, vocabulary: Int, addend: Float, mayLack: Bool
-  ) throws(ConversionError) -> OutputTensor {
+  ) throws(Failure) -> OutputTensor {
     let rule = applied.rule
     let arranger = ShardArranger(rule, geometry: geometry, qkv: qkv.layout, vocabulary: vocabulary)
     let name = options.keyStyle.name(applied.target)
@@ -159,11 +159,11 @@ public struct Planner {
   /// The pieces of a tensor: replicas are merged, all else is copied.
   private mutating func pieces(
     _ tensor: IndexedTensor, _ copies: IndexedTensor?, _ arranger: ShardArranger, addend: Float
-  ) throws(ConversionError) -> [Piece] {
+  ) throws(Failure) -> [Piece] {
     /// Shards of the same elements as one list of pieces.
     func merged(
       _ shards: [TensorShard], _ rule: Piece.MergeRule
-    ) throws(ConversionError) -> [Piece] {
+    ) throws(Failure) -> [Piece] {
       // Runs of replicas may be cut in different places; they are cut alike in all of them.
       let cuts = Set(shards.flatMap(\.cuts))
       var boxes: [[(StoredBox, Piece.Destination)]] = []
@@ -186,24 +186,24 @@ public struct Planner {
   /// All ranks must hold the same shape, and the one that follows from the model.
   private func checkShapes(
     _ tensor: IndexedTensor, _ rule: GPT2Rule
-  ) throws(ConversionError) {
+  ) throws(Failure) {
     let first = tensor.shards[0]
     guard tensor.shards.map(\.rank) == Array(0..<geometry.tensorParallel) else {
-      throw ConversionError(
-        .malformed, "checkpoint/missing-shard",
+      throw Failure(
+        .checkpointMissingShard,
         "it is on \(tensor.shards.count) of \(geometry.tensorParallel) tensor-parallel ranks",
         file: index.files[first.file].name, tensor: tensor.name)
     }
     for shard in tensor.shards where shard.sizes != first.sizes {
-      throw ConversionError(
-        .malformed, "tensor/ranks-disagree",
+      throw Failure(
+        .tensorRanksDisagree,
         "its shape is \(shard.sizes), but \(first.sizes) on tensor-parallel rank "
           + "\(first.rank)", file: index.files[shard.file].name, tensor: tensor.name)
     }
     let expected = geometry.shardShape(rule)
     guard first.sizes == expected else {
-      throw ConversionError(
-        .malformed, "tensor/unexpected-shape",
+      throw Failure(
+        .tensorUnexpectedShape,
         "its shape is \(first.sizes); \(expected) was expected from the embedding "
           + "(hidden size \(geometry.hidden)), the first block (feed-forward size "
           + "\(geometry.feedForward)) and \(geometry.tensorParallel) tensor-parallel ranks",
@@ -214,20 +214,20 @@ public struct Planner {
   /// The boxes of a shard with their destinations.
   private mutating func place(
     _ shard: TensorShard, _ arranger: ShardArranger, _ cuts: Set<Int>
-  ) throws(ConversionError) -> [(StoredBox, Piece.Destination)] {
+  ) throws(Failure) -> [(StoredBox, Piece.Destination)] {
     switch shard.content {
     case .whole(let file, let tensor):
       // A view can repeat elements; a weight that takes more room than its storage is none.
       guard tensor.byteCount <= tensor.storage.byteCount else {
-        throw ConversionError(
-          .malformed, TorchFileError.Code.limitOutput.rawValue,
+        throw Failure(
+          TorchFileError.Code.limitOutput.diagnostic,
           "its \(tensor.byteCount) bytes are a view of a storage of \(tensor.storage.byteCount)",
           file: index.files[file].name, tensor: shard.key)
       }
       // Slices of a larger tensor are normal; single elements far apart would take forever.
       guard tensor.box.extent / 64 <= tensor.elementCount + 1 << 20 else {
-        throw ConversionError(
-          .malformed, "limit/spread",
+        throw Failure(
+          .limitSpread,
           "its \(tensor.elementCount) elements are spread over \(tensor.box.extent)",
           file: index.files[file].name, tensor: shard.key)
       }
@@ -253,10 +253,10 @@ public struct Planner {
   /// A box of a stored tensor; notes its file and storage in the plan.
   private mutating func stored(
     _ tensor: TorchTensor, in position: Int, _ key: String, _ box: ElementBox, at offset: Int
-  ) throws(ConversionError) -> StoredBox {
+  ) throws(Failure) -> StoredBox {
     guard let format = FloatFormat(tensor.dtype), !tensor.isNegative else {
-      throw ConversionError(
-        .unsupported, "tensor/not-a-weight", "its values are stored negated or are no weights",
+      throw Failure(
+        .tensorNotAWeight, "its values are stored negated or are no weights",
         file: index.files[position].name, tensor: key)
     }
     let file: Int
@@ -296,7 +296,7 @@ public struct Planner {
 
   /// Makes sure that the pieces of every tensor are as many elements as it has, and reach no
   /// element outside of it. That no two of them meet follows from the arrangement of the ranks.
-  static func validate(_ tensors: [OutputTensor]) throws(ConversionError) {
+  static func validate(_ tensors: [OutputTensor]) throws(Failure) {
     for tensor in tensors {
       let count = tensor.shape.reduce(1, *)
       let covered = tensor.pieces.reduce(0) { $0 + $1.elementCount }
@@ -312,8 +312,8 @@ public struct Planner {
         }
       }
       guard covered == count, reach.allSatisfy({ $0 <= count }) else {
-        throw ConversionError(
-          .bug, "bug/plan", "the plan makes \(covered) of its \(count) elements",
+        throw Failure(
+          .bugPlan, "the plan makes \(covered) of its \(count) elements",
           tensor: tensor.name)
       }
     }

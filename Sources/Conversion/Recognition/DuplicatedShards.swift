@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 import SystemPackage
 import TorchArchive
 
@@ -22,10 +23,10 @@ enum DuplicatedShards {
   ///   - index: The checkpoint.
   ///   - accepted: Whether they are taken all the same.
   /// - Returns: A warning where they are.
-  /// - Throws: ``ConversionError`` 65.
+  /// - Throws: ``Failure`` 65.
   static func check(
     _ index: CheckpointIndex, accepted: Bool
-  ) throws(ConversionError) -> ConversionWarning? {
+  ) throws(Failure) -> Diagnostic? {
     if let warning = try checkMerged(index, accepted: accepted) { return warning }
     let found = try pairs(index)
     guard let first = found.first else { return nil }
@@ -35,7 +36,7 @@ enum DuplicatedShards {
       + "\(found.count == 1 ? "a tensor" : "\(found.count) tensors") in \(names[0]) and \(names[1]), which "
       + "two ranks never do after training: the file of one stands in the place of the other's"
     if accepted {
-      return ConversionWarning("checkpoint/duplicated-shards", what, tensor: first.tensor)
+      return Diagnostic(.checkpointDuplicatedShards, what, tensor: first.tensor)
     }
     throw error(what, file: index.directory.folder.appending(names[1]), tensor: first.tensor)
   }
@@ -44,7 +45,7 @@ enum DuplicatedShards {
   /// rows, as many as there were ranks.
   private static func checkMerged(
     _ index: CheckpointIndex, accepted: Bool
-  ) throws(ConversionError) -> ConversionWarning? {
+  ) throws(Failure) -> Diagnostic? {
     guard index.mergedRanks > 1 else { return nil }
     let partitioned = Set(
       GPT2Rules.applied(blocks: index.blockCount, untied: true, dividedPositions: false)
@@ -67,7 +68,7 @@ enum DuplicatedShards {
         "it was put together from \(index.mergedRanks) tensor-parallel ranks, two of which held the same "
         + "partition, which two ranks never do after training"
       if accepted {
-        return ConversionWarning("checkpoint/duplicated-shards", what, tensor: tensor.name)
+        return Diagnostic(.checkpointDuplicatedShards, what, tensor: tensor.name)
       }
       throw error(what, file: run.path, tensor: tensor.name)
     }
@@ -75,7 +76,7 @@ enum DuplicatedShards {
   }
 
   /// All pairs that agree: the first of each tensor.
-  static func pairs(_ index: CheckpointIndex) throws(ConversionError) -> [Pair] {
+  static func pairs(_ index: CheckpointIndex) throws(Failure) -> [Pair] {
     guard index.tensorParallel > 1 else { return [] }
     let partitioned = Set(
       GPT2Rules.applied(blocks: index.blockCount, untied: true, dividedPositions: true)
@@ -101,7 +102,7 @@ enum DuplicatedShards {
   /// The first two runs with one mark that agree in their values, by their positions.
   private static func firstPair<M: Hashable>(
     _ runs: [Run?], marks: [M?], whole: Bool
-  ) throws(ConversionError) -> (Int, Int)? {
+  ) throws(Failure) -> (Int, Int)? {
     var seen: [M: [Int]] = [:]
     for (position, mark) in marks.enumerated() {
       guard let mark, let run = runs[position] else { continue }
@@ -116,7 +117,7 @@ enum DuplicatedShards {
   }
 
   /// The first bytes of each run.
-  private static func fingerprints(_ runs: [Run?]) throws(ConversionError) -> [[UInt8]?] {
+  private static func fingerprints(_ runs: [Run?]) throws(Failure) -> [[UInt8]?] {
     let buffer = ByteBuffer(count: 256)
     var result: [[UInt8]?] = []
     for run in runs {
@@ -130,7 +131,7 @@ enum DuplicatedShards {
         try reader.read(at: run.start, into: buffer, 0..<count)
         result.append(buffer.bytes(0..<count))
       } catch {
-        throw ConversionError(reading: error, file: run.path)
+        throw Failure(reading: error, file: run.path)
       }
     }
     return result
@@ -171,10 +172,10 @@ enum DuplicatedShards {
   ///   - b: The other one.
   ///   - whole: Whether all bytes are compared, as where no checksum says that they agree.
   /// - Returns: Whether they agree.
-  /// - Throws: ``ConversionError`` when a file cannot be read.
+  /// - Throws: ``Failure`` when a file cannot be read.
   static func areTheSame(
     _ a: Run, _ b: Run, whole: Bool = false
-  ) throws(ConversionError) -> Bool {
+  ) throws(Failure) -> Bool {
     guard a.bytes == b.bytes, a.bytes > a.size else { return false }
     let buffers = (ByteBuffer(count: 1 << 16), ByteBuffer(count: 1 << 16))
     do {
@@ -201,16 +202,16 @@ enum DuplicatedShards {
       }
       return !isConstant
     } catch {
-      throw ConversionError(reading: error, file: a.path)
+      throw Failure(reading: error, file: a.path)
     }
   }
 
   /// The error for two partitions that agree.
   static func error(
     _ what: String, file: FilePath, tensor: String
-  ) -> ConversionError {
-    ConversionError(
-      .malformed, "checkpoint/duplicated-shards", what, file: file.string, tensor: tensor,
+  ) -> Failure {
+    Failure(
+      .checkpointDuplicatedShards, what, file: file.string, tensor: tensor,
       hint: "copy the files of both ranks from the source again (tools such as "
         + "deepspeed_to_megatron.py wrote rank 0 for every rank); --accept-duplicated-shards takes them "
         + "as they are")

@@ -1,3 +1,4 @@
+import Diagnostics
 import Safetensors
 import SystemPackage
 
@@ -14,8 +15,8 @@ struct MergedRanks {
   ///   - index: The checkpoint.
   ///   - order: The order of the rows.
   ///   - chosen: What the user said.
-  /// - Throws: ``ConversionError`` 78 where more processes took part than the degrees account for.
-  init(_ index: CheckpointIndex, order: QKVLayout, chosen: Int?) throws(ConversionError) {
+  /// - Throws: ``Failure`` 78 where more processes took part than the degrees account for.
+  init(_ index: CheckpointIndex, order: QKVLayout, chosen: Int?) throws(Failure) {
     if let chosen {
       count = chosen
       decision = Decision("merged_ranks", .int(chosen), "given by --merged-ranks")
@@ -44,8 +45,8 @@ struct MergedRanks {
     guard world != product else { return }
     let merged =
       world > product && world.isMultiple(of: product) ? world / product : nil
-    throw ConversionError(
-      .undecided, "qkv/merged-ranks",
+    throw Failure(
+      .qkvMergedRanks,
       "\(world) processes trained it (world_size), but tensor-parallel \(index.tensorParallel), pipeline "
         + "\(stages) and data-parallel \(data) make \(product): a tool put ranks together or changed the "
         + "arguments, and the order of the query, key and value rows depends on how many ranks there were",

@@ -32,7 +32,7 @@ public struct JSONParser {
   ///   - maximumDepth: How many levels of values there may be in each other.
   ///   - body: Called with each member in order, before the rest of the text is looked at.
   /// - Throws: ``JSONError``, or what `body` throws.
-  static func forEachMember(
+  package static func forEachMember(
     of bytes: [UInt8], maximumDepth: Int = 64, _ body: (JSONObject.Member) throws -> Void
   ) throws {
     var parser = try JSONParser(bytes, maximumDepth)

@@ -1,16 +1,17 @@
 import ByteIO
+import Diagnostics
 import SystemPackage
 import TorchArchive
 
-extension ConversionWarning {
+extension Diagnostic {
   /// What the user should know of how a file holds its tensors.
-  static func about(_ file: TorchFile, _ named: [NamedTensor]) -> [ConversionWarning] {
-    var result: [ConversionWarning] = []
+  static func about(_ file: TorchFile, _ named: [NamedTensor]) -> [Diagnostic] {
+    var result: [Diagnostic] = []
     let hidden = file.hiddenStorages(besides: named)
     if hidden > 0 {
       result.append(
-        ConversionWarning(
-          "tensor/hidden",
+        Diagnostic(
+          .tensorHidden,
           "\(file.file.path.lastComponent?.string ?? "") holds "
             + "\(hidden == 1 ? "a tensor or storage" : "\(hidden) tensors or storages") in places that "
             + "are not looked into (keys, attributes of dictionaries, storages without a tensor), which "
@@ -20,8 +21,8 @@ extension ConversionWarning {
     for function in functions {
       let count = named.count { file.foreignFunction($0.node) == function }
       result.append(
-        ConversionWarning(
-          "tensor/foreign-function",
+        Diagnostic(
+          .tensorForeignFunction,
           "\(count) tensors of \(file.file.path.lastComponent?.string ?? "") are made by \"\(function)\", "
             + "which is not known; they are read as plain views, as their arguments say, as are those of "
             + "other files like it"))

@@ -1,5 +1,3 @@
-public import Safetensors
-
 /// Something that a conversion needs and a checkpoint need not say: what is taken, from what it was
 /// concluded, and how sure that is. Every result shows the whole list.
 public struct Decision: Hashable, Sendable {
@@ -13,7 +11,7 @@ public struct Decision: Hashable, Sendable {
 
   /// What is decided, by the name of its flag or of its field in `config.json`.
   public let name: String
-  public let value: JSONValue
+  public let value: Value
   /// What it was concluded from.
   public let reason: String
   public let basis: Basis
@@ -21,8 +19,7 @@ public struct Decision: Hashable, Sendable {
   public let hint: String?
 
   public init(
-    _ name: String, _ value: JSONValue, _ reason: String, _ basis: Basis = .fact,
-    hint: String? = nil
+    _ name: String, _ value: Value, _ reason: String, _ basis: Basis = .fact, hint: String? = nil
   ) {
     self.name = name
     self.value = value
@@ -35,29 +32,40 @@ public struct Decision: Hashable, Sendable {
   public var text: String {
     switch value {
     case .null: "none"
+    case .bool(let value): "\(value)"
+    case .int(let value): "\(value)"
+    case .double(let value): "\(value)"
     case .string(let text): text
-    default: JSONWriter.text(value, .compact)
     }
   }
 
-  /// The decision for machine-readable output.
-  public var json: JSONValue {
-    [
-      "name": .string(name), "value": value, "reason": .string(reason),
-      "basis": .string(basis.rawValue),
-    ]
-  }
-
   /// What is said of a guess; `nil` for a fact.
-  public var warning: ConversionWarning? {
+  public var warning: Diagnostic? {
     guard basis == .guess else { return nil }
-    return ConversionWarning(
-      Decision.codes[name] ?? "decision/guess",
+    return Diagnostic(
+      Decision.codes[name] ?? .decisionGuess,
       "\(name) is taken to be \(text): \(reason)" + (hint.map { "; \($0)" } ?? ""))
   }
 
-  private static let codes = [
-    "activation_function": "arguments/activation", "layer_norm_epsilon": "arguments/epsilon",
-    "qkv_layout": "qkv/guess",
+  private static let codes: [String: Diagnostic.Code] = [
+    "activation_function": .argumentsActivation, "layer_norm_epsilon": .argumentsEpsilon,
+    "qkv_layout": .qkvGuess,
   ]
+}
+
+extension Decision {
+  /// What can be decided: a value of `config.json`, or of a flag.
+  public enum Value: Hashable, Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+    ExpressibleByBooleanLiteral
+  {
+    case null
+    case bool(Bool)
+    case int(Int)
+    case double(Double)
+    case string(String)
+
+    public init(stringLiteral value: String) { self = .string(value) }
+    public init(integerLiteral value: Int) { self = .int(value) }
+    public init(booleanLiteral value: Bool) { self = .bool(value) }
+  }
 }
