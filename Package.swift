@@ -59,16 +59,23 @@ let package = Package(
       dependencies: ["ByteIO", "Diagnostics", "JSON", .product(name: "SystemPackage", package: "swift-system")],
       swiftSettings: settings),
     .target(
+      name: "Transfer",
+      dependencies: [
+        "Diagnostics", "ByteIO", "TorchArchive", "Safetensors",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .target(
       name: "Conversion",
       dependencies: [
-        "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive", "Safetensors",
+        "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive", "Safetensors", "Transfer",
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
     .executableTarget(
       name: "meg2hf",
       dependencies: [
-        "ByteIO", "Conversion", "Diagnostics", "JSON", "Safetensors", "TorchArchive",
+        "ByteIO", "Conversion", "Diagnostics", "JSON", "Safetensors", "TorchArchive", "Transfer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -88,7 +95,8 @@ let package = Package(
     .testTarget(
       name: "ConversionTests",
       dependencies: [
-        "Conversion", "Diagnostics", "TorchArchive", "Safetensors", "ByteIO", "JSON", "TestSupport",
+        "Conversion", "Diagnostics", "Transfer", "TorchArchive", "Safetensors", "ByteIO", "JSON",
+        "TestSupport",
       ]),
     // Compiles the targets of Fuzz/ too, which is a package of its own.
     .testTarget(

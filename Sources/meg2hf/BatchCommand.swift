@@ -5,6 +5,7 @@ import Diagnostics
 import JSON
 import Safetensors
 import SystemPackage
+import Transfer
 
 /// `meg2hf batch LIST`
 struct BatchCommand: ParsableCommand {

@@ -3,6 +3,7 @@ import Conversion
 import JSON
 import Safetensors
 import SystemPackage
+import Transfer
 
 extension Converter.Result {
   /// What a conversion came to, for machine-readable output.

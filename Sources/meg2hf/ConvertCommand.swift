@@ -4,6 +4,7 @@ import Conversion
 import JSON
 import Safetensors
 import SystemPackage
+import Transfer
 
 /// `meg2hf convert CHECKPOINT OUTPUT`
 struct ConvertCommand: ParsableCommand {

@@ -6,6 +6,7 @@ import JSON
 import Safetensors
 import SystemPackage
 import TorchArchive
+import Transfer
 
 /// `meg2hf inspect PATH`
 struct InspectCommand: ParsableCommand {

@@ -6,6 +6,7 @@ import JSON
 import Safetensors
 import SystemPackage
 import TorchArchive
+import Transfer
 
 /// `meg2hf plan CHECKPOINT`
 struct PlanCommand: ParsableCommand {
@@ -97,7 +98,7 @@ struct PlanCommand: ParsableCommand {
     }
   }
 
-  private func tensors(of shard: OutputShard, _ plan: ConversionPlan) -> [JSONValue] {
+  private func tensors(of shard: FilePlan, _ plan: ConversionPlan) -> [JSONValue] {
     zip(shard.tensors, shard.header.tensors).map { position, declared in
       let tensor = plan.tensors[position]
       return [
@@ -108,8 +109,8 @@ struct PlanCommand: ParsableCommand {
           .int(declared.dataOffsets.lowerBound), .int(declared.dataOffsets.upperBound),
         ],
         "source": .string(tensor.source),
-        "partition": .string(tensor.rule.partition.rawValue),
-        "arrangement": .string(tensor.rule.arrangement.rawValue),
+        "partition": .string(tensor.partition),
+        "arrangement": .string(tensor.arrangement),
         "pieces": .array(tensor.pieces.map { piece($0, plan) }),
       ]
     }
@@ -164,7 +165,7 @@ struct PlanCommand: ParsableCommand {
       for tensor in plan.tensors {
         tensors.add(
           tensor.name, tensor.dtype.rawValue, shapeText(tensor.shape), tensor.source,
-          "\(tensor.rule.partition.rawValue), \(tensor.rule.arrangement.rawValue)")
+          "\(tensor.partition), \(tensor.arrangement)")
       }
       text += "\n" + tensors.text()
     }

@@ -1,6 +1,7 @@
 import Conversion
 import JSON
 import Safetensors
+import Transfer
 
 /// What a plan comes to, in a few lines.
 struct PlanDescription {

@@ -2,6 +2,7 @@ import ByteIO
 import Conversion
 import Diagnostics
 import SystemPackage
+import Transfer
 
 /// What a conversion will need, as far as the plan tells.
 struct ResourceNeed {

@@ -6,6 +6,7 @@ import JSON
 import Safetensors
 import SystemPackage
 import TorchArchive
+import Transfer
 
 /// A choice that can be left to the program.
 struct Auto<Value: RawRepresentable & CaseIterable & Sendable>: ExpressibleByArgument, Sendable

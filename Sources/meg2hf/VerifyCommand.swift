@@ -5,6 +5,7 @@ import Diagnostics
 import JSON
 import Safetensors
 import SystemPackage
+import Transfer
 
 /// `meg2hf verify OUTPUT [--against CHECKPOINT]`
 struct VerifyCommand: ParsableCommand {

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Transfer
 
 /// Small worlds in which every element has its own value.
 @Suite struct PlannerTests {
@@ -145,7 +146,7 @@ import Testing
       bias.pieces == [.fill(0, count: 24, Piece.Destination(offset: 0, strides: [1]))])
     let output = folder.path.appending("zero")
     let sink = try FileSink(plan.shards[0], at: output)
-    try PlanExecutor(plan).run(into: sink)
+    try PlanExecutor(plan.transfer).run(into: sink)
     try sink.finish()
     let file = try SafetensorsFile(opening: output)
     let found = try #require(file.header.tensors.first { $0.name == bias.name })

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Transfer
 
 /// Buffers of any size and any number of threads make the same of a plan.
 @Suite struct WorkbenchTests {
@@ -25,11 +26,11 @@ import Testing
   private static let dtypes: [DType?] = [nil, .f32]
 
   /// A plan that writes one file.
-  private func plan(_ index: CheckpointIndex, dtype: DType? = nil) throws -> ConversionPlan {
+  private func plan(_ index: CheckpointIndex, dtype: DType? = nil) throws -> TransferPlan {
     var options = ConversionOptions()
     options.dtype = dtype
     options.maximumShardSize = nil
-    return try Planner.plan(index, options: options)
+    return try Planner.plan(index, options: options).transfer
   }
 
   @Test(arguments: GenuineDumpTests.dumps, dtypes)
@@ -141,7 +142,7 @@ import Testing
     try DumpWriter().write(to: folder)
     var options = ConversionOptions()
     options.vocabulary = .rows(10)
-    let plan = try Planner.plan(index(folder.path), options: options)
+    let plan = try Planner.plan(index(folder.path), options: options).transfer
     for isCancelled in [false, true] {
       let hashes = TensorHashes(plan)
       let executor = PlanExecutor(plan, crc: .all, hashes: hashes)

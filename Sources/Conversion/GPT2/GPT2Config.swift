@@ -1,6 +1,7 @@
 import Diagnostics
 public import JSON
 import Safetensors
+import Transfer
 
 /// `config.json` and `generation_config.json` of a converted model
 /// (transformers `models/gpt2/configuration_gpt2.py`).

@@ -1,4 +1,5 @@
 import JSON
+import Transfer
 
 /// `README.md` of a converted model: only what the checkpoint says. No licence, language or data set
 /// is known to a converter, so none is named.

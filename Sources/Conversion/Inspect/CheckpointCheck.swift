@@ -2,6 +2,7 @@ import ByteIO
 public import Diagnostics
 import SystemPackage
 public import TorchArchive
+public import Transfer
 
 /// What reading a checkpoint to its end brings to light: damage wherever a checksum was recorded, replicas
 /// that differ, partitions that are there twice, and values that are no numbers.
@@ -62,7 +63,8 @@ public struct CheckpointCheck: Sendable {
     // A file that is damaged is reported above.
     guard let plan = inspection.plan, errors.isEmpty else { return }
     let before = bytesRead
-    let executor = PlanExecutor(plan, crc: .none, sizes: .reading(threads: threads)) { bytes in
+    let executor = PlanExecutor(plan.transfer, crc: .none, sizes: .reading(threads: threads)) {
+      bytes in
       progress(before + bytes)
     }
     try executor.run(into: nil)

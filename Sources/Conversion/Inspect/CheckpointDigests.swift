@@ -1,6 +1,7 @@
 import ByteIO
 import Diagnostics
 public import TorchArchive
+public import Transfer
 
 /// The SHA-256 of the values of every shard of a checkpoint.
 public struct CheckpointDigests: Sendable {

@@ -4,6 +4,7 @@ public import JSON
 import Safetensors
 public import SystemPackage
 public import TorchArchive
+public import Transfer
 
 /// What one PyTorch file holds.
 public struct TorchFileInspection: Sendable {

@@ -3,6 +3,7 @@ public import Diagnostics
 import JSON
 public import SystemPackage
 public import TorchArchive
+import Transfer
 
 /// One side of a comparison: tensors by name, of a transformers folder, a safetensors file, a PyTorch
 /// file, or a checkpoint, whose tensors are those that a conversion would make.
@@ -163,7 +164,7 @@ private final class MemorySink: TensorSink {
   /// - Throws: ``Failure``, or ``Stop``.
   static func bytes(of position: Int, in plan: ConversionPlan) throws -> ByteBuffer {
     let target = ByteBuffer(count: plan.tensors[position].byteCount)
-    let executor = PlanExecutor(plan)
+    let executor = PlanExecutor(plan.transfer)
     try executor.run([position], into: MemorySink(target))
     try executor.finish()
     return target

@@ -1,6 +1,7 @@
 import ByteIO
 import Diagnostics
 public import SystemPackage
+import Transfer
 
 /// Digests of whole files.
 public enum FileDigest {

@@ -1,6 +1,7 @@
 import ByteIO
 import Diagnostics
 import SystemPackage
+import Transfer
 
 /// How two sets of tensors differ, tensor by tensor.
 public struct OutputComparison: Sendable {

@@ -3,6 +3,7 @@ import Diagnostics
 import JSON
 import Safetensors
 import SystemPackage
+public import Transfer
 
 /// What the user chose about a comparison with the source; `nil` where the output itself tells.
 public struct VerificationChoices: Hashable, Sendable {
@@ -65,9 +66,9 @@ extension OutputVerifier {
       }
       places[position] = ComparisonSink.Place(file: found.file.file, start: found.start)
     }
-    let sink = ComparisonSink(plan, places: places)
+    let sink = ComparisonSink(plan.transfer, places: places)
     let executor = PlanExecutor(
-      plan, crc: choices.crc, threads: choices.threads, progress: progress)
+      plan.transfer, crc: choices.crc, threads: choices.threads, progress: progress)
     try executor.run(into: sink)
     try executor.finish()
     for (position, difference) in sink.differences.sorted(by: { $0.key < $1.key }) {

@@ -3,6 +3,7 @@ import Diagnostics
 import JSON
 import Safetensors
 import SystemPackage
+import Transfer
 
 /// Names, shapes and types of tensors, and the tokenizer, against `config.json`.
 extension OutputVerifier {

@@ -2,6 +2,7 @@ import ByteIO
 import Diagnostics
 import Safetensors
 import SystemPackage
+public import Transfer
 
 extension OutputVerifier {
   /// How many tensors have the values that were written.

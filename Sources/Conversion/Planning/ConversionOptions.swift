@@ -1,0 +1,48 @@
+public import Safetensors
+import Transfer
+
+/// What the user may choose about a conversion.
+public struct ConversionOptions: Hashable, Sendable {
+  /// What to do about replicas that differ between ranks.
+  public enum Replicas: String, Hashable, Sendable, CaseIterable {
+    /// Their mean, computed in binary32 and rounded once.
+    case mean
+    /// What rank 0 has.
+    case rank0
+    /// An error.
+    case strict
+
+    /// What a transfer does with them.
+    var rule: Piece.MergeRule {
+      switch self {
+      case .mean: .mean
+      case .rank0: .first
+      case .strict: .strict
+      }
+    }
+  }
+
+  /// Which rows of the vocabulary are kept.
+  public enum Vocabulary: Hashable, Sendable {
+    /// All, padding included: the function that was trained.
+    case keep
+    /// Those before the padding.
+    case trim
+    case rows(Int)
+  }
+
+  /// The element type of the output; `nil` for the one that is stored.
+  public var dtype: DType?
+  public var qkvLayout: QKVLayout?
+  /// How many tensor-parallel ranks a tool put together in each file; `nil` for what the checkpoint says.
+  public var mergedRanks: Int?
+  /// Whether partitions of two ranks that are bit for bit the same are taken all the same.
+  public var acceptsDuplicatedShards = false
+  public var replicas = Replicas.mean
+  public var vocabulary = Vocabulary.keep
+  public var keyStyle = KeyStyle.transformer
+  /// The largest size of a shard in bytes; `nil` puts all into one file.
+  public var maximumShardSize: Int? = 5_000_000_000
+
+  public init() {}
+}

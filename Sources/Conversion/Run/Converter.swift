@@ -1,0 +1,254 @@
+import ByteIO
+public import Diagnostics
+import JSON
+import Safetensors
+public import SystemPackage
+public import Transfer
+
+/// A whole conversion: from a folder of a trainer to a folder of transformers.
+public struct Converter {
+  /// What was made, and what was found on the way.
+  public struct Result: Sendable {
+    public let outcome: OutputFolder.Outcome
+    public let fingerprint: String
+    public let report: ExecutionReport
+    public let warnings: [Diagnostic]
+    /// The files of OUTPUT with their sizes; empty when it was there already.
+    public let outputs: [(name: String, size: Int)]
+    /// The SHA-256 of each file, when it was asked for.
+    public let sha256: [(name: String, digest: String)]
+  }
+
+  /// A step of a conversion, for whoever watches.
+  public enum Event: Sendable {
+    case started(totalBytes: Int)
+    case reading(bytes: Int)
+    case finishedFile(name: String, bytes: Int)
+    /// A file that an earlier run, or another part, had finished.
+    case resumedFile(name: String, bytes: Int)
+  }
+
+  public let index: CheckpointIndex
+  public let plan: ConversionPlan
+  /// The same output made of the weights as trained, to compare the masters with.
+  let trained: ConversionPlan?
+  public let tokenizer: ModelTokenizer?
+  public let config: GPT2Config
+  /// A SHA-256 of all that decides about the output, but for the checks of a run.
+  private let identity: String
+
+  /// Prepares a conversion: all that can be decided without reading a tensor.
+  ///
+  /// - Throws: ``Failure``.
+  public init(
+    _ index: CheckpointIndex, options: ConversionOptions = ConversionOptions(),
+    tokenizer: ModelTokenizer? = nil
+  ) throws(Failure) {
+    self.index = index
+    self.tokenizer = tokenizer
+    plan = try Planner.plan(index, options: options, tokenizer: tokenizer)
+    trained = try Planner.trainedPlan(index, options: options, tokenizer: tokenizer)
+    try tokenizer?.check(rows: plan.vocabulary)
+    config = GPT2Config(plan)
+    identity = Converter.identity(plan, index, config, tokenizer)
+  }
+
+  /// What identifies the output of a run: the checks that were asked for are options like others.
+  private func fingerprint(_ options: RunOptions) -> String {
+    var hasher = SHA256Hasher()
+    hasher.update(
+      Array(
+        "\(identity) \(options.crc.rawValue) \(options.sha256) \(options.check.rawValue)".utf8))
+    return hasher.hexDigest()
+  }
+
+  /// Whether OUTPUT is there, made of this checkpoint in this way.
+  private func isDone(_ output: FilePath, _ options: RunOptions) -> Bool {
+    OutputFolder.fingerprint(of: output) == fingerprint(options)
+      && (!options.sha256 || FileSystem.exists(output.appending("SHA256SUMS")))
+  }
+
+  /// A SHA-256 over plan, options, configuration, and the inputs' names, sizes and directories.
+  private static func identity(
+    _ plan: ConversionPlan, _ index: CheckpointIndex, _ config: GPT2Config,
+    _ tokenizer: ModelTokenizer?
+  ) -> String {
+    var hasher = SHA256Hasher()
+    func add(_ text: String) { hasher.update(Array("\(text)\u{0}".utf8)) }
+    add(ConversionManifest.schema)
+    add(toolVersion)
+    add(JSONWriter.text(ConversionManifest.options(plan, index), .compact))
+    add(JSONWriter.text(config.config, .compact))
+    add(plan.qkv.layout.rawValue)
+    for file in index.files.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
+      add("\(file.name) \(file.identity.size) \(file.directoryDigest)")
+    }
+    for shard in plan.shards {
+      add(shard.fileName)
+      hasher.update(shard.header.serialized)
+    }
+    // Names and shapes do not show where elements come from and what is added to them, which an
+    // argument that the user sets can change.
+    for tensor in plan.tensors {
+      for piece in tensor.pieces { add(plan.transfer.identity(of: piece)) }
+    }
+    for file in tokenizer?.files(positions: plan.geometry.positions) ?? [] {
+      add(file.name)
+      hasher.update(file.bytes)
+    }
+    return hasher.hexDigest()
+  }
+
+  /// The memory that the buffers of a conversion on so many threads take, in bytes.
+  public func bufferSize(threads: Int) -> Int {
+    let beside = trained != nil && threads > 1 ? Workbench.Sizes.reading(threads: 1).total : 0
+    return PlanExecutor.sizes(plan.transfer, comparesMasters: trained != nil, threads: threads)
+      .total
+      + beside + 1 << 20
+  }
+
+  /// How far an output is.
+  public enum State: Hashable, Sendable {
+    case done
+    /// Some of its files are finished.
+    case begun(finished: Int, of: Int)
+    case absent
+    /// Something else is in the place of OUTPUT: what a conversion would say of it.
+    case other(Failure)
+  }
+
+  /// How far an output is, by what is there.
+  ///
+  /// - Parameters:
+  ///   - output: The folder to make.
+  ///   - options: How it is to be done.
+  /// - Returns: The state; reading no tensor.
+  public func state(of output: FilePath, options: RunOptions = RunOptions()) -> State {
+    let fingerprint = fingerprint(options)
+    if isDone(output, options) { return .done }
+    do {
+      _ = try OutputFolder(
+        output, fingerprint: fingerprint, overwrite: options.overwrite,
+        inputs: [index.directory.root, index.directory.folder])
+    } catch {
+      return .other(error)
+    }
+    guard let staging = try? OutputFolder.places(of: output, fingerprint).staging,
+      FileSystem.isOwnFolder(staging)
+    else { return .absent }
+    let finished = plan.shards.filter { FileSystem.exists(staging.appending($0.fileName)) }.count
+    return .begun(finished: finished, of: plan.shards.count)
+  }
+
+  /// Makes OUTPUT, or a part of it.
+  ///
+  /// - Parameters:
+  ///   - output: The folder to make.
+  ///   - options: How it is done.
+  ///   - watcher: Called for each step.
+  /// - Returns: What was made, and what was found on the way.
+  /// - Throws: ``Failure``, or ``Stop`` when a signal asked for a stop.
+  public func run(
+    to output: FilePath, options: RunOptions = RunOptions(),
+    watcher: @escaping (Event) -> Void = { _ in }
+  ) throws -> Result {
+    let fingerprint = fingerprint(options)
+    // When two processes do the same, one can take away from under the other what it was working
+    // on. Either OUTPUT is there then, or the loser goes on with what is there.
+    for _ in 0..<16 {
+      if isDone(output, options) {
+        let kept = OutputFolder.clean(beside: output, fingerprint)
+        return Result(
+          outcome: .unchanged, fingerprint: fingerprint, report: ExecutionReport(),
+          warnings: plan.warnings + OutputFolder.warnings(about: kept), outputs: [], sha256: [])
+      }
+      var folder: OutputFolder?
+      do {
+        let made = try OutputFolder(
+          output, fingerprint: fingerprint, overwrite: options.overwrite,
+          inputs: [index.directory.root, index.directory.folder])
+        folder = made
+        return try run(in: made, options, watcher)
+      } catch is OutputFolder.Lost {
+        folder?.abandon()
+      } catch {
+        let kept = folder?.abandon()
+        // Another process may have been quicker with the same.
+        if isDone(output, options) { continue }
+        guard let kept, var failure = error as? Failure else { throw error }
+        let note = "finished files are kept in \(kept.string)"
+        failure.hint = failure.hint.map { "\($0); \(note)" } ?? note
+        throw failure
+      }
+    }
+    throw Failure(
+      .outputContended,
+      "other processes keep taking the hidden folder beside it away", file: output.string)
+  }
+
+  private func run(
+    in folder: OutputFolder, _ options: RunOptions, _ watcher: @escaping (Event) -> Void
+  ) throws -> Result {
+    let shards =
+      switch options.work {
+      case .all: Array(plan.shards.indices)
+      case .part(let part): plan.parts(part.count)[part.number - 1]
+      case .finish: [Int]()
+      }
+    watcher(.started(totalBytes: plan.transfer.sourceBytes(of: shards)))
+    try folder.begin(bytes: shards.reduce(0) { $0 + plan.shards[$1].size })
+    let run = ConversionRun(self, in: folder, options: options, watcher: watcher)
+    switch options.work {
+    case .all: try run.make(shards)
+    case .finish: try run.collect()
+    case .part(let part):
+      try run.make(shards, part: part)
+      return Result(
+        outcome: .part, fingerprint: folder.fingerprint, report: ExecutionReport(),
+        warnings: plan.warnings,
+        outputs: shards.map { (plan.shards[$0].fileName, plan.shards[$0].size) }, sha256: [])
+    }
+    return try run.finish()
+  }
+
+  /// Compares the masters with the weights without writing anything; `nil` when there are not both.
+  ///
+  /// - Parameters:
+  ///   - crc: How much of the recorded CRCs is checked.
+  ///   - threads: How many threads share the work.
+  ///   - progress: Called with the number of bytes that were read.
+  /// - Returns: Which tensors differ.
+  /// - Throws: ``Failure``, or ``Stop``.
+  public func compareMasters(
+    crc: CRCMode = .auto, threads: Int = 1, progress: @escaping ExecutionReport.Progress = { _ in }
+  ) throws -> MasterComparison? {
+    guard let trained else { return nil }
+    let masters = TensorHashes(plan.transfer, in: trained.tensors.map(\.format))
+    try masters.addAll(of: plan.transfer, crc, threads: threads, progress: progress)
+    let comparison = MasterComparison(
+      plan, masters: masters.found,
+      weights: try TensorHashes.ofAll(trained.transfer, crc, threads: threads))
+    try comparison.check(index)
+    return comparison
+  }
+
+  /// All files of OUTPUT but the weights and the manifest.
+  func smallFiles() -> [(name: String, bytes: [UInt8])] {
+    var files: [(name: String, bytes: [UInt8])] = []
+    func add(_ name: String, _ text: String) { files.append((name, Array(text.utf8))) }
+    if plan.shards.count > 1 {
+      var map: [String: String] = [:]
+      for shard in plan.shards {
+        for tensor in shard.header.tensors { map[tensor.name] = shard.fileName }
+      }
+      let index = ShardIndex(
+        weightMap: map, totalSize: plan.tensorBytes, totalParameters: plan.parameterCount)
+      add(ShardIndex.fileName, index.serialized)
+    }
+    add("config.json", JSONWriter.text(config.config, .sorted))
+    add("generation_config.json", JSONWriter.text(config.generation, .sorted))
+    files += tokenizer?.files(positions: plan.geometry.positions) ?? []
+    add("README.md", ModelCard.text(plan, index))
+    return files
+  }
+}
