@@ -66,16 +66,25 @@ let package = Package(
       ],
       swiftSettings: settings),
     .target(
+      name: "Megatron",
+      dependencies: [
+        "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .target(
       name: "Conversion",
       dependencies: [
         "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive", "Safetensors", "Transfer",
+        "Megatron",
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
     .executableTarget(
       name: "meg2hf",
       dependencies: [
-        "ByteIO", "Conversion", "Diagnostics", "JSON", "Safetensors", "TorchArchive", "Transfer",
+        "ByteIO", "Conversion", "Diagnostics", "JSON", "Megatron", "Safetensors", "TorchArchive",
+        "Transfer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -95,14 +104,14 @@ let package = Package(
     .testTarget(
       name: "ConversionTests",
       dependencies: [
-        "Conversion", "Diagnostics", "Transfer", "TorchArchive", "Safetensors", "ByteIO", "JSON",
-        "TestSupport",
+        "Conversion", "Diagnostics", "Megatron", "Transfer", "TorchArchive", "Safetensors", "ByteIO",
+        "JSON", "TestSupport",
       ]),
     // Compiles the targets of Fuzz/ too, which is a package of its own.
     .testTarget(
       name: "FuzzTests",
       dependencies: [
-        "Conversion", "JSON", "Pickle", "Safetensors", "TorchArchive", "TestSupport",
+        "Conversion", "JSON", "Megatron", "Pickle", "Safetensors", "TorchArchive", "TestSupport",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .testTarget(

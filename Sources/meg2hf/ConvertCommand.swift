@@ -2,6 +2,7 @@ import ArgumentParser
 import ByteIO
 import Conversion
 import JSON
+import Megatron
 import Safetensors
 import SystemPackage
 import Transfer

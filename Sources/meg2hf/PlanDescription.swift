@@ -1,5 +1,6 @@
 import Conversion
 import JSON
+import Megatron
 import Safetensors
 import Transfer
 

@@ -3,6 +3,7 @@ import ByteIO
 public import Conversion
 import Diagnostics
 import JSON
+import Megatron
 import Safetensors
 import SystemPackage
 import TorchArchive
@@ -59,7 +60,7 @@ struct SourceOptions: ParsableArguments {
     name: .long,
     help: ArgumentHelp(
       "The order of the query, key and value rows, where the checkpoint leaves it open."))
-  var qkvLayout = Auto<QKVLayout>.auto
+  var qkvLayout = Auto<QKVOrder>.auto
 
   @Option(
     name: .long,
@@ -168,7 +169,7 @@ struct SourceOptions: ParsableArguments {
     _ directory: CheckpointDirectory, weights fallback: WeightSource = .model,
     settings: JSONObject = JSONObject()
   ) throws(Failure) -> CheckpointIndex {
-    var overrides = ArgumentOverrides()
+    var overrides = ArgumentOverrides(architectures: FunctionArguments.keys)
     for setting in set { try overrides.add(setting: setting) }
     if let config {
       let file = Process.path(argument: config)

@@ -3,6 +3,7 @@ import ByteIO
 import Conversion
 import Diagnostics
 import JSON
+import Megatron
 import Safetensors
 import SystemPackage
 import Transfer

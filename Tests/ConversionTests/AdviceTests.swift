@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Megatron
 
 /// Before an error says that something is missing, it has looked at what is there.
 @Suite struct AdviceTests {

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Megatron
 
 /// A dump that is not whole, or contradicts itself, gives an error that says what is wrong.
 @Suite struct DamagedDumpTests {

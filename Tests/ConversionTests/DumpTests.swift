@@ -7,6 +7,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Megatron
 
 /// The tensors of a converted folder: type, shape, digest.
 func digests(_ folder: FilePath) throws -> [String: String] {

@@ -5,6 +5,7 @@ import Testing
 import TorchArchive
 
 @testable import Conversion
+@testable import Megatron
 
 /// One rank's file in the place of another's, and ranks that a tool put together.
 @Suite struct DuplicatedShardTests {

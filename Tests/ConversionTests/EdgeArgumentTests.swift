@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Megatron
 
 /// What checkpoints record in unusual ways, what they leave open, and what changes the function.
 @Suite struct EdgeArgumentTests {

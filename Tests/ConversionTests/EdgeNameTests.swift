@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Megatron
 
 /// The same model under other names, in other places, and with what does not belong to it.
 @Suite struct EdgeNameTests {

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Megatron
 
 /// What a conversion of a folder comes to.
 struct EdgeOutcome {

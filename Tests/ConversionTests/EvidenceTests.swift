@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Megatron
 
 @Suite struct EvidenceTests {
   private static func arguments(_ values: [String: ArgumentValue]?) -> TrainingArguments {
@@ -14,7 +15,7 @@ import Testing
   static let eras:
     [(
       era: String, version: Double?, arguments: [String: ArgumentValue]?, firstBlock: Int?,
-      layout: QKVLayout?
+      layout: QKVOrder?
     )] = [
       ("2019, no arguments", nil, nil, nil, .thirds),
       ("2020, before the speed-up", nil, ["openai_gelu": .bool(false)], nil, .thirds),

@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Megatron
 
 /// One model in every layout, written by `scripts/make-layouts` with real PyTorch in the form of each
 /// trainer. These are no genuine dumps; `GenuineDumpTests` has those that there are.
@@ -13,7 +14,7 @@ import Testing
   struct Layout: CustomStringConvertible {
     let name: String
     let layout: CheckpointLayout
-    let qkv: QKVLayout
+    let qkv: QKVOrder
     /// Whether there are float32 masters.
     var hasMasters = true
     /// What the checkpoint does not say.

@@ -7,6 +7,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Megatron
 
 @Suite struct OutputTests {
   /// A dump and its conversion.

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Megatron
 @testable import Transfer
 
 /// Small worlds in which every element has its own value.
@@ -40,7 +41,7 @@ import Testing
     writer.ranks = ranks
     writer.order = order
     var options = ConversionOptions()
-    options.qkvLayout = QKVLayout(rawValue: order)
+    options.qkvLayout = QKVOrder(rawValue: order)
     try check(writer, options: options)
   }
 

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import Megatron
 @testable import Transfer
 
 /// Buffers of any size and any number of threads make the same of a plan.

@@ -1,5 +1,6 @@
 import ByteIO
 public import Diagnostics
+public import Megatron
 public import SystemPackage
 
 /// Several checkpoints, and the folder to make of each.

@@ -1,9 +1,10 @@
 import Diagnostics
+import Megatron
 
 /// Arguments that change the function that a model computes and leave no trace in its tensors' names: one
 /// that is in effect refuses the model (arguments of NVIDIA/Megatron-LM, deepspeedai and bigscience
 /// Megatron-DeepSpeed, EleutherAI/gpt-neox, and forks of them).
-enum FunctionArguments {
+package enum FunctionArguments {
   /// When an argument is in effect.
   private enum Condition {
     /// True, or anything but False, zero and nothing.
@@ -219,7 +220,7 @@ enum FunctionArguments {
   }
 
   /// The names of the arguments that are looked at.
-  static let keys = table.map(\.key)
+  package static let keys = table.map(\.key)
 }
 
 extension ArgumentValue {

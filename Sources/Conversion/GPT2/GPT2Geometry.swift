@@ -1,4 +1,5 @@
 public import Diagnostics
+public import Megatron
 import SystemPackage
 import TorchArchive
 

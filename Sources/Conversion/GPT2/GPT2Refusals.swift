@@ -1,4 +1,5 @@
 import Diagnostics
+import Megatron
 
 /// The features that would load and give wrong logits. They are looked for in the arguments and in
 /// the names of the tensors, since either may be missing.

@@ -94,9 +94,6 @@ public enum GPT2Rules {
     GPT2Rule("final_layernorm.bias",   .replicated, .unchanged, "ln_f.bias",   [.hidden]),
   ]
 
-  /// The copy of the embedding that the last pipeline stage has for the head.
-  static let headCopy = "word_embeddings_for_head.weight"
-
   /// Present only when the head is not tied to the embedding.
   static let head = GPT2Rule(
     "output_layer.weight", .vocabulary, .unchanged, "lm_head.weight", [.vocabulary, .hidden])

@@ -1,4 +1,5 @@
 import Diagnostics
+import Megatron
 import Safetensors
 
 /// What a model computes besides its tensors, and what it is told of its tokens: each with the decision

@@ -1,3 +1,5 @@
+import Megatron
+
 /// The names of the arguments that trainers write down: those of genuine checkpoints of bigscience and
 /// deepspeedai Megatron-DeepSpeed, NVIDIA Megatron-LM from v1.0 on, Megatron-core up to 0.20, and
 /// EleutherAI's GPT-NeoX, read off their files.
@@ -5,7 +7,7 @@ enum KnownArguments {
   static let names: Set<String> = Set(
     (genuine + " " + FunctionArguments.keys.joined(separator: " "))
       .utf8.split(separator: UInt8(ascii: " ")).map { String(Substring($0)) }
-      + ArgumentOverrides.known)
+      + ArgumentOverrides.common)
 
   /// Parts of names that speak of what a model computes rather than of how it is trained.
   private static let telling = [

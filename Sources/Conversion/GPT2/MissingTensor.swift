@@ -1,4 +1,6 @@
+import ByteIO
 import Diagnostics
+import Megatron
 import SystemPackage
 
 /// The error for a tensor that a model needs and a checkpoint does not have. Before it says that a file is
@@ -54,7 +56,7 @@ enum MissingTensor {
           : "give the folder that holds the weights"
       )
     }
-    let isKnown = index.tensors.contains { MegatronName.isOfModel($0.name) }
+    let isKnown = index.tensors.contains { ParameterName.isOfModel($0.name) }
     if !isKnown {
       return (
         .checkpointUnknownModel,

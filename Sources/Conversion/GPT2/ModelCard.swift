@@ -1,4 +1,5 @@
 import JSON
+import Megatron
 import Transfer
 
 /// `README.md` of a converted model: only what the checkpoint says. No licence, language or data set

@@ -1,5 +1,6 @@
 import ByteIO
 public import Diagnostics
+import Megatron
 import SystemPackage
 public import TorchArchive
 public import Transfer

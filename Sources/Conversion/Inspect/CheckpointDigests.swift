@@ -1,5 +1,6 @@
 import ByteIO
 import Diagnostics
+public import Megatron
 public import TorchArchive
 public import Transfer
 

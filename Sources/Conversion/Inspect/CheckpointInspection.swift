@@ -1,5 +1,6 @@
 import ByteIO
 public import Diagnostics
+public import Megatron
 import Safetensors
 import TorchArchive
 

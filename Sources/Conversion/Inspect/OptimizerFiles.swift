@@ -1,6 +1,7 @@
 import ByteIO
 import Diagnostics
 public import JSON
+public import Megatron
 import Safetensors
 import SystemPackage
 

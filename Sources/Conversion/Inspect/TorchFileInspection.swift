@@ -1,6 +1,7 @@
 import ByteIO
 public import Diagnostics
 public import JSON
+import Megatron
 import Safetensors
 public import SystemPackage
 public import TorchArchive

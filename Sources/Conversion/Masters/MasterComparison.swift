@@ -1,5 +1,6 @@
 import ByteIO
 public import Diagnostics
+import Megatron
 import Transfer
 
 /// Compares the float32 masters, rounded to the type that was trained in, with the weights.

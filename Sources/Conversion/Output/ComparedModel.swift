@@ -1,6 +1,7 @@
 import ByteIO
 public import Diagnostics
 import JSON
+public import Megatron
 public import SystemPackage
 public import TorchArchive
 import Transfer

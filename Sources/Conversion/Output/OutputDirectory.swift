@@ -110,7 +110,7 @@ public struct OutputDirectory: Sendable {
     guard !names.isEmpty || hasIndex else {
       throw Failure(
         .outputNoWeights, "there is no *.safetensors in this folder",
-        file: path.string, hint: PathAdvice.withoutWeights(path))
+        file: path.string, hint: OutputDirectory.advice(withoutWeights: path))
     }
     // Loaders take the model alone: what they do not look for is not a part of it.
     if names.contains("model.safetensors"), !hasIndex {
@@ -212,5 +212,34 @@ public struct OutputDirectory: Sendable {
           .indexTotalSize, "total_size is \(total), but the tensors take \(bytes) bytes",
           file: ShardIndex.fileName))
     }
+  }
+}
+
+extension OutputDirectory {
+  /// What to do with a folder in which no safetensors are.
+  private static func advice(withoutWeights path: FilePath) -> String {
+    let names = (try? FileSystem.list(path))?.map(\.string) ?? []
+    if names.contains(where: { $0.hasPrefix("pytorch_model") && $0.hasSuffix(".bin") }) {
+      return "it holds pytorch_model.bin, which transformers saves as safetensors: "
+        + "model.save_pretrained(FOLDER)"
+    }
+    if names.contains(where: isOfCheckpoint) {
+      return "it is a checkpoint: inspect shows it, convert converts it"
+    }
+    for name in names {
+      let below = path.appending(name)
+      let inner = (try? FileSystem.list(below))?.map(\.string) ?? []
+      if inner.contains(where: { $0.hasSuffix(".safetensors") }) {
+        return "there are some in \(below.string)"
+      }
+    }
+    return "it holds \(PathAdvice.listed(names))"
+  }
+
+  /// Whether a name is one that trainers give to what is in the folder of a run or of a step.
+  private static func isOfCheckpoint(_ name: String) -> Bool {
+    ["latest", "latest_checkpointed_iteration.txt", "model_optim_rng.pt"].contains(name)
+      || name.hasSuffix("model_states.pt")
+      || ["global_step", "iter_", "mp_rank_"].contains { name.hasPrefix($0) }
   }
 }

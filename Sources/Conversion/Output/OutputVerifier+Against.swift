@@ -1,13 +1,14 @@
 import ByteIO
 import Diagnostics
 import JSON
+public import Megatron
 import Safetensors
 import SystemPackage
 public import Transfer
 
 /// What the user chose about a comparison with the source; `nil` where the output itself tells.
 public struct VerificationChoices: Hashable, Sendable {
-  public var qkvLayout: QKVLayout?
+  public var qkvLayout: QKVOrder?
   public var replicas: ConversionOptions.Replicas?
   public var crc = CRCMode.auto
   /// How many tensor-parallel ranks a tool put together in each file of the checkpoint.

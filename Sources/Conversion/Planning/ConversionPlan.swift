@@ -1,5 +1,6 @@
 public import ByteIO
 public import Diagnostics
+public import Megatron
 public import Transfer
 
 /// What a conversion makes, and all that was concluded for it: the transfer as plain data, the sizes and

@@ -1,5 +1,6 @@
 import ByteIO
 import Diagnostics
+import Megatron
 import Safetensors
 import SystemPackage
 import TorchArchive
@@ -16,7 +17,7 @@ extension Planner {
   /// Every tensor must be named by a rule: one that is passed over would be a part of the function
   /// that was trained.
   func checkLeftovers(_ rules: [AppliedRule]) throws(Failure) {
-    let known = Set(rules.map(\.source) + [GPT2Rules.headCopy])
+    let known = Set(rules.map(\.source) + [ParameterName.embeddingCopy])
     for tensor in index.tensors where !known.contains(tensor.name) {
       throw Failure(
         .checkpointUnknownTensor,

@@ -1,5 +1,6 @@
 import ByteIO
 public import Diagnostics
+public import Megatron
 import Safetensors
 import SystemPackage
 import TorchArchive
@@ -145,7 +146,8 @@ public struct Planner {
     if let tensor = index.tensor(applied.source) {
       try checkShapes(tensor, rule)
       let copies =
-        applied.source == GPT2Rules.embedding[0].source ? index.tensor(GPT2Rules.headCopy) : nil
+        applied.source == GPT2Rules.embedding[0].source
+        ? index.tensor(ParameterName.embeddingCopy) : nil
       if let copies { try checkShapes(copies, rule) }
       pieces = try self.pieces(tensor, copies, arranger, addend: addend)
     } else if mayLack {

@@ -1,4 +1,5 @@
 import ByteIO
+import Megatron
 import Transfer
 
 /// Works out where the elements of a rank's shard go in the output tensor: partition times
@@ -15,9 +16,9 @@ struct ShardArranger {
   let shape: [Int]
   private let rule: GPT2Rule
   private let geometry: GPT2Geometry
-  private let qkv: QKVLayout
+  private let qkv: QKVOrder
 
-  init(_ rule: GPT2Rule, geometry: GPT2Geometry, qkv: QKVLayout, vocabulary: Int) {
+  init(_ rule: GPT2Rule, geometry: GPT2Geometry, qkv: QKVOrder, vocabulary: Int) {
     self.rule = rule
     self.geometry = geometry
     self.qkv = qkv

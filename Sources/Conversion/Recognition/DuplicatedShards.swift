@@ -1,5 +1,6 @@
 import ByteIO
 import Diagnostics
+import Megatron
 import SystemPackage
 import TorchArchive
 

@@ -1,6 +1,7 @@
 import ByteIO
 public import Diagnostics
 public import JSON
+public import Megatron
 import Safetensors
 public import SystemPackage
 import Transfer

@@ -1,6 +1,7 @@
 import ByteIO
 public import Diagnostics
 import JSON
+public import Megatron
 import Safetensors
 public import SystemPackage
 public import Transfer

@@ -1,19 +1,26 @@
 public import Diagnostics
 public import JSON
-import Safetensors
 
 /// Training arguments that the user gives with `--set KEY=VALUE` and `--config FILE`.
 public struct ArgumentOverrides: Hashable, Sendable {
   public private(set) var values: [String: ArgumentValue] = [:]
+  /// The names that something reads.
+  private let known: Set<String>
 
-  public init() {}
+  /// No settings yet.
+  ///
+  /// - Parameter architectures: The names of arguments that the architectures read, besides those that
+  ///   are read of every checkpoint.
+  public init(architectures keys: some Sequence<String> = []) {
+    known = ArgumentOverrides.common.union(keys)
+  }
 
   /// Adds what a JSON object holds, by Megatron's argument names. Single settings that were added
   /// before win. A file may hold all arguments of a run; those that play no part are passed over.
   ///
   /// - Throws: ``Failure`` 64 when none plays a part.
   public mutating func add(config: JSONObject, file: String) throws(Failure) {
-    let decisive = config.members.filter { ArgumentOverrides.known.contains($0.key) }
+    let decisive = config.members.filter { known.contains($0.key) }
     guard !decisive.isEmpty else {
       throw Failure(
         .argumentsUnknown, "it holds no argument that a conversion depends on",
@@ -45,14 +52,14 @@ public struct ArgumentOverrides: Hashable, Sendable {
 
   /// A name that nothing reads would be a setting without effect.
   private func check(_ key: String, file: String?) throws(Failure) {
-    guard !ArgumentOverrides.known.contains(key) else { return }
+    guard !known.contains(key) else { return }
     throw Failure(
       .argumentsUnknown, "no conversion depends on an argument \"\(key)\"", file: file,
-      hint: ArgumentOverrides.suggestion(for: key))
+      hint: suggestion(for: key))
   }
 
   /// The names that were probably meant.
-  private static func suggestion(for key: String) -> String {
+  private func suggestion(for key: String) -> String {
     if let near = Spelling.nearest(to: key, in: known) { return "did you mean \(near)?" }
     let parts = known.sorted().filter { name in
       key.split(separator: "_").contains { $0.count > 2 && name.contains($0) }
@@ -62,8 +69,8 @@ public struct ArgumentOverrides: Hashable, Sendable {
       + "apply_layernorm_1p, checkpoint_version"
   }
 
-  /// Every argument that some table or check of this library reads.
-  static let known: Set<String> = Set(FunctionArguments.keys).union([
+  /// The arguments that are read of every checkpoint.
+  package static let common: Set<String> = [
     "num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "kv_channels",
     "num_key_value_heads", "num_query_groups", "group_query_attention", "max_position_embeddings",
     "padded_vocab_size", "layernorm_epsilon", "norm_epsilon", "normalization", "apply_layernorm_1p",
@@ -77,5 +84,5 @@ public struct ArgumentOverrides: Hashable, Sendable {
     "original_vocab_size", "orig_vocab_size", "vocab_size", "make_vocab_size_divisible_by",
     "tokenizer_type", "tokenizer_name_or_path", "tokenizer_model", "ds_sequence_parallel_fpdt",
     "pretrain_causal_attention", "num_unique_layers", "param_sharing_style", "iteration",
-  ])
+  ]
 }

@@ -1,7 +1,6 @@
 import ByteIO
 import Diagnostics
 import Pickle
-import Safetensors
 import SystemPackage
 import TorchArchive
 
@@ -20,7 +19,7 @@ extension CheckpointIndex {
 
   /// The tensors of a chunk of a stage on one rank, with local numbers of blocks.
   private struct Chunk {
-    let tensors: [(local: MegatronName.Local, shard: TensorShard)]
+    let tensors: [(local: ParameterName.Local, shard: TensorShard)]
     let file: String
 
     /// The number of blocks.
@@ -212,13 +211,13 @@ extension CheckpointIndex {
     return try roots.map { root in
       // The chunks of a virtual pipeline have the same names within.
       let prefix = roots.count > 1 ? "\(root.key)." : ""
-      var tensors: [(local: MegatronName.Local, shard: TensorShard)] = []
+      var tensors: [(local: ParameterName.Local, shard: TensorShard)] = []
       for named in root.named {
         guard let tensor = try kept(named, of: file, source.name) else { continue }
-        if MegatronName.isCore(named.name) { isCore = true }
+        if ParameterName.isCore(named.name) { isCore = true }
         tensors.append(
           (
-            MegatronName.local(root.inner(named)),
+            ParameterName.local(root.inner(named)),
             TensorShard(
               rank: source.tensorRank, file: position, key: prefix + named.name, tensor: tensor)
           ))
@@ -276,16 +275,16 @@ extension CheckpointIndex {
       }
     }
     tensors = merged.enumerated().sorted { a, b in
-      MegatronName.precedes(a.element.name, b.element.name)
-        || !MegatronName.precedes(b.element.name, a.element.name) && a.offset < b.offset
+      ParameterName.precedes(a.element.name, b.element.name)
+        || !ParameterName.precedes(b.element.name, a.element.name) && a.offset < b.offset
     }.map { IndexedTensor(name: $0.element.name, shards: $0.element.shards) }
   }
 
   /// Megatron-core's last stage has a copy of a tied embedding under the name of a head.
   private mutating func foldTiedHead() throws(Failure) {
     guard isCore, (pipelineParallel ?? 1) > 1,
-      let head = tensor(GPT2Rules.head.source),
-      let words = tensor(GPT2Rules.embedding[0].source)
+      let head = tensor(ParameterName.head),
+      let words = tensor(ParameterName.wordEmbeddings)
     else { return }
     switch try arguments.bool("untie_embeddings_and_output_weights") {
     case true?: return
@@ -298,8 +297,8 @@ extension CheckpointIndex {
       guard isCopy else { return }
     }
     tensors = tensors.map { tensor in
-      tensor.name == GPT2Rules.head.source
-        ? IndexedTensor(name: GPT2Rules.headCopy, shards: tensor.shards) : tensor
+      tensor.name == ParameterName.head
+        ? IndexedTensor(name: ParameterName.embeddingCopy, shards: tensor.shards) : tensor
     }
   }
 

@@ -1,7 +1,6 @@
 public import Diagnostics
 public import JSON
 import Pickle
-import Safetensors
 import TorchArchive
 
 /// The value of one training argument, as plain data.
@@ -53,7 +52,7 @@ public enum ArgumentValue: Hashable, Sendable {
   }
 
   /// The value that a text stands for, as in `"4"`, `"1e-5"` or `"True"`; other values are themselves.
-  var literal: ArgumentValue {
+  package var literal: ArgumentValue {
     guard case .string(let text) = self else { return self }
     let trimmed = text.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()
     let parsed = ArgumentValue(parsing: String(trimmed))
@@ -70,7 +69,7 @@ public enum ArgumentValue: Hashable, Sendable {
   }
 
   /// A number, be it written as text; `nil` for anything else.
-  var number: Double? {
+  package var number: Double? {
     switch literal {
     case .int(let value): Double(value)
     case .double(let value): value
@@ -175,7 +174,7 @@ public struct TrainingArguments: Hashable, Sendable {
   }
 
   /// What the user set, sorted by name.
-  var userSettings: JSONObject {
+  package var userSettings: JSONObject {
     JSONObject(
       userKeys.sorted().map { .init(key: $0, value: values[$0]?.json ?? .null) })
   }

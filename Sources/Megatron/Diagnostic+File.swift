@@ -1,11 +1,11 @@
 import ByteIO
-import Diagnostics
+package import Diagnostics
 import SystemPackage
-import TorchArchive
+package import TorchArchive
 
 extension Diagnostic {
   /// What the user should know of how a file holds its tensors.
-  static func about(_ file: TorchFile, _ named: [NamedTensor]) -> [Diagnostic] {
+  package static func about(_ file: TorchFile, _ named: [NamedTensor]) -> [Diagnostic] {
     var result: [Diagnostic] = []
     let hidden = file.hiddenStorages(besides: named)
     if hidden > 0 {

@@ -2,7 +2,6 @@ import ByteIO
 import Diagnostics
 public import JSON
 import Pickle
-import Safetensors
 import TorchArchive
 
 extension ArgumentValue {

@@ -4,7 +4,14 @@
 /// `attention` became `self_attention`, layernorms were called norms for a while, Transformer Engine and
 /// Megatron-core brought names of their own, and wrappers put theirs in front or in between (Megatron
 /// `language_model.py`, `load_state_dict`, accepts some of them).
-enum MegatronName {
+package enum ParameterName {
+  /// The embedding of the vocabulary.
+  static let wordEmbeddings = "embedding.word_embeddings.weight"
+  /// The copy of it that the last pipeline stage has for the head.
+  package static let embeddingCopy = "word_embeddings_for_head.weight"
+  /// A head that is not tied to the embedding.
+  static let head = "output_layer.weight"
+
   /// A tensor of a model-parallel rank.
   struct Local: Hashable {
     /// The number of the block on this rank; `nil` outside of blocks.
@@ -137,7 +144,7 @@ enum MegatronName {
   static func isCore(_ path: String) -> Bool { path.contains("self_attention.linear_qkv.") }
 
   /// Whether a name is that of a tensor of a GPT, so that what holds it is a model.
-  static func isOfModel(_ path: String) -> Bool {
+  package static func isOfModel(_ path: String) -> Bool {
     let local = local(path)
     return local.name == "embedding.word_embeddings.weight"
       || local.layer != nil && local.name.hasPrefix("self_attention.")

@@ -32,7 +32,7 @@ extension CheckpointIndex {
         let path = zero.appending(component).appending("fp32.pt")
         guard FileSystem.exists(path) else { continue }
         if component.string.contains("_extra_state") {
-          passOver(MegatronName.unwrapped(component.string), Bookkeeping.extraState)
+          passOver(ParameterName.unwrapped(component.string), Bookkeeping.extraState)
           continue
         }
         parameters.append(
@@ -49,7 +49,7 @@ extension CheckpointIndex {
     let names = try PipelineNames(parameters.map(\.name))
     tensors = parameters.map { parameter in
       IndexedTensor(name: names.shared(parameter.name), shards: [parameter.shard])
-    }.sorted { MegatronName.precedes($0.name, $1.name) }
+    }.sorted { ParameterName.precedes($0.name, $1.name) }
     blockCount = names.blockCount
     firstBlockLayer = names.firstBlock
   }
@@ -82,68 +82,5 @@ extension CheckpointIndex {
     } catch {
       throw Failure(reading: error, file: path)
     }
-  }
-}
-
-/// The names of a pipeline's parameters, `3.self_attention.dense.weight` or
-/// `tied_modules.embed.word_embeddings.weight`, brought to the form that all layouts share.
-///
-/// Layers are known by what they hold, since forks number them differently.
-struct PipelineNames {
-  private var prefixes: [Int: String] = [:]
-  private(set) var blockCount = 0
-  private(set) var firstBlock: Int?
-
-  /// - Throws: ``Failure`` 65 when a block is missing between others.
-  init(_ names: [String]) throws(Failure) {
-    var keys: [Int: Set<String>] = [:]
-    for name in names {
-      if let (layer, key) = PipelineNames.split(MegatronName.unwrapped(name)) {
-        keys[layer, default: []].insert(key)
-      }
-    }
-    var previous: Int?
-    for layer in keys.keys.sorted() {
-      switch LayerKind(keys: keys[layer] ?? []) {
-      case .embedding: prefixes[layer] = "embedding."
-      case .block:
-        if let previous, layer != previous + 1 {
-          throw Failure(
-            .checkpointMissingLayer,
-            "the blocks are not contiguous: layer \(previous) is followed by layer \(layer)",
-            hint: "the dump is not whole: copy the missing parameters")
-        }
-        previous = layer
-        prefixes[layer] = "layers.\(blockCount)."
-        firstBlock = firstBlock ?? layer
-        blockCount += 1
-      case .finalLayernorm: prefixes[layer] = "final_layernorm."
-      case .head: prefixes[layer] = "output_layer."
-      case .unknown: prefixes[layer] = "layer_\(layer)."
-      }
-    }
-    if blockCount == 0 {
-      // Without a pipeline the names are those of the modules.
-      blockCount = (names.compactMap { MegatronName.local($0).layer }.max() ?? -1) + 1
-    }
-  }
-
-  /// The name that all layouts share.
-  func shared(_ wrapped: String) -> String {
-    let name = MegatronName.unwrapped(wrapped)
-    let tied = "tied_modules.embed."
-    if name.hasPrefix(tied) { return "embedding." + name.dropFirst(tied.count) }
-    guard let (layer, key) = PipelineNames.split(name), let prefix = prefixes[layer] else {
-      let local = MegatronName.local(name)
-      return local.layer.map { "layers.\($0).\(local.name)" } ?? local.name
-    }
-    return prefix + (key == "lm_head.weight" ? "weight" : MegatronName.normalized(key))
-  }
-
-  /// The number of the layer, and the name within it.
-  private static func split(_ name: String) -> (Int, String)? {
-    let parts = name.split(separator: ".", maxSplits: 1)
-    guard parts.count == 2, parts[0].utf8.count < 8, let layer = Int(parts[0]) else { return nil }
-    return (layer, String(parts[1]))
   }
 }

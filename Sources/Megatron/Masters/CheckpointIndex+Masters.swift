@@ -37,7 +37,7 @@ extension CheckpointIndex {
       }
     }
     tensors = merged.keys.sorted { a, b in
-      MegatronName.precedes(a, b) || !MegatronName.precedes(b, a) && a < b
+      ParameterName.precedes(a, b) || !ParameterName.precedes(b, a) && a < b
     }.map { name in
       IndexedTensor(name: name, shards: (merged[name] ?? []).sorted { $0.rank < $1.rank })
     }

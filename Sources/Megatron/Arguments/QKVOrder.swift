@@ -1,9 +1,8 @@
 public import Diagnostics
-import Safetensors
 
 /// The order of the rows of the fused query-key-value projection within one tensor-parallel rank,
 /// from the outermost to the innermost axis. `hn` is the size of a head.
-public enum QKVLayout: String, Hashable, Sendable, CaseIterable {
+public enum QKVOrder: String, Hashable, Sendable, CaseIterable {
   /// For each head its query, key and value rows.
   case heads3HN = "heads-3-hn"
   /// For each head and channel a query, a key and a value row.
@@ -14,7 +13,7 @@ public enum QKVLayout: String, Hashable, Sendable, CaseIterable {
 
 /// Which order the rows are in, and how that is known. Shapes do not tell.
 public struct QKVEvidence: Hashable, Sendable {
-  public let layout: QKVLayout
+  public let layout: QKVOrder
   /// What it was concluded from.
   public let reason: String
   public let basis: Decision.Basis
@@ -24,7 +23,7 @@ public struct QKVEvidence: Hashable, Sendable {
   /// Decides for a checkpoint.
   ///
   /// - Throws: ``Failure`` 78 when nothing tells.
-  init(_ index: CheckpointIndex, chosen: QKVLayout?) throws(Failure) {
+  package init(_ index: CheckpointIndex, chosen: QKVOrder?) throws(Failure) {
     try self.init(
       chosen: chosen, version: index.checkpointVersion, arguments: index.arguments,
       firstBlock: index.firstBlockLayer, layout: index.directory.layout, isCore: index.isCore)
@@ -41,7 +40,7 @@ public struct QKVEvidence: Hashable, Sendable {
   ///   - isCore: Whether the tensors have the names of Megatron-core.
   /// - Throws: ``Failure`` 78 when nothing tells.
   init(
-    chosen: QKVLayout?, version: Double?, arguments: TrainingArguments, firstBlock: Int?,
+    chosen: QKVOrder?, version: Double?, arguments: TrainingArguments, firstBlock: Int?,
     layout: CheckpointLayout, isCore: Bool = false
   ) throws(Failure) {
     guard let chosen else {
@@ -91,7 +90,7 @@ public struct QKVEvidence: Hashable, Sendable {
       return
     }
     if let version {
-      let order: QKVLayout? =
+      let order: QKVOrder? =
         switch version {
         case 0: .thirds
         case 1: .headsHN3
@@ -157,14 +156,14 @@ public struct QKVEvidence: Hashable, Sendable {
     "model_parallel_size", "openai_gelu", "fp32_allreduce", "DDP_impl", "layernorm_epsilon",
   ]
 
-  private init(layout: QKVLayout, reason: String, basis: Decision.Basis = .fact) {
+  private init(layout: QKVOrder, reason: String, basis: Decision.Basis = .fact) {
     self.layout = layout
     self.reason = reason
     self.basis = basis
   }
 
   /// The decision that is shown.
-  var decision: Decision {
+  package var decision: Decision {
     Decision(
       "qkv_layout", .string(layout.rawValue), reason, basis,
       hint: "--qkv-layout settles it")

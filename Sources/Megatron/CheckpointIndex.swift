@@ -64,7 +64,7 @@ public struct TensorShard: Hashable, Sendable {
   }
 
   /// Where the runs begin and end, counted in elements of the shard.
-  var cuts: [Int] {
+  package var cuts: [Int] {
     switch content {
     case .whole: []
     case .runs(let runs): runs.flatMap { [$0.elements.lowerBound, $0.elements.upperBound] }
@@ -117,7 +117,7 @@ public struct CheckpointIndex: Sendable {
   /// The weights as they were trained, when ``tensors`` are their float32 masters and both are there.
   public private(set) var trained: [IndexedTensor]?
   /// Whether the masters had no names, and were told by their order.
-  var areMastersUnnamed = false
+  package var areMastersUnnamed = false
   /// The number of tensor-parallel ranks.
   public var tensorParallel = 1
   /// The number of pipeline stages, when it is known.
@@ -144,7 +144,7 @@ public struct CheckpointIndex: Sendable {
   /// Tensors that are no part of the model, and why; a name with the number of its block left out.
   public private(set) var passedOver: [String: String] = [:]
   /// The first mask beside the weights that is not causal, and where it is not.
-  private(set) var oddMask: String?
+  package private(set) var oddMask: String?
   /// Whether the tensors have the names of Megatron-core.
   var isCore = false
   private var positions: [String: Int] = [:]
@@ -233,7 +233,7 @@ public struct CheckpointIndex: Sendable {
       if named.name.contains("_extra_state") { return nil }
       throw Failure(reading: error, file: FilePath(source), tensor: named.name)
     }
-    let name = MegatronName.unwrapped(named.name)
+    let name = ParameterName.unwrapped(named.name)
     guard let reason = Bookkeeping.reason(name, tensor) else { return tensor }
     if reason == Bookkeeping.mask, oddMask == nil {
       do {
@@ -276,7 +276,7 @@ public struct CheckpointIndex: Sendable {
 
   /// Masters and weights must be the same tensors.
   private func compareStructure(_ model: [IndexedTensor]) throws(Failure) {
-    for tensor in model where tensor.name != GPT2Rules.headCopy {
+    for tensor in model where tensor.name != ParameterName.embeddingCopy {
       guard let master = self.tensor(tensor.name) else {
         throw Failure(
           .mastersMismatch, "the optimizer has no master of it", tensor: tensor.name)

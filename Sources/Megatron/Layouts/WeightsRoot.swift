@@ -1,3 +1,4 @@
+import ByteIO
 import Diagnostics
 import Pickle
 import TorchArchive
@@ -15,7 +16,7 @@ struct WeightsRoot {
     self.key = key
     self.named = named
     front =
-      named.contains { MegatronName.isOfModel($0.name) }
+      named.contains { ParameterName.isOfModel($0.name) }
       ? "" : WeightsRoot.front(of: named.map(\.name))
   }
 
@@ -29,7 +30,7 @@ struct WeightsRoot {
     for part in first.split(separator: ".", omittingEmptySubsequences: false).prefix(2) {
       front += part + "."
       guard names.allSatisfy({ $0.hasPrefix(front) }) else { return "" }
-      if names.contains(where: { MegatronName.isOfModel(String($0.dropFirst(front.count))) }) {
+      if names.contains(where: { ParameterName.isOfModel(String($0.dropFirst(front.count))) }) {
         return front
       }
     }
@@ -83,7 +84,7 @@ struct WeightsRoot {
       hint: "expected: a dictionary of weights under `model` or `module`, or as the whole file")
   }
 
-  private var isModel: Bool { named.contains { MegatronName.isOfModel($0.name) } }
+  private var isModel: Bool { named.contains { ParameterName.isOfModel($0.name) } }
 
   /// Looks into dictionaries, lists and objects, three levels deep, for those that hold a model.
   private static func search(_ file: TorchFile) throws -> [WeightsRoot] {

@@ -111,7 +111,7 @@ extension CheckpointIndex {
         guard let tensor = try kept(named, of: file, part.file.name) else { continue }
         shards.append(
           TensorShard(
-            rank: part.rank, file: position, key: MegatronName.normalized(named.name),
+            rank: part.rank, file: position, key: ParameterName.normalized(named.name),
             tensor: tensor))
       }
       return shards
@@ -169,7 +169,7 @@ extension CheckpointIndex {
   /// Refuses states that hold a model, too, beside the layer files: one of the two is of another run.
   private func refuseSecondModel(_ file: TorchFile, _ name: String) throws {
     guard !directory.isLayoutChosen, let module = file.graph.value("module", in: file.graph.root),
-      try file.namedTensors(below: module).contains(where: { MegatronName.isOfModel($0.name) })
+      try file.namedTensors(below: module).contains(where: { ParameterName.isOfModel($0.name) })
     else { return }
     throw Failure(
       .layoutSeveral,

@@ -13,7 +13,7 @@ enum Bookkeeping {
     let last = name[(start ?? name.startIndex)...]
     // Nearly all tensors are weights or biases with elements.
     if tensor.elementCount > 0, last == "weight" || last == "bias" && tensor.sizes.count < 2,
-      !MegatronName.mayBeWrapped(name) || !name.contains("_extra_state")
+      !ParameterName.mayBeWrapped(name) || !name.contains("_extra_state")
     {
       return nil
     }

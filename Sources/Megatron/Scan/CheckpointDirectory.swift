@@ -21,7 +21,7 @@ public struct CheckpointDirectory: Sendable {
   public let layout: CheckpointLayout
   /// Why it is taken for that layout.
   public let reason: String
-  let files: [CheckpointFile]
+  package let files: [CheckpointFile]
 
   /// Looks at `root` and finds the checkpoint in it.
   ///
@@ -234,7 +234,7 @@ public struct CheckpointDirectory: Sendable {
   }
 
   /// The names of the folders of all steps of a run, by their numbers.
-  static func steps(in root: FilePath) throws(Failure) -> [String] {
+  package static func steps(in root: FilePath) throws(Failure) -> [String] {
     let folders = try list(root).filter { $0.kind == .stepFolder || $0.kind == .iterationFolder }
     func number(_ file: CheckpointFile) -> Int {
       file.numbers["step"] ?? file.numbers["iteration"] ?? -1

@@ -1,5 +1,5 @@
 /// The kinds of files and folders that trainers leave behind, by the forms of their names.
-enum CheckpointFileKind: String, Hashable, Sendable {
+package enum CheckpointFileKind: String, Hashable, Sendable {
   /// One layer of a pipeline module on one tensor-parallel rank.
   case layer
   /// The state of one model-parallel rank: arguments, and the weights when there is no pipeline.
@@ -58,7 +58,7 @@ enum CheckpointFileKind: String, Hashable, Sendable {
   ]
 
   /// The kind that a name has, and the numbers in it.
-  static func of(_ name: String) -> (kind: CheckpointFileKind, numbers: [String: Int])? {
+  package static func of(_ name: String) -> (kind: CheckpointFileKind, numbers: [String: Int])? {
     for (form, kind) in table {
       if let numbers = form.match(name) { return (kind, numbers) }
     }
@@ -67,9 +67,9 @@ enum CheckpointFileKind: String, Hashable, Sendable {
 }
 
 /// A file or folder of a checkpoint, by its name alone.
-struct CheckpointFile: Hashable, Sendable {
-  let name: String
-  let kind: CheckpointFileKind
+package struct CheckpointFile: Hashable, Sendable {
+  package let name: String
+  package let kind: CheckpointFileKind
   /// The numbers in the name: `layer`, `tp`, `mp`, `dp`, ...
-  let numbers: [String: Int]
+  package let numbers: [String: Int]
 }
