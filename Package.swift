@@ -65,10 +65,11 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
+    .target(name: "Architectures", swiftSettings: settings),
     .target(
       name: "Megatron",
       dependencies: [
-        "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive",
+        "Architectures", "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive",
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
@@ -76,14 +77,14 @@ let package = Package(
       name: "Conversion",
       dependencies: [
         "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive", "Safetensors", "Transfer",
-        "Megatron",
+        "Architectures", "Megatron",
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
     .executableTarget(
       name: "meg2hf",
       dependencies: [
-        "ByteIO", "Conversion", "Diagnostics", "JSON", "Megatron", "Safetensors", "TorchArchive",
+        "Architectures", "ByteIO", "Conversion", "Diagnostics", "JSON", "Megatron", "Safetensors", "TorchArchive",
         "Transfer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
@@ -104,7 +105,7 @@ let package = Package(
     .testTarget(
       name: "ConversionTests",
       dependencies: [
-        "Conversion", "Diagnostics", "Megatron", "Transfer", "TorchArchive", "Safetensors", "ByteIO",
+        "Architectures", "Conversion", "Diagnostics", "Megatron", "Transfer", "TorchArchive", "Safetensors", "ByteIO",
         "JSON", "TestSupport",
       ]),
     // Compiles the targets of Fuzz/ too, which is a package of its own.

@@ -1,3 +1,4 @@
+import Architectures
 public import ArgumentParser
 import ByteIO
 public import Conversion

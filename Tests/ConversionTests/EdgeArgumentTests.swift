@@ -1,3 +1,4 @@
+import Architectures
 import Safetensors
 import SystemPackage
 import TestSupport

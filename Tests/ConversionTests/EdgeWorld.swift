@@ -1,3 +1,4 @@
+import Architectures
 import Diagnostics
 import Safetensors
 import SystemPackage
@@ -31,7 +32,7 @@ struct EdgeOutcome {
 
   /// Whether every tensor of a model landed in its place.
   func isExactly(_ model: TestModel) -> Bool {
-    let rules = GPT2Rules.applied(blocks: model.layers, untied: true, dividedPositions: false)
+    let rules = GPT2Rules.table.applied(blocks: model.layers) { $0 == "output_layer.weight" }
     return !tensors.isEmpty
       && model.tensors.keys.allSatisfy { name in
         guard let target = rules.first(where: { $0.source == name })?.target,

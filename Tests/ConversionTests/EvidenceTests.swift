@@ -1,3 +1,4 @@
+import Architectures
 import JSON
 import Safetensors
 import TestSupport

@@ -1,3 +1,4 @@
+import Architectures
 import ByteIO
 import Safetensors
 import SystemPackage
@@ -21,8 +22,9 @@ import Testing
     _ = try Converter(try index(folder.path, settings), options: options).run(to: output)
     let tensors = try OutputDirectory(reading: output)
     for name in writer.model.tensors.keys {
-      let rules = GPT2Rules.applied(
-        blocks: writer.model.layers, untied: true, dividedPositions: false)
+      let rules = GPT2Rules.table.applied(blocks: writer.model.layers) {
+        $0 == "output_layer.weight"
+      }
       let target = try #require(rules.first { $0.source == name })
       guard let expected = writer.model.expected(name).flatMap({ adjust(name, $0) }) else {
         continue

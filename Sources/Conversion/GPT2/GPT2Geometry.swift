@@ -1,3 +1,4 @@
+import Architectures
 public import Diagnostics
 public import Megatron
 import SystemPackage
@@ -57,7 +58,7 @@ public struct GPT2Geometry: Hashable, Sendable {
     let words = try shape("embedding.word_embeddings.weight", rank: 2)
     hasDividedPositions = index.tensor(GPT2Rules.dividedPositions.source) != nil
     let positionName =
-      hasDividedPositions ? GPT2Rules.dividedPositions.source : GPT2Rules.embedding[1].source
+      hasDividedPositions ? GPT2Rules.dividedPositions.source : GPT2Rules.positions.source
     let positionRows = try shape(positionName, rank: 2)[0]
     guard index.blockCount > 0 else { throw MissingTensor.error("layers.0", in: index) }
     let upward = try shape("layers.0.mlp.dense_h_to_4h.weight", rank: 2)
@@ -158,26 +159,11 @@ public struct GPT2Geometry: Hashable, Sendable {
     }
   }
 
-  /// The size of a dimension over all ranks.
-  func size(_ dimension: GPT2Rule.Dimension) -> Int {
-    switch dimension {
-    case .hidden: hidden
-    case .qkv: 3 * hidden
-    case .feedForward: feedForward
-    case .vocabulary: paddedVocabulary
-    case .positions: positions
-    }
-  }
-
-  /// The shape that one rank must hold by a rule.
-  func shardShape(_ rule: GPT2Rule) -> [Int] {
-    var shape = rule.shape.map(size)
-    switch rule.partition {
-    case .vocabulary, .column: shape[0] /= tensorParallel
-    case .row: shape[1] /= tensorParallel
-    case .replicated: break
-    }
-    return shape
+  /// The sizes as a value of their own.
+  var sizes: ModelSizes {
+    ModelSizes(
+      layers: layers, hidden: hidden, heads: heads, feedForward: feedForward,
+      positions: positions, vocabulary: paddedVocabulary)
   }
 
   /// The number of parameters of the converted model with a vocabulary of `vocabulary` rows.

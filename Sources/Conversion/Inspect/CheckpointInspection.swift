@@ -1,3 +1,4 @@
+import Architectures
 import ByteIO
 public import Diagnostics
 public import Megatron
@@ -85,23 +86,20 @@ public struct CheckpointInspection: Sendable {
   private static func rows(
     _ index: CheckpointIndex, _ geometry: GPT2Geometry?, _ style: KeyStyle
   ) -> [Row] {
-    let applied = GPT2Rules.applied(
-      blocks: index.blockCount, untied: true,
-      dividedPositions: index.tensor(GPT2Rules.dividedPositions.source) != nil)
-    var rules: [String: AppliedRule] = [:]
+    let applied = GPT2Rules.table.applied(blocks: index.blockCount) { index.tensor($0) != nil }
+    var rules: [String: RuleTable.Applied] = [:]
     for rule in applied { rules[rule.source] = rule }
     return index.tensors.map { tensor in
       let applied = rules[tensor.name]
       let shapes = tensor.shards.map(\.sizes)
       let merged = applied.flatMap { merge(shapes, $0.rule.partition) }
-      let transposed =
-        applied?.rule.arrangement == .transposed || applied?.rule.arrangement == .qkvTransposed
+      let isTransposed = applied?.rule.isTransposed == true
       return Row(
         name: tensor.name, dtype: tensor.shards[0].dtype.rawValue,
         shardShapes: Set(shapes).count == 1 ? [shapes[0]] : shapes, ranks: shapes.count,
         mergedShape: merged, partition: applied?.rule.partition.rawValue,
         target: applied.map { style.name($0.target) },
-        targetShape: transposed ? merged?.reversed() : merged,
+        targetShape: isTransposed ? merged?.reversed() : merged,
         shards: tensor.shards.map { shard in
           Shard(
             rank: shard.rank, file: index.files[shard.file].name,

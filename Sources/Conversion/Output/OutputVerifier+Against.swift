@@ -1,3 +1,4 @@
+public import Architectures
 import ByteIO
 import Diagnostics
 import JSON

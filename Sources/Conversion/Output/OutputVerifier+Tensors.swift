@@ -1,3 +1,4 @@
+public import Architectures
 import ByteIO
 import Diagnostics
 import JSON
@@ -8,38 +9,15 @@ import Transfer
 /// Names, shapes and types of tensors, and the tokenizer, against `config.json`.
 extension OutputVerifier {
   /// The sizes that `config.json` states.
-  private struct Sizes {
-    let layers: Int
-    let hidden: Int
-    let inner: Int
-    let vocabulary: Int
-    let positions: Int
-
-    init?(_ config: JSONObject) {
-      guard let layers = config["n_layer"]?.int, let hidden = config["n_embd"]?.int,
-        let vocabulary = config["vocab_size"]?.int, let positions = config["n_positions"]?.int,
-        layers > 0, (1...1 << 40).contains(hidden)
-      else { return nil }
-      self.layers = layers
-      self.hidden = hidden
-      self.vocabulary = vocabulary
-      self.positions = positions
-      inner = config["n_inner"]?.int ?? 4 * hidden
-    }
-
-    func shape(_ rule: GPT2Rule) -> [Int] {
-      let shape = rule.shape.map { dimension in
-        switch dimension {
-        case .hidden: hidden
-        case .qkv: 3 * hidden
-        case .feedForward: inner
-        case .vocabulary: vocabulary
-        case .positions: positions
-        }
-      }
-      return rule.arrangement == .transposed || rule.arrangement == .qkvTransposed
-        ? shape.reversed() : shape
-    }
+  private func sizes(_ config: JSONObject) -> ModelSizes? {
+    guard let layers = config["n_layer"]?.int, let hidden = config["n_embd"]?.int,
+      let vocabulary = config["vocab_size"]?.int, let positions = config["n_positions"]?.int,
+      layers > 0, (1...1 << 40).contains(hidden)
+    else { return nil }
+    return ModelSizes(
+      layers: layers, hidden: hidden, heads: config["n_head"]?.int ?? 1,
+      feedForward: config["n_inner"]?.int ?? 4 * hidden, positions: positions,
+      vocabulary: vocabulary)
   }
 
   /// How the names begin; told by the embedding.
@@ -49,7 +27,7 @@ extension OutputVerifier {
   }
 
   mutating func checkTensors(_ config: JSONObject) {
-    guard let sizes = Sizes(config) else {
+    guard let sizes = sizes(config) else {
       if let hidden = config["n_embd"]?.int, hidden > 1 << 40 {
         fault(.configField, "no model has a hidden size of \(hidden)", file: "config.json")
       }
@@ -76,7 +54,9 @@ extension OutputVerifier {
     }
     let layers = min(sizes.layers, found)
     checkCrossAttention(config, layers, style)
-    let rules = GPT2Rules.applied(blocks: layers, untied: !isTied, dividedPositions: false)
+    let rules = GPT2Rules.table.applied(blocks: layers) { source in
+      source == GPT2Rules.head.source && !isTied
+    }
     var expected: Set<String> = []
     for applied in rules {
       let name = style.name(applied.target)
@@ -87,7 +67,7 @@ extension OutputVerifier {
           "it is missing, and transformers would fill it with random numbers", tensor: name)
         continue
       }
-      let shape = sizes.shape(applied.rule)
+      let shape = sizes.targetShape(applied.rule)
       if tensor.declared.shape != shape {
         fault(
           .outputShape, "its shape is \(tensor.declared.shape); config.json asks for \(shape)",

@@ -1,4 +1,5 @@
-public import Megatron
+public import Architectures
+import Megatron
 public import Safetensors
 import Transfer
 

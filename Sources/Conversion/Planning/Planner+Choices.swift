@@ -1,3 +1,4 @@
+import Architectures
 import ByteIO
 import Diagnostics
 import Megatron
@@ -9,14 +10,14 @@ import Transfer
 /// What a plan settles before the pieces are made: type, rows of the vocabulary, leftovers.
 extension Planner {
   /// The type that a tensor is stored in, where that is to be kept.
-  func storedFormat(_ rule: AppliedRule) -> FloatFormat? {
+  func storedFormat(_ rule: RuleTable.Applied) -> FloatFormat? {
     guard keepsFormats, let tensor = index.tensor(rule.source) else { return nil }
     return FloatFormat(tensor.shards[0].dtype)
   }
 
   /// Every tensor must be named by a rule: one that is passed over would be a part of the function
   /// that was trained.
-  func checkLeftovers(_ rules: [AppliedRule]) throws(Failure) {
+  func checkLeftovers(_ rules: [RuleTable.Applied]) throws(Failure) {
     let known = Set(rules.map(\.source) + [ParameterName.embeddingCopy])
     for tensor in index.tensors where !known.contains(tensor.name) {
       throw Failure(
@@ -146,16 +147,14 @@ extension Planner {
 
   /// The kinds of biases that the model was trained without, and of which zeros are exact: all of those of
   /// linear layers, or those that are missing in every block where the arguments say so.
-  mutating func lackedBiases() throws(Failure) -> Set<String> {
-    let kinds = GPT2Rules.block.map(\.source).filter {
-      $0.hasSuffix(".bias") && !$0.contains("layernorm")
-    }
-    let suffixes = Set(
-      index.tensors.compactMap { tensor in
+  mutating func lackedBiases() throws(Failure) -> Set<TensorRule> {
+    let kinds = GPT2Rules.table.rules.filter { $0.presence == .zeros }
+    let patterns = Set(
+      index.tensors.map { tensor in
         tensor.name.hasPrefix("layers.")
-          ? String(tensor.name.dropFirst(7).drop { $0 != "." }.dropFirst()) : nil
+          ? "layers.*" + tensor.name.dropFirst(7).drop { $0 != "." } : tensor.name
       })
-    let lacking = kinds.filter { !suffixes.contains($0) }
+    let lacking = kinds.filter { !patterns.contains($0.source) }
     guard !lacking.isEmpty else { return [] }
     let said = try index.arguments.bool("add_bias_linear")
     let reason: String
@@ -167,7 +166,7 @@ extension Planner {
       throw Failure(
         .argumentsContradiction,
         "add_bias_linear is True, but no linear layer of any block has a bias",
-        tensor: "layers.0.\(kinds[0])",
+        tensor: kinds[0].source.replacing("*", with: "0"),
         hint: "if the model was trained without: --set add_bias_linear=false")
     } else if lacking.count == kinds.count - 1, try index.arguments.bool("add_qkv_bias") == true {
       reason = "add_qkv_bias is True, and no other linear layer has a bias"
@@ -177,7 +176,11 @@ extension Planner {
     decisions.append(
       Decision(
         "linear_biases", .string("zeros"),
-        lacking.count == kinds.count ? reason : "\(reason): \(lacking.joined(separator: ", "))"))
+        lacking.count == kinds.count
+          ? reason
+          : "\(reason): "
+            + lacking.map { String($0.source.dropFirst("layers.*.".count)) }
+            .joined(separator: ", ")))
     return Set(lacking)
   }
 

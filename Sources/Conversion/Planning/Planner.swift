@@ -1,3 +1,4 @@
+import Architectures
 import ByteIO
 public import Diagnostics
 public import Megatron
@@ -43,7 +44,7 @@ public struct Planner {
   ) throws(Failure) -> ConversionPlan {
     if let refusal = try GPT2Refusals.all(of: index).first { throw Failure(refusal) }
     // What is no Megatron model at all is said first.
-    let words = GPT2Rules.embedding[0].source
+    let words = GPT2Rules.words.source
     if index.tensor(words) == nil { throw MissingTensor.error(words, in: index) }
     let qkv = try QKVEvidence(index, chosen: options.qkvLayout)
     let ranks = try MergedRanks(index, order: qkv.layout, chosen: options.mergedRanks)
@@ -72,9 +73,7 @@ public struct Planner {
   }
 
   private mutating func plan(_ tokenizer: ModelTokenizer?) throws(Failure) -> ConversionPlan {
-    let rules = GPT2Rules.applied(
-      blocks: geometry.layers, untied: geometry.isUntied,
-      dividedPositions: geometry.hasDividedPositions)
+    let rules = GPT2Rules.table.applied(blocks: geometry.layers) { index.tensor($0) != nil }
     try checkLeftovers(rules)
     let format = try outputFormat()
     let vocabulary = try vocabularyRows(tokenizer)
@@ -87,8 +86,8 @@ public struct Planner {
       tensors.append(
         try output(
           rule, format: storedFormat(rule) ?? format, vocabulary: vocabulary,
-          addend: rule.rule.isLayernormWeight ? settings.normAddend : 0,
-          mayLack: lacking.contains(rule.rule.source)))
+          addend: rule.rule.role == .norm ? settings.normAddend : 0,
+          mayLack: lacking.contains(rule.rule)))
     }
     try Planner.validate(tensors)
     try DuplicatedShards.check(index, accepted: options.acceptsDuplicatedShards).map { warning in
@@ -137,7 +136,7 @@ public struct Planner {
   // MARK: - Pieces
 
   private mutating func output(
-    _ applied: AppliedRule, format: FloatFormat, vocabulary: Int, addend: Float, mayLack: Bool
+    _ applied: RuleTable.Applied, format: FloatFormat, vocabulary: Int, addend: Float, mayLack: Bool
   ) throws(Failure) -> TensorPlan {
     let rule = applied.rule
     let arranger = ShardArranger(rule, geometry: geometry, qkv: qkv.layout, vocabulary: vocabulary)
@@ -146,7 +145,7 @@ public struct Planner {
     if let tensor = index.tensor(applied.source) {
       try checkShapes(tensor, rule)
       let copies =
-        applied.source == GPT2Rules.embedding[0].source
+        applied.source == GPT2Rules.words.source
         ? index.tensor(ParameterName.embeddingCopy) : nil
       if let copies { try checkShapes(copies, rule) }
       pieces = try self.pieces(tensor, copies, arranger, addend: addend)
@@ -158,8 +157,8 @@ public struct Planner {
     }
     return TensorPlan(
       name: name, format: format, shape: arranger.shape, pieces: pieces, source: applied.source,
-      partition: rule.partition.rawValue, arrangement: rule.arrangement.rawValue,
-      isNormWeight: rule.isLayernormWeight)
+      partition: rule.partition.rawValue, arrangement: rule.arrangement,
+      isNormWeight: rule.role == .norm)
   }
 
   /// The pieces of a tensor: replicas are merged, all else is copied.
@@ -191,7 +190,7 @@ public struct Planner {
 
   /// All ranks must hold the same shape, and the one that follows from the model.
   private func checkShapes(
-    _ tensor: IndexedTensor, _ rule: GPT2Rule
+    _ tensor: IndexedTensor, _ rule: TensorRule
   ) throws(Failure) {
     let first = tensor.shards[0]
     guard tensor.shards.map(\.rank) == Array(0..<geometry.tensorParallel) else {
@@ -206,7 +205,7 @@ public struct Planner {
         "its shape is \(shard.sizes), but \(first.sizes) on tensor-parallel rank "
           + "\(first.rank)", file: index.files[shard.file].name, tensor: tensor.name)
     }
-    let expected = geometry.shardShape(rule)
+    let expected = geometry.sizes.shardShape(rule, ranks: geometry.tensorParallel)
     guard first.sizes == expected else {
       throw Failure(
         .tensorUnexpectedShape,

@@ -1,3 +1,4 @@
+import Architectures
 import ByteIO
 import Megatron
 import Transfer
@@ -14,20 +15,19 @@ struct ShardArranger {
 
   /// The shape of the output tensor.
   let shape: [Int]
-  private let rule: GPT2Rule
+  private let rule: TensorRule
   private let geometry: GPT2Geometry
+  private let sizes: ModelSizes
   private let qkv: QKVOrder
 
-  init(_ rule: GPT2Rule, geometry: GPT2Geometry, qkv: QKVOrder, vocabulary: Int) {
+  init(_ rule: TensorRule, geometry: GPT2Geometry, qkv: QKVOrder, vocabulary: Int) {
     self.rule = rule
     self.geometry = geometry
     self.qkv = qkv
-    var full = rule.shape.map(geometry.size)
+    sizes = geometry.sizes
+    var full = sizes.sourceShape(rule)
     if rule.partition == .vocabulary { full[0] = vocabulary }
-    switch rule.arrangement {
-    case .transposed, .qkvTransposed: shape = full.reversed()
-    case .unchanged, .qkv: shape = full
-    }
+    shape = rule.isTransposed ? full.reversed() : full
   }
 
   /// Whether every rank holds all of the tensor.
@@ -64,7 +64,7 @@ struct ShardArranger {
   func place(
     _ rank: Int, run elements: Range<Int>, _ run: StoredBox
   ) -> [(StoredBox, Piece.Destination)] {
-    let shardShape = geometry.shardShape(rule)
+    let shardShape = sizes.shardShape(rule, ranks: geometry.tensorParallel)
     let (rows, column, offset) = axes(rank, rows: shardShape[0])
     let all = rows + column
     let sizes = all.map(\.size)
@@ -88,10 +88,11 @@ struct ShardArranger {
   ) -> (rows: [Axis], column: [Axis], offset: Int) {
     // Strides of the output tensor along the two axes of the Megatron tensor.
     var strides = ShardArranger.rowMajor(shape)
-    if rule.arrangement == .transposed || rule.arrangement == .qkvTransposed { strides.reverse() }
-    let columns = rule.shape.count > 1 ? geometry.shardShape(rule)[1] : 1
+    if rule.isTransposed { strides.reverse() }
+    let columns =
+      rule.shape.count > 1 ? sizes.shardShape(rule, ranks: geometry.tensorParallel)[1] : 1
     let column = rule.shape.count > 1 ? [Axis(size: columns, stride: strides[1])] : []
-    if rule.arrangement == .qkv || rule.arrangement == .qkvTransposed {
+    if case .fused = rule.rows {
       return (headAxes(strides[0]), column, rank * rows / 3 * strides[0])
     }
     switch rule.partition {

@@ -1,3 +1,4 @@
+import Architectures
 import ByteIO
 import Diagnostics
 import Megatron
@@ -49,8 +50,8 @@ enum DuplicatedShards {
   ) throws(Failure) -> Diagnostic? {
     guard index.mergedRanks > 1 else { return nil }
     let partitioned = Set(
-      GPT2Rules.applied(blocks: index.blockCount, untied: true, dividedPositions: false)
-        .filter { $0.rule.partition != .replicated && $0.rule.partition.isByRows }.map(\.source))
+      GPT2Rules.table.applied(blocks: index.blockCount) { index.tensor($0) != nil }
+        .filter { $0.rule.partition.isByRows }.map(\.source))
     for tensor in index.tensors where partitioned.contains(tensor.name) {
       guard let shard = tensor.shards.first, shard.isContiguous,
         let run = shard.firstRun(in: index), let rows = shard.sizes.first, rows > 0,
@@ -80,7 +81,7 @@ enum DuplicatedShards {
   static func pairs(_ index: CheckpointIndex) throws(Failure) -> [Pair] {
     guard index.tensorParallel > 1 else { return [] }
     let partitioned = Set(
-      GPT2Rules.applied(blocks: index.blockCount, untied: true, dividedPositions: true)
+      GPT2Rules.table.applied(blocks: index.blockCount) { index.tensor($0) != nil }
         .filter { $0.rule.partition != .replicated }.map(\.source))
     var result: [Pair] = []
     for tensor in index.tensors where partitioned.contains(tensor.name) {

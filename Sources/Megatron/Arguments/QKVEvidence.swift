@@ -1,15 +1,5 @@
+public import Architectures
 public import Diagnostics
-
-/// The order of the rows of the fused query-key-value projection within one tensor-parallel rank,
-/// from the outermost to the innermost axis. `hn` is the size of a head.
-public enum QKVOrder: String, Hashable, Sendable, CaseIterable {
-  /// For each head its query, key and value rows.
-  case heads3HN = "heads-3-hn"
-  /// For each head and channel a query, a key and a value row.
-  case headsHN3 = "heads-hn-3"
-  /// All query rows of the rank, then all key rows, then all value rows.
-  case thirds
-}
 
 /// Which order the rows are in, and how that is known. Shapes do not tell.
 public struct QKVEvidence: Hashable, Sendable {

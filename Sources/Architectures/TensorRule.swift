@@ -1,0 +1,96 @@
+/// How a tensor is divided among the tensor-parallel ranks (Megatron `mpu/layers.py`).
+public enum Partition: String, Hashable, Sendable {
+  /// Rows of the vocabulary.
+  case vocabulary
+  /// The output dimension: rows, as PyTorch stores a linear layer.
+  case column = "column-parallel"
+  /// The input dimension: columns, as PyTorch stores a linear layer.
+  case row = "row-parallel"
+  /// Every rank has all of it.
+  case replicated
+
+  /// Whether each rank has some of the rows.
+  public var isByRows: Bool { self == .vocabulary || self == .column }
+}
+
+/// One row of an architecture's table: what a tensor is called in Megatron and in transformers, and
+/// how it gets there.
+///
+/// ```swift
+/// TensorRule(
+///   "layers.*.self_attention.query_key_value.weight", .column, rows: .fused(as: .thirds),
+///   transposed: true, "h.*.attn.c_attn.weight", [.qkv, .hidden])
+/// ```
+public struct TensorRule: Hashable, Sendable {
+  /// What a dimension counts.
+  public enum Dimension: Hashable, Sendable {
+    case hidden, qkv, feedForward, vocabulary, positions
+  }
+
+  /// Which rows of the source the target has, and in which order.
+  public enum Rows: Hashable, Sendable {
+    case asStored
+    /// Those of query, key and value, brought into one order over all ranks.
+    case fused(as: QKVOrder)
+  }
+
+  /// What stands for a tensor that the checkpoint does not have.
+  public enum Presence: Hashable, Sendable {
+    /// Nothing: it is missing.
+    case required
+    /// Zeros, where no block has one of its kind: a bias that the model was trained without.
+    case zeros
+    /// Another tensor, by its target name: there is none of its own.
+    case tied(to: String)
+  }
+
+  /// What the tensor is.
+  public enum Role: Hashable, Sendable {
+    case weight
+    case bias
+    /// The weight of a norm, which may be stored as its distance from 1.
+    case norm
+  }
+
+  /// The name in Megatron; `*` is the number of the block.
+  public let source: String
+  public let partition: Partition
+  public let rows: Rows
+  /// Whether the two axes are exchanged: some layers of transformers multiply from the other side
+  /// (`Conv1D`).
+  public let isTransposed: Bool
+  /// The name in transformers, without the prefix of the model; `*` is the number of the block.
+  public let target: String
+  /// The shape in Megatron over all ranks.
+  public let shape: [Dimension]
+  public let presence: Presence
+  public let role: Role
+
+  /// A row of a table.
+  public init(
+    _ source: String, _ partition: Partition, rows: Rows = .asStored, transposed: Bool = false,
+    _ target: String, _ shape: [Dimension], presence: Presence = .required, role: Role = .weight
+  ) {
+    self.source = source
+    self.partition = partition
+    self.rows = rows
+    isTransposed = transposed
+    self.target = target
+    self.shape = shape
+    self.presence = presence
+    self.role = role
+  }
+
+  /// Whether there is one in each block.
+  public var isOfBlock: Bool { source.contains("*") }
+
+  /// What becomes of the rows and axes, for people and for documents.
+  public var arrangement: String {
+    switch (rows, isTransposed) {
+    case (.asStored, false): "unchanged"
+    case (.asStored, true): "transposed"
+    case (.fused, false): "qkv"
+    case (.fused, true): "qkv, transposed"
+    }
+  }
+}
