@@ -18,9 +18,12 @@ let package = Package(
     .library(name: "Pickle", targets: ["Pickle"]),
     .library(name: "TorchArchive", targets: ["TorchArchive"]),
     .library(name: "Safetensors", targets: ["Safetensors"]),
-    .library(name: "Conversion", targets: ["Conversion"]),
-    // For Benchmarks/ alone; the others are the public ones.
-    .library(name: "ByteIO", targets: ["ByteIO"]),
+    // With the targets whose types its own doors show.
+    .library(
+      name: "Conversion",
+      targets: [
+        "Conversion", "Megatron", "HuggingFace", "Architectures", "Transfer", "JSON", "Diagnostics",
+      ]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -56,7 +59,9 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "Safetensors",
-      dependencies: ["ByteIO", "Diagnostics", "JSON", .product(name: "SystemPackage", package: "swift-system")],
+      dependencies: [
+        "ByteIO", "Diagnostics", "JSON", .product(name: "SystemPackage", package: "swift-system"),
+      ],
       swiftSettings: settings),
     .target(
       name: "Transfer",
@@ -66,6 +71,13 @@ let package = Package(
       ],
       swiftSettings: settings),
     .target(name: "Architectures", swiftSettings: settings),
+    .target(
+      name: "HuggingFace",
+      dependencies: [
+        "Architectures", "Diagnostics", "ByteIO", "JSON", "Safetensors", "TorchArchive", "Transfer",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
     .target(
       name: "Megatron",
       dependencies: [
@@ -77,14 +89,15 @@ let package = Package(
       name: "Conversion",
       dependencies: [
         "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive", "Safetensors", "Transfer",
-        "Architectures", "Megatron",
+        "Architectures", "HuggingFace", "Megatron",
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
     .executableTarget(
       name: "meg2hf",
       dependencies: [
-        "Architectures", "ByteIO", "Conversion", "Diagnostics", "JSON", "Megatron", "Safetensors", "TorchArchive",
+        "Architectures", "ByteIO", "Conversion", "Diagnostics", "HuggingFace", "JSON", "Megatron",
+        "Safetensors", "TorchArchive",
         "Transfer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
@@ -105,14 +118,16 @@ let package = Package(
     .testTarget(
       name: "ConversionTests",
       dependencies: [
-        "Architectures", "Conversion", "Diagnostics", "Megatron", "Transfer", "TorchArchive", "Safetensors", "ByteIO",
+        "Architectures", "Conversion", "Diagnostics", "HuggingFace", "Megatron", "Transfer",
+        "TorchArchive", "Safetensors", "ByteIO",
         "JSON", "TestSupport",
       ]),
     // Compiles the targets of Fuzz/ too, which is a package of its own.
     .testTarget(
       name: "FuzzTests",
       dependencies: [
-        "Conversion", "JSON", "Megatron", "Pickle", "Safetensors", "TorchArchive", "TestSupport",
+        "Conversion", "HuggingFace", "JSON", "Megatron", "Pickle", "Safetensors", "TorchArchive",
+        "TestSupport",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .testTarget(

@@ -2,6 +2,7 @@ import ArgumentParser
 import ByteIO
 import Conversion
 import Diagnostics
+import HuggingFace
 import JSON
 import Megatron
 import Safetensors

@@ -44,7 +44,7 @@ struct DiffCommand: ParsableCommand {
       report.warnings = sides.flatMap(\.warnings)
       let progress = ProgressReporter(shown, verb: "comparing")
       defer { progress.finish() }
-      let comparison = try OutputComparison(sides[0], sides[1]) { compared, total in
+      let comparison = try ModelComparison(sides[0], sides[1]) { compared, total in
         progress.update(tensors: compared, of: total)
       }
       progress.finish()

@@ -2,6 +2,7 @@ import ArgumentParser
 import ByteIO
 import Conversion
 import Diagnostics
+import HuggingFace
 import JSON
 import Megatron
 import Safetensors
@@ -132,7 +133,7 @@ struct InspectCommand: ParsableCommand {
         "--check reads checkpoints and PyTorch files, and this is neither",
         file: path.string, hint: "meg2hf verify checks a converted model")
     }
-    let directory = try OutputDirectory(reading: path)
+    let directory = try ModelDirectory(reading: path)
     report.payload["kind"] = .string(directory.isFolder ? "directory" : "safetensors-file")
     report.payload["faults"] = .array(directory.faults.map(\.json))
     var rows: [ListedTensor] = []

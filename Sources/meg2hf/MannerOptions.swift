@@ -2,6 +2,7 @@ import ArgumentParser
 import ByteIO
 import Conversion
 import Diagnostics
+import HuggingFace
 
 /// How conversions are carried out, one or many.
 struct MannerOptions: ParsableArguments {

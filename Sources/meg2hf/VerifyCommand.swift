@@ -2,6 +2,7 @@ import ArgumentParser
 import ByteIO
 import Conversion
 import Diagnostics
+import HuggingFace
 import JSON
 import Megatron
 import Safetensors
@@ -48,14 +49,14 @@ struct VerifyCommand: ParsableCommand {
     Process.catchStopSignals()
     Report.run("meg2hf.verify/1", shown) { report in
       let path = Process.path(argument: output)
-      var verifier = try OutputVerifier(path)
+      var verifier = try ModelVerifier(output: path)
       var lines: [(String, String)] = [
         (
           "tensors",
           "\(verifier.directory.count) in " + counted(verifier.directory.files.count, "file")
         )
       ]
-      var values = OutputVerifier.Values()
+      var values = ModelVerifier.Values()
       if let against {
         lines += try compare(&verifier, with: Process.path(argument: against), &report)
       } else if source.crc != .none {
@@ -67,7 +68,7 @@ struct VerifyCommand: ParsableCommand {
           lines.append(("values", "\(values.verified) checksums of the manifest compared"))
         }
       }
-      lines.append(("rules", verifier.rules.joined(separator: ", ")))
+      lines.append(("rules", verifier.allRules.joined(separator: ", ")))
       if sha256 {
         let sums = try verifier.digests()
         report.payload["sha256"] = .array(
@@ -78,7 +79,7 @@ struct VerifyCommand: ParsableCommand {
     }
   }
 
-  private func checkValues(_ verifier: inout OutputVerifier) throws -> OutputVerifier.Values {
+  private func checkValues(_ verifier: inout ModelVerifier) throws -> ModelVerifier.Values {
     let progress = ProgressReporter(shown, verb: "verifying")
     defer { progress.finish() }
     return try verifier.checkValues(
@@ -87,7 +88,7 @@ struct VerifyCommand: ParsableCommand {
   }
 
   private func compare(
-    _ verifier: inout OutputVerifier, with checkpoint: FilePath, _ report: inout Report
+    _ verifier: inout ModelVerifier, with checkpoint: FilePath, _ report: inout Report
   ) throws -> [(String, String)] {
     let index = try source.index(
       checkpoint, weights: verifier.manifest?.weights ?? .model,
@@ -120,8 +121,8 @@ struct VerifyCommand: ParsableCommand {
   }
 
   private func conclude(
-    _ verifier: OutputVerifier, _ lines: [(String, String)], _ path: String,
-    _ values: OutputVerifier.Values, _ report: inout Report
+    _ verifier: ModelVerifier, _ lines: [(String, String)], _ path: String,
+    _ values: ModelVerifier.Values, _ report: inout Report
   ) {
     report.payload["output"] = .string(path)
     report.payload["against"] = against.map { .string($0) } ?? nil
@@ -139,7 +140,7 @@ struct VerifyCommand: ParsableCommand {
     }
   }
 
-  private func verdict(_ verifier: OutputVerifier, _ values: OutputVerifier.Values) -> String {
+  private func verdict(_ verifier: ModelVerifier, _ values: ModelVerifier.Values) -> String {
     guard verifier.faults.isEmpty else { return counted(verifier.faults.count, "fault") }
     if against != nil { return "identical to the checkpoint" }
     switch (values.verified, values.notRecorded) {

@@ -5,6 +5,8 @@ import SystemPackage
 import TestSupport
 import Testing
 
+@testable import HuggingFace
+
 /// The command as a process of its own, and all that it prints.
 @Suite struct CommandTests {
   private let dump = fixture("dumps/bs_tp2pp2dp1_bf16/ckpt")

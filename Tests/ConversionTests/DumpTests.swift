@@ -7,12 +7,13 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import HuggingFace
 @testable import Megatron
 
 /// The tensors of a converted folder: type, shape, digest.
 func digests(_ folder: FilePath) throws -> [String: String] {
   var result: [String: String] = [:]
-  let directory = try OutputDirectory(reading: folder)
+  let directory = try ModelDirectory(reading: folder)
   for name in directory.names {
     guard let tensor = directory[name] else { continue }
     let bytes = try tensor.file.file.read(
@@ -101,7 +102,7 @@ func failure(_ body: () throws -> Void) -> String {
     let comparison = try #require(try converter.compareMasters())
     #expect(comparison.compared == 52)
     #expect(comparison.differing.isEmpty)
-    var verifier = try OutputVerifier(output)
+    var verifier = try ModelVerifier(output: output)
     _ = try verifier.compare(with: converter.index)
     #expect(verifier.faults.isEmpty)
   }

@@ -5,6 +5,7 @@ import Testing
 import TorchArchive
 
 @testable import Conversion
+@testable import HuggingFace
 @testable import Megatron
 
 /// One rank's file in the place of another's, and ranks that a tool put together.
@@ -131,10 +132,10 @@ import TorchArchive
     let index = try index(folder.path)
     let output = folder.path.appending("out")
     _ = try Converter(index, options: options).run(to: output)
-    var verifier = try OutputVerifier(output)
+    var verifier = try ModelVerifier(output: output)
     _ = try verifier.compare(with: index)
     #expect(verifier.faults.map(\.code.name).contains("checkpoint/duplicated-shards"))
-    var accepting = try OutputVerifier(output)
+    var accepting = try ModelVerifier(output: output)
     var choices = VerificationChoices()
     choices.acceptsDuplicatedShards = true
     _ = try accepting.compare(with: index, choices: choices)

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import HuggingFace
 @testable import Megatron
 
 /// What checkpoints record in unusual ways, what they leave open, and what changes the function.

@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import HuggingFace
 @testable import Megatron
 
 /// What a conversion of a folder comes to.
@@ -54,7 +55,7 @@ func convert(
     let converter = try Converter(
       index(path, settings, weights: weights), options: options, tokenizer: tokenizer)
     let result = try converter.run(to: output)
-    let directory = try OutputDirectory(reading: output)
+    let directory = try ModelDirectory(reading: output)
     var tensors: [String: [Float]] = [:]
     for name in directory.names {
       guard let tensor = directory[name] else { continue }

@@ -7,6 +7,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import HuggingFace
 @testable import Megatron
 
 /// One model in every layout, written by `scripts/make-layouts` with real PyTorch in the form of each
@@ -57,7 +58,7 @@ import Testing
     #expect(converter.plan.qkv.layout == layout.qkv)
     let output = folder.path.appending("\(layout.name)-\(weights.rawValue)-\(dtype.rawValue)")
     let result = try converter.run(to: output)
-    var verifier = try OutputVerifier(output)
+    var verifier = try ModelVerifier(output: output)
     _ = try verifier.compare(with: index)
     #expect(verifier.faults.isEmpty)
     return (try bytes(of: output.appending("model.safetensors")), result)
@@ -311,7 +312,7 @@ import Testing
     ]
     for row in rows {
       let config = try Converter(index(fixture("layouts/\(row.layout)"), row.settings)).config
-        .config
+        .json
         .object
       for (key, value) in row.fields { #expect(config?[key] == value, "\(row.era): \(key)") }
       #expect(config?.members.count == 29)

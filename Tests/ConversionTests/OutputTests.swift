@@ -8,6 +8,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import HuggingFace
 @testable import Megatron
 
 @Suite struct OutputTests {
@@ -34,13 +35,13 @@ import Testing
 
     /// The codes of the faults and notes of the output alone.
     func verdict() throws -> (faults: Set<String>, notes: Set<String>) {
-      let verifier = try OutputVerifier(output)
+      let verifier = try ModelVerifier(output: output)
       return (Set(verifier.faults.map(\.code.name)), Set(verifier.notes.map(\.code.name)))
     }
 
     /// The codes of the faults against the checkpoint.
     func against(_ choices: VerificationChoices = VerificationChoices()) throws -> Set<String> {
-      var verifier = try OutputVerifier(output)
+      var verifier = try ModelVerifier(output: output)
       _ = try verifier.compare(with: index, choices: choices)
       return Set(verifier.faults.map(\.code.name))
     }
@@ -307,7 +308,7 @@ import Testing
     file[file.count - 1] ^= 0x01
     try world.folder.write("out/model.safetensors", file)
     #expect(try world.verdict().faults.isEmpty)
-    var verifier = try OutputVerifier(world.output)
+    var verifier = try ModelVerifier(output: world.output)
     _ = try verifier.compare(with: world.index)
     #expect(verifier.faults.map(\.code.name) == ["output/values"])
     // The last tensor by name.
@@ -394,11 +395,11 @@ import Testing
     #expect(try world.verdict().faults == ["output/tied-head"])
   }
 
-  private func compare(_ a: FilePath, _ b: FilePath) throws -> OutputComparison {
+  private func compare(_ a: FilePath, _ b: FilePath) throws -> ModelComparison {
     func side(_ path: FilePath) throws -> ComparedModel {
       try ComparedModel(path) { try CheckpointIndex(reading: CheckpointDirectory(scanning: $0)) }
     }
-    return try OutputComparison(side(a), side(b))
+    return try ModelComparison(side(a), side(b))
   }
 
   @Test func differencesAreShownTensorByTensor() throws {

@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import HuggingFace
 @testable import Megatron
 @testable import Transfer
 
@@ -20,7 +21,7 @@ import Testing
     try writer.write(to: folder)
     let output = folder.path.appending("out")
     _ = try Converter(try index(folder.path, settings), options: options).run(to: output)
-    let tensors = try OutputDirectory(reading: output)
+    let tensors = try ModelDirectory(reading: output)
     for name in writer.model.tensors.keys {
       let rules = GPT2Rules.table.applied(blocks: writer.model.layers) {
         $0 == "output_layer.weight"
@@ -80,7 +81,7 @@ import Testing
     try check(writer)
     let folder = try TemporaryFolder()
     try writer.write(to: folder)
-    let config = try Converter(index(folder.path)).config.config.object
+    let config = try Converter(index(folder.path)).config.json.object
     #expect(config?["tie_word_embeddings"] == false)
   }
 

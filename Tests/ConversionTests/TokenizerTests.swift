@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import HuggingFace
 
 @Suite struct TokenizerTests {
   private func tokenizer() throws -> ModelTokenizer {
@@ -35,7 +36,7 @@ import Testing
     try writer.write(to: folder)
     let tokenizer = try self.tokenizer()
     let converter = try Converter(index(folder.path), tokenizer: tokenizer)
-    #expect(converter.config.config.object?["eos_token_id"] == .int(tokenizer.eos ?? -1))
+    #expect(converter.config.json.object?["eos_token_id"] == .int(tokenizer.eos ?? -1))
     #expect(converter.config.generation.object?["bos_token_id"] == .int(tokenizer.eos ?? -1))
     var options = ConversionOptions()
     options.vocabulary = .rows(400)

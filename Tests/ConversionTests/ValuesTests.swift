@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import Conversion
+@testable import HuggingFace
 
 /// The checksum of each tensor in the manifest, which proves values without the source.
 @Suite struct ValuesTests {
@@ -32,8 +33,8 @@ import Testing
     return folder
   }
 
-  private func check(_ folder: TemporaryFolder) throws -> (OutputVerifier, OutputVerifier.Values) {
-    var verifier = try OutputVerifier(folder.path.appending("out"))
+  private func check(_ folder: TemporaryFolder) throws -> (ModelVerifier, ModelVerifier.Values) {
+    var verifier = try ModelVerifier(output: folder.path.appending("out"))
     let values = try verifier.checkValues(threads: 2)
     return (verifier, values)
   }

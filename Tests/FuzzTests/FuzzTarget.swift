@@ -1,12 +1,11 @@
 import Conversion
 import Glibc
 import JSON
+import Megatron
 import Pickle
 import Safetensors
 import SystemPackage
 import TorchArchive
-
-@testable import Megatron
 
 /// What is fuzzed. An error is the expected answer to most inputs; a trap, an overflow, an unending
 /// loop or memory without measure is a finding.

@@ -1,6 +1,7 @@
 import Architectures
 import ByteIO
 import Diagnostics
+import HuggingFace
 import Megatron
 import Safetensors
 import SystemPackage

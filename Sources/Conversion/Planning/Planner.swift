@@ -1,6 +1,7 @@
 import Architectures
 import ByteIO
 public import Diagnostics
+public import HuggingFace
 public import Megatron
 import Safetensors
 import SystemPackage

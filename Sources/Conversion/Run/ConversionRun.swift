@@ -153,7 +153,7 @@ final class ConversionRun {
   /// The CRC of a file; `nil` when it cannot be read, so that it is made anew.
   private func checksum(_ path: FilePath) throws -> UInt32? {
     do {
-      return try ShardRecord.checksum(path, through: buffer)
+      return try FileDigest.crc32(path, through: buffer)
     } catch let error as FileError {
       if error.code == .notFound { throw OutputFolder.Lost() }
       return nil

@@ -1,6 +1,7 @@
 import Architectures
 import ByteIO
 public import Diagnostics
+public import HuggingFace
 import JSON
 public import Megatron
 import Safetensors
@@ -80,7 +81,7 @@ public struct Converter {
     add(ConversionManifest.schema)
     add(toolVersion)
     add(JSONWriter.text(ConversionManifest.options(plan, index), .compact))
-    add(JSONWriter.text(config.config, .compact))
+    add(JSONWriter.text(config.json, .compact))
     add(plan.qkv.layout.rawValue)
     for file in index.files.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
       add("\(file.name) \(file.identity.size) \(file.directoryDigest)")
@@ -247,10 +248,35 @@ public struct Converter {
         weightMap: map, totalSize: plan.tensorBytes, totalParameters: plan.parameterCount)
       add(ShardIndex.fileName, index.serialized)
     }
-    add("config.json", JSONWriter.text(config.config, .sorted))
+    add("config.json", JSONWriter.text(config.json, .sorted))
     add("generation_config.json", JSONWriter.text(config.generation, .sorted))
     files += tokenizer?.files(positions: plan.geometry.positions) ?? []
-    add("README.md", ModelCard.text(plan, index))
+    add("README.md", ModelCard.text(cardFacts))
     return files
+  }
+
+  private var cardFacts: ModelCard.Facts {
+    ModelCard.Facts(
+      sizes: config.sizes, parameters: plan.parameterCount,
+      statedParameters: plan.geometry.cardParameterCount(vocabulary: plan.vocabulary),
+      ratio: plan.geometry.cardRatio, activation: config.activation, dtype: config.dtype,
+      tag: index.directory.tag, iteration: index.iteration, layout: index.directory.layout.title,
+      version: toolVersion)
+  }
+}
+
+extension GPT2Config {
+  /// The configuration of the output of a plan.
+  init(_ plan: ConversionPlan) {
+    let (geometry, settings) = (plan.geometry, plan.settings)
+    self.init(
+      sizes: ModelSizes(
+        layers: geometry.layers, hidden: geometry.hidden, heads: geometry.heads,
+        feedForward: geometry.feedForward, positions: geometry.positions,
+        vocabulary: plan.vocabulary),
+      isTied: !geometry.isUntied, activation: settings.activation.name, epsilon: settings.epsilon,
+      hiddenDropout: settings.hiddenDropout, attentionDropout: settings.attentionDropout,
+      initializerRange: settings.initializerRange, bos: settings.tokens.bos,
+      eos: settings.tokens.eos, dtype: plan.format.torchName)
   }
 }

@@ -1,4 +1,5 @@
 import ByteIO
+import HuggingFace
 import JSON
 import Safetensors
 import SystemPackage

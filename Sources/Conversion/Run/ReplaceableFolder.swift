@@ -1,5 +1,6 @@
 import ByteIO
 import Diagnostics
+import HuggingFace
 import JSON
 import Safetensors
 import SystemPackage

@@ -26,23 +26,6 @@ struct ShardRecord {
   /// The name of the record of a file; hidden, and never part of OUTPUT.
   static func name(of fileName: String) -> String { ".\(fileName).record" }
 
-  /// The CRC-32 of a finished file, read from front to back.
-  ///
-  /// - Throws: `FileError`, or ``Stop``.
-  static func checksum(_ path: FilePath, through buffer: ByteBuffer) throws -> UInt32 {
-    let file = try InputFile(opening: path)
-    var crc: UInt32 = 0
-    var offset = 0
-    while offset < file.size {
-      try Stop.check()
-      let count = min(buffer.count, file.size - offset)
-      try file.read(at: offset, into: buffer, 0..<count)
-      crc = CRC32.checksum(0..<count, of: buffer, continuing: crc)
-      offset += count
-    }
-    return crc
-  }
-
   /// Whether the file holds bytes of a storage that was not read to its end for it, so that the CRC of
   /// the storage was not compared yet.
   func isMadeOfParts(in plan: ConversionPlan) -> Bool {

@@ -9,7 +9,7 @@ public struct ArgumentOverrides: Hashable, Sendable {
 
   /// No settings yet.
   ///
-  /// - Parameter architectures: The names of arguments that the architectures read, besides those that
+  /// - Parameter keys: The names of arguments that the architectures read, besides those that
   ///   are read of every checkpoint.
   public init(architectures keys: some Sequence<String> = []) {
     known = ArgumentOverrides.common.union(keys)

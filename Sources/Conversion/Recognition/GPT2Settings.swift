@@ -1,4 +1,5 @@
 import Diagnostics
+import HuggingFace
 import Megatron
 import Safetensors
 

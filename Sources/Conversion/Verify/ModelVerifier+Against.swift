@@ -1,6 +1,7 @@
 public import Architectures
 import ByteIO
 import Diagnostics
+public import HuggingFace
 import JSON
 public import Megatron
 import Safetensors
@@ -22,7 +23,7 @@ public struct VerificationChoices: Hashable, Sendable {
   public init() {}
 }
 
-extension OutputVerifier {
+extension ModelVerifier {
   /// Recomputes every tensor from the checkpoint and compares all bytes with the output.
   ///
   /// Options come from the manifest; without one, type, names and vocabulary come from the output
@@ -79,7 +80,7 @@ extension OutputVerifier {
       fault(
         .outputValues,
         "\(difference.elements) of \(count) elements differ from the checkpoint, the first at "
-          + "\(OutputVerifier.place(of: difference.first, in: tensor.shape)), by up to "
+          + "\(ModelVerifier.place(of: difference.first, in: tensor.shape)), by up to "
           + "\(difference.largest)", tensor: tensor.name)
     }
     for warning in plan.warnings(about: executor.report) {
@@ -144,7 +145,7 @@ extension OutputVerifier {
     _ plan: ConversionPlan, _ index: CheckpointIndex
   ) throws(Failure) {
     guard let config else { return }
-    let expected = GPT2Config(plan).config.object
+    let expected = GPT2Config(plan).json.object
     let defaults: [String: JSONValue] = [
       "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
       "scale_attn_by_inverse_layer_idx": false, "scale_attn_weights": true,

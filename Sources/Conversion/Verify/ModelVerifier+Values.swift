@@ -1,10 +1,11 @@
 import ByteIO
 import Diagnostics
+public import HuggingFace
 import Safetensors
 import SystemPackage
 public import Transfer
 
-extension OutputVerifier {
+extension ModelVerifier {
   /// How many tensors have the values that were written.
   public struct Values: Hashable, Sendable {
     /// Tensors whose checksum agrees with the manifest.
@@ -41,7 +42,7 @@ extension OutputVerifier {
       let size = tensor.declared.dataOffsets.count
       let found: UInt32
       do {
-        found = try OutputVerifier.checksum(tensor, size, on: bench)
+        found = try ModelVerifier.checksum(tensor, size, on: bench)
       } catch let stop as Stop {
         throw stop
       } catch {
@@ -64,7 +65,7 @@ extension OutputVerifier {
 
   /// The CRC-32 of the bytes of a tensor, read in pieces by several threads.
   private static func checksum(
-    _ tensor: OutputDirectory.Tensor, _ size: Int, on bench: Workbench
+    _ tensor: ModelDirectory.Tensor, _ size: Int, on bench: Workbench
   ) throws -> UInt32 {
     let step = bench.stages[0].stored.count
     let sum = Locked<UInt32>(0)

@@ -1,33 +1,44 @@
-import ByteIO
+package import ByteIO
 public import Safetensors
 import TorchArchive
 import Transfer
 
 /// The values of a tensor that is compared, wherever they come from.
-struct TensorContent {
+package struct TensorContent {
   /// The element type by the name that PyTorch has for it.
-  let dtype: String
-  let shape: [Int]
+  package let dtype: String
+  package let shape: [Int]
   /// The size of an element in bits.
   let bits: Int
   /// The format of floating-point numbers that are compared as such.
-  let format: FloatFormat?
+  package let format: FloatFormat?
   /// Reads bytes of the row-major little-endian values to the beginning of a buffer.
   let read: (_ range: Range<Int>, _ buffer: ByteBuffer) throws -> Void
 
+  package init(
+    dtype: String, shape: [Int], bits: Int, format: FloatFormat?,
+    read: @escaping (_ range: Range<Int>, _ buffer: ByteBuffer) throws -> Void
+  ) {
+    self.dtype = dtype
+    self.shape = shape
+    self.bits = bits
+    self.format = format
+    self.read = read
+  }
+
   /// The number of elements.
-  var count: Int { shape.reduce(1, *) }
+  package var count: Int { shape.reduce(1, *) }
 }
 
 /// How the values of two tensors of one shape differ.
-struct TensorDifference: Hashable, Sendable {
+package struct TensorDifference: Hashable, Sendable {
   /// Elements whose values differ.
-  private(set) var elements = 0
+  package private(set) var elements = 0
   /// The largest absolute difference; `nil` for types that are no floating-point numbers.
-  private(set) var largest: Double?
+  package private(set) var largest: Double?
 
   /// Whether there is no difference.
-  var isEqual: Bool { elements == 0 }
+  package var isEqual: Bool { elements == 0 }
 
   /// How many elements are compared at a time.
   private static let part = 1 << 18
@@ -36,7 +47,7 @@ struct TensorDifference: Hashable, Sendable {
   /// their values, all others by their bytes.
   ///
   /// - Throws: What reading throws, or ``Stop``.
-  init(_ a: TensorContent, _ b: TensorContent) throws {
+  package init(_ a: TensorContent, _ b: TensorContent) throws {
     let most = min(TensorDifference.part, max(a.count, 1))
     if let one = a.format, let two = b.format {
       largest = 0
@@ -85,7 +96,7 @@ struct TensorDifference: Hashable, Sendable {
 
 extension TensorContent {
   /// A tensor of a safetensors file.
-  init(_ tensor: OutputDirectory.Tensor) {
+  package init(_ tensor: ModelDirectory.Tensor) {
     let declared = tensor.declared
     self.init(
       dtype: declared.dtype.torchName, shape: declared.shape, bits: declared.dtype.bits,
@@ -98,7 +109,7 @@ extension TensorContent {
   }
 
   /// A tensor that is held in memory once it is asked for.
-  init(
+  package init(
     dtype: String, shape: [Int], bits: Int, format: FloatFormat?,
     loading load: @escaping () throws -> ByteBuffer
   ) {

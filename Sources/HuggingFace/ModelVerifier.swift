@@ -6,14 +6,14 @@ public import SystemPackage
 
 /// Checks a GPT-2 directory of transformers, whoever wrote it: the safetensors rules, the index, and
 /// every name, shape and type against `config.json`.
-public struct OutputVerifier {
-  public let directory: OutputDirectory
+public struct ModelVerifier {
+  public let directory: ModelDirectory
   /// What breaks a rule, or loads silently wrong.
   public private(set) var faults: [Diagnostic]
   /// What deserves to be known.
   public private(set) var notes: [Diagnostic]
   /// What was concluded of the checkpoint that the output was compared with.
-  public internal(set) var decisions: [Decision] = []
+  public package(set) var decisions: [Decision] = []
   /// The configuration; `nil` when there is none that can be read.
   public private(set) var config: JSONObject?
 
@@ -21,7 +21,7 @@ public struct OutputVerifier {
   ///
   /// - Throws: ``Failure`` 66 when there is no output.
   public init(_ path: FilePath) throws(Failure) {
-    directory = try OutputDirectory(reading: path)
+    directory = try ModelDirectory(reading: path)
     faults = directory.faults
     notes = directory.notes
     guard directory.isFolder else {
@@ -42,7 +42,6 @@ public struct OutputVerifier {
     } catch {
       fault(error.code, error.message, file: "config.json")
     }
-    checkManifest(path)
   }
 
   /// What was checked, in a few words each.
@@ -56,67 +55,25 @@ public struct OutputVerifier {
     {
       rules.append("tokenizer")
     }
-    if manifest != nil { rules.append("manifest") }
     return rules
   }
 
-  /// What the conversion that made the output wrote down, if it did.
-  public var manifest: ConversionManifest? {
-    let path = directory.path.appending(OutputFolder.manifestName)
-    return FileSystem.exists(path) ? try? ConversionManifest(reading: path) : nil
-  }
-
   /// Adds a fault.
-  mutating func fault(
+  package mutating func fault(
     _ code: Diagnostic.Code, _ message: String, file: String? = nil, tensor: String? = nil
   ) {
     faults.append(Diagnostic(code, message, file: file, tensor: tensor))
   }
 
   /// Adds a note.
-  mutating func note(
+  package mutating func note(
     _ code: Diagnostic.Code, _ message: String, file: String? = nil, tensor: String? = nil
   ) {
     notes.append(Diagnostic(code, message, file: file, tensor: tensor))
   }
-
-  /// The sizes that the manifest of a conversion states.
-  private mutating func checkManifest(_ path: FilePath) {
-    let manifestPath = path.appending(OutputFolder.manifestName)
-    guard FileSystem.exists(manifestPath) else { return }
-    do {
-      let manifest = try ConversionManifest(reading: manifestPath)
-      for output in manifest.outputs {
-        let file = path.appending(output.name)
-        guard let found = FileSystem.identity(of: file)?.size else {
-          fault(
-            .outputMissingFile, "the manifest names it, but it is not there", file: output.name)
-          continue
-        }
-        let isWeights = output.name.hasSuffix(".safetensors")
-        let isNeeded = isWeights || output.name == "config.json"
-        if found != output.size, isNeeded {
-          fault(
-            .outputFileSize, "it has \(found) bytes; the manifest says \(output.size)",
-            file: output.name)
-        } else if found != output.size
-          || !isWeights && output.crc != nil && (try? FileDigest.crc32(file)) != output.crc
-        {
-          if isNeeded {
-            fault(
-              .outputValues, "its bytes are not those that were written", file: output.name)
-          } else {
-            note(.outputFileSize, "it was changed since the conversion", file: output.name)
-          }
-        }
-      }
-    } catch {
-      fault(error.code, error.message, file: OutputFolder.manifestName)
-    }
-  }
 }
 
-extension OutputVerifier {
+extension ModelVerifier {
   /// The SHA-256 of each safetensors file; a `SHA256SUMS` beside them must agree.
   ///
   /// - Throws: ``Failure`` when a file cannot be read.

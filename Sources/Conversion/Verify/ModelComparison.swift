@@ -1,10 +1,11 @@
 import ByteIO
 import Diagnostics
+import HuggingFace
 import SystemPackage
 import Transfer
 
 /// How two sets of tensors differ, tensor by tensor.
-public struct OutputComparison: Sendable {
+public struct ModelComparison: Sendable {
   /// What a tensor came to.
   public struct Row: Hashable, Sendable {
     /// The kinds of outcome.
@@ -53,14 +54,14 @@ public struct OutputComparison: Sendable {
       switch (a.tensors[name], b.tensors[name]) {
       case (let one?, let two?):
         do {
-          rows.append(try OutputComparison.compare(name.string, one, two))
+          rows.append(try ModelComparison.compare(name.string, one, two))
         } catch let stop as Stop {
           throw stop
         } catch {
           throw Failure(reading: error, file: a.path, tensor: name.string)
         }
-      case (let one?, nil): rows.append(OutputComparison.lone(name.string, .onlyInA, one))
-      case (nil, let two?): rows.append(OutputComparison.lone(name.string, .onlyInB, two))
+      case (let one?, nil): rows.append(ModelComparison.lone(name.string, .onlyInA, one))
+      case (nil, let two?): rows.append(ModelComparison.lone(name.string, .onlyInB, two))
       case (nil, nil): break
       }
       progress(number + 1, names.count)

@@ -6,7 +6,7 @@ public import SystemPackage
 import Transfer
 
 /// The tensors of a safetensors file, or of a folder of them, wherever they come from.
-public struct OutputDirectory: Sendable {
+public struct ModelDirectory: Sendable {
   /// A tensor and the file that holds it.
   public struct Tensor: Sendable {
     public let declared: SafetensorsTensor
@@ -110,7 +110,7 @@ public struct OutputDirectory: Sendable {
     guard !names.isEmpty || hasIndex else {
       throw Failure(
         .outputNoWeights, "there is no *.safetensors in this folder",
-        file: path.string, hint: OutputDirectory.advice(withoutWeights: path))
+        file: path.string, hint: ModelDirectory.advice(withoutWeights: path))
     }
     // Loaders take the model alone: what they do not look for is not a part of it.
     if names.contains("model.safetensors"), !hasIndex {
@@ -122,11 +122,11 @@ public struct OutputDirectory: Sendable {
       }
       names = ["model.safetensors"]
     }
-    for name in names where OutputDirectory.companions.contains(name) {
+    for name in names where ModelDirectory.companions.contains(name) {
       notes.append(
         Diagnostic(.outputOtherWeights, "an adapter, which is not a part of the model", file: name))
     }
-    names.removeAll { OutputDirectory.companions.contains($0) }
+    names.removeAll { ModelDirectory.companions.contains($0) }
     for name in names { open(path.appending(name), as: name) }
     if hasIndex {
       do {
@@ -215,7 +215,7 @@ public struct OutputDirectory: Sendable {
   }
 }
 
-extension OutputDirectory {
+extension ModelDirectory {
   /// What to do with a folder in which no safetensors are.
   private static func advice(withoutWeights path: FilePath) -> String {
     let names = (try? FileSystem.list(path))?.map(\.string) ?? []

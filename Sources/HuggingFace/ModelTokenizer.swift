@@ -25,7 +25,7 @@ public struct ModelTokenizer: Sendable {
 
   /// Files of a tokenizer that are kept byte by byte.
   // swift-format-ignore
-  static let keptNames = [
+  package static let keptNames = [
     "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "chat_template.jinja", "chat_template.json", "tokenizer.model", "spiece.model",
     "sentencepiece.bpe.model", "vocab.txt",
@@ -145,7 +145,7 @@ public struct ModelTokenizer: Sendable {
   /// Compares the tokenizer with the embedding of a model.
   ///
   /// - Throws: ``Failure`` 78 when it has ids that the embedding lacks.
-  func check(rows: Int) throws(Failure) {
+  package func check(rows: Int) throws(Failure) {
     guard size <= rows else {
       throw Failure(
         .tokenizerSize,
@@ -155,7 +155,7 @@ public struct ModelTokenizer: Sendable {
   }
 
   /// The names of the files that are kept and of those that are derived, for the decision that is shown.
-  var decision: Decision {
+  package var decision: Decision {
     let own = kept.map(\.name)
     let derived = files(positions: 1).map(\.name).filter { !own.contains($0) }
     return Decision(
@@ -167,7 +167,7 @@ public struct ModelTokenizer: Sendable {
   // MARK: - Files
 
   /// The files that are given, and those that every release of transformers finds what it needs in.
-  func files(positions: Int) -> [(name: String, bytes: [UInt8])] {
+  package func files(positions: Int) -> [(name: String, bytes: [UInt8])] {
     var files = kept
     func add(_ name: String, _ bytes: @autoclosure () -> [UInt8]?) {
       guard !files.contains(where: { $0.name == name }), let bytes = bytes() else { return }

@@ -3,7 +3,7 @@ import JSON
 import Safetensors
 
 /// The fields of `config.json`.
-extension OutputVerifier {
+extension ModelVerifier {
   /// The kinds of values that transformers 5 accepts in a field, or that other consumers need.
   private enum FieldType {
     case size, real, truth, text, token
@@ -39,7 +39,7 @@ extension OutputVerifier {
   /// A configuration under GPT-2's own names.
   mutating func resolvingAliases(_ config: JSONObject) -> JSONObject {
     var result = config
-    for (alias, name) in OutputVerifier.aliases.sorted(by: { $0.key < $1.key }) {
+    for (alias, name) in ModelVerifier.aliases.sorted(by: { $0.key < $1.key }) {
       guard let value = config[alias] else { continue }
       if let own = config[name], own != value {
         fault(
@@ -67,7 +67,7 @@ extension OutputVerifier {
   private mutating func checkActivation(_ config: JSONObject) {
     switch config["activation_function"] {
     case nil: break
-    case .string(let name) where OutputVerifier.activations.contains(name): break
+    case .string(let name) where ModelVerifier.activations.contains(name): break
     case let value?:
       fault(
         .configActivation,
@@ -80,7 +80,7 @@ extension OutputVerifier {
     for key in config.repeatedKeys {
       fault(.configField, "\(key) occurs twice", file: "config.json")
     }
-    for (key, type, isNeeded) in OutputVerifier.fields {
+    for (key, type, isNeeded) in ModelVerifier.fields {
       guard let value = config[key], value != .null else {
         if isNeeded { fault(.configMissingField, "\(key) is missing", file: "config.json") }
         continue

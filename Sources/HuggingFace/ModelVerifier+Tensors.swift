@@ -7,7 +7,7 @@ import SystemPackage
 import Transfer
 
 /// Names, shapes and types of tensors, and the tokenizer, against `config.json`.
-extension OutputVerifier {
+extension ModelVerifier {
   /// The sizes that `config.json` states.
   private func sizes(_ config: JSONObject) -> ModelSizes? {
     guard let layers = config["n_layer"]?.int, let hidden = config["n_embd"]?.int,

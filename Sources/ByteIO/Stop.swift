@@ -1,5 +1,3 @@
-import ByteIO
-
 /// A request to stop that came as a signal.
 public struct Stop: Error, Hashable, Sendable {
   /// The number of the signal.

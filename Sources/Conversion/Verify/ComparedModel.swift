@@ -1,5 +1,6 @@
 import ByteIO
 public import Diagnostics
+import HuggingFace
 import JSON
 public import Megatron
 public import SystemPackage
@@ -88,7 +89,7 @@ public struct ComparedModel {
           )
         }, path)
     case .directory, .safetensorsFile:
-      let directory = try OutputDirectory(reading: path)
+      let directory = try ModelDirectory(reading: path)
       kind = directory.isFolder ? .directory : .safetensorsFile
       warnings = []
       if let fault = directory.faults.first {

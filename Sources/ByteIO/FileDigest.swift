@@ -1,21 +1,36 @@
-import ByteIO
 import Diagnostics
 public import SystemPackage
-import Transfer
 
 /// Digests of whole files.
 public enum FileDigest {
   /// The CRC-32 of a file.
   ///
   /// - Throws: ``Failure`` 66 or 74, or ``Stop`` when a signal asked for a stop.
-  static func crc32(_ path: FilePath) throws -> UInt32 {
+  package static func crc32(_ path: FilePath) throws -> UInt32 {
     do {
-      return try ShardRecord.checksum(path, through: ByteBuffer(count: 1 << 20))
+      return try crc32(path, through: ByteBuffer(count: 1 << 20))
     } catch let stop as Stop {
       throw stop
     } catch {
       throw Failure(reading: error, file: path)
     }
+  }
+
+  /// The CRC-32 of a file, read from front to back.
+  ///
+  /// - Throws: ``FileError``, or ``Stop``.
+  package static func crc32(_ path: FilePath, through buffer: ByteBuffer) throws -> UInt32 {
+    let file = try InputFile(opening: path)
+    var crc: UInt32 = 0
+    var offset = 0
+    while offset < file.size {
+      try Stop.check()
+      let count = min(buffer.count, file.size - offset)
+      try file.read(at: offset, into: buffer, 0..<count)
+      crc = CRC32.checksum(0..<count, of: buffer, continuing: crc)
+      offset += count
+    }
+    return crc
   }
 
   /// The SHA-256 of a file, as `sha256sum` prints it.
