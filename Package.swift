@@ -113,6 +113,12 @@ let package = Package(
     .testTarget(
       name: "TorchArchiveTests",
       dependencies: ["TorchArchive", "Pickle", "ByteIO", "JSON", "Safetensors", "TestSupport"]),
+    // The libraries through their public doors alone.
+    .testTarget(
+      name: "ClientTests",
+      dependencies: [
+        "Conversion", "Megatron", "Pickle", "Safetensors", "TorchArchive", "TestSupport",
+      ]),
     .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "ByteIO", "TestSupport"]),
     .testTarget(

@@ -1,6 +1,5 @@
 import Diagnostics
 import JSON
-import Safetensors
 import SystemPackage
 
 /// Vocabulary and merges of a byte-level BPE.

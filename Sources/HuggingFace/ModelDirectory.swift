@@ -3,7 +3,6 @@ public import Diagnostics
 import JSON
 public import Safetensors
 public import SystemPackage
-import Transfer
 
 /// The tensors of a safetensors file, or of a folder of them, wherever they come from.
 public struct ModelDirectory: Sendable {

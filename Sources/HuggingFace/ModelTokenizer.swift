@@ -1,7 +1,6 @@
 import ByteIO
 public import Diagnostics
 import JSON
-import Safetensors
 public import SystemPackage
 
 /// The tokenizer of a model: Megatron's two files, or a folder that transformers made, which is kept as it

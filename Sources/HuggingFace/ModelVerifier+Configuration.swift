@@ -1,6 +1,5 @@
 import Diagnostics
 import JSON
-import Safetensors
 
 /// The fields of `config.json`.
 extension ModelVerifier {

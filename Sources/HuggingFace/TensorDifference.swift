@@ -1,6 +1,5 @@
 package import ByteIO
 public import Safetensors
-import TorchArchive
 import Transfer
 
 /// The values of a tensor that is compared, wherever they come from.

@@ -12,6 +12,9 @@ public struct SafetensorsError: Error, Hashable, Sendable, CustomStringConvertib
     case sizeMismatch = "safetensors/size-mismatch"
     case incompleteBuffer = "safetensors/incomplete-buffer"
     case invalidIndex = "safetensors/invalid-index"
+    // What the reference implementation leaves to its callers
+    case tensorNotFound = "safetensors/tensor-not-found"
+    case unexpectedDType = "safetensors/dtype"
   }
 
   public let code: Code

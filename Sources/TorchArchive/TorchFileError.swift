@@ -55,6 +55,7 @@ public struct TorchFileError: Error, Hashable, Sendable, CustomStringConvertible
     public static let badShape = Code("tensor/shape")
     public static let bounds = Code("tensor/bounds")
     public static let unknownDType = Code("tensor/dtype")
+    public static let tensorNotFound = Code("tensor/not-found")
 
     // What is understood but not read
     public static let torchScript = Code("unsupported/torchscript")

@@ -5,9 +5,7 @@ import Diagnostics
 import HuggingFace
 import JSON
 import Megatron
-import Safetensors
 import SystemPackage
-import Transfer
 
 /// `meg2hf batch LIST`
 struct BatchCommand: ParsableCommand {

@@ -4,7 +4,6 @@ import Conversion
 import Diagnostics
 import JSON
 import Megatron
-import Safetensors
 import SystemPackage
 import TorchArchive
 

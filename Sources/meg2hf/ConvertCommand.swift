@@ -3,7 +3,6 @@ import ByteIO
 import Conversion
 import JSON
 import Megatron
-import Safetensors
 import SystemPackage
 import Transfer
 

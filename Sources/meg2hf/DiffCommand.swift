@@ -3,7 +3,6 @@ import ByteIO
 import Conversion
 import Diagnostics
 import JSON
-import Safetensors
 
 /// `meg2hf diff A B`
 struct DiffCommand: ParsableCommand {

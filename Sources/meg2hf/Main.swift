@@ -2,7 +2,6 @@ import ArgumentParser
 import ByteIO
 import Conversion
 import Diagnostics
-import JSON
 
 /// The command. Words and exit codes are all that it owns; the work is done by the library.
 @main

@@ -2,7 +2,6 @@ import Architectures
 import Conversion
 import JSON
 import Megatron
-import Safetensors
 import Transfer
 
 /// What a plan comes to, in a few lines.

@@ -3,7 +3,6 @@ import Conversion
 import Diagnostics
 import JSON
 import Safetensors
-import Transfer
 
 /// The result of a command: a text for people, a document for programs, and an exit status.
 struct Report {

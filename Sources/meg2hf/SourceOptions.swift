@@ -5,7 +5,6 @@ public import Conversion
 import Diagnostics
 import JSON
 import Megatron
-import Safetensors
 import SystemPackage
 import TorchArchive
 import Transfer

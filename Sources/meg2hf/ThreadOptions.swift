@@ -1,5 +1,4 @@
 import ArgumentParser
-import ByteIO
 import Conversion
 
 /// How many threads share the work.

@@ -5,7 +5,6 @@ import Diagnostics
 import HuggingFace
 import JSON
 import Megatron
-import Safetensors
 import SystemPackage
 import Transfer
 

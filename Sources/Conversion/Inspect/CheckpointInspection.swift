@@ -2,7 +2,6 @@ import Architectures
 import ByteIO
 public import Diagnostics
 public import Megatron
-import Safetensors
 import TorchArchive
 
 /// What can be said of a checkpoint without reading its tensors.

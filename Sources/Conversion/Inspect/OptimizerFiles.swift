@@ -1,8 +1,6 @@
 import ByteIO
-import Diagnostics
 public import JSON
 public import Megatron
-import Safetensors
 import SystemPackage
 
 /// The optimizer's part of a checkpoint, told by the names of its files: what there is, and whether it is

@@ -2,7 +2,6 @@ import ByteIO
 public import Diagnostics
 public import JSON
 import Megatron
-import Safetensors
 public import SystemPackage
 public import TorchArchive
 public import Transfer

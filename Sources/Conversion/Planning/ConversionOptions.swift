@@ -1,5 +1,4 @@
 public import Architectures
-import Megatron
 public import Safetensors
 import Transfer
 

@@ -3,8 +3,6 @@ import ByteIO
 import Diagnostics
 import HuggingFace
 import Megatron
-import Safetensors
-import SystemPackage
 import TorchArchive
 import Transfer
 

@@ -4,7 +4,6 @@ public import Diagnostics
 public import HuggingFace
 public import Megatron
 import Safetensors
-import SystemPackage
 import TorchArchive
 import Transfer
 

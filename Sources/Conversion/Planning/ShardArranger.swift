@@ -1,6 +1,5 @@
 import Architectures
 import ByteIO
-import Megatron
 import Transfer
 
 /// Works out where the elements of a rank's shard go in the output tensor: partition times

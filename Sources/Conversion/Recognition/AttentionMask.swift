@@ -1,6 +1,5 @@
 import Diagnostics
 import Megatron
-import Safetensors
 
 /// Whether a model was trained with a causal mask, which names and shapes do not tell: the pipeline of the
 /// bigscience fork trained prefix-LM and other models under GPT-2's names (bigscience

@@ -1,6 +1,5 @@
 public import Diagnostics
 import Megatron
-import Safetensors
 
 /// Which function the feed-forward layers were trained with, by its name in transformers.
 ///

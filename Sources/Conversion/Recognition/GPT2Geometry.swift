@@ -2,7 +2,6 @@ import Architectures
 public import Diagnostics
 public import Megatron
 import SystemPackage
-import TorchArchive
 
 /// The sizes of a GPT-2 model, taken from its tensors and compared with its arguments.
 public struct GPT2Geometry: Hashable, Sendable {

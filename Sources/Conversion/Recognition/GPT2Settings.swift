@@ -1,7 +1,6 @@
 import Diagnostics
 import HuggingFace
 import Megatron
-import Safetensors
 
 /// What a model computes besides its tensors, and what it is told of its tokens: each with the decision
 /// that led to it.

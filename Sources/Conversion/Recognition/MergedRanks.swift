@@ -1,7 +1,6 @@
 import Architectures
 import Diagnostics
 import Megatron
-import Safetensors
 import SystemPackage
 
 /// How many tensor-parallel ranks of the training were put together in each file by now.

@@ -1,7 +1,6 @@
 import ByteIO
 import Diagnostics
 import JSON
-import Safetensors
 import SystemPackage
 import Transfer
 

@@ -1,6 +1,5 @@
 import ByteIO
 import HuggingFace
-import JSON
 import Safetensors
 import SystemPackage
 

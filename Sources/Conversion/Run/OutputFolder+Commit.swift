@@ -1,8 +1,6 @@
 import ByteIO
 import Diagnostics
-import JSON
 import SystemPackage
-import Transfer
 
 extension OutputFolder {
   /// Turns the finished files into OUTPUT.

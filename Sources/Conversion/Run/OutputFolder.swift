@@ -1,6 +1,5 @@
 import ByteIO
 public import Diagnostics
-import JSON
 public import SystemPackage
 
 /// The folder that a conversion makes. It comes into being by one rename, whole or not at all.

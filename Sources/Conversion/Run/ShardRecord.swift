@@ -1,7 +1,5 @@
 import ByteIO
 import JSON
-import Safetensors
-import SystemPackage
 import TorchArchive
 import Transfer
 

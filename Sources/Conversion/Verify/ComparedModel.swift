@@ -1,7 +1,6 @@
 import ByteIO
 public import Diagnostics
 import HuggingFace
-import JSON
 public import Megatron
 public import SystemPackage
 public import TorchArchive

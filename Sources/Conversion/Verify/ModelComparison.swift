@@ -1,8 +1,6 @@
 import ByteIO
 import Diagnostics
 import HuggingFace
-import SystemPackage
-import Transfer
 
 /// How two sets of tensors differ, tensor by tensor.
 public struct ModelComparison: Sendable {

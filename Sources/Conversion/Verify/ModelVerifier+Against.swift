@@ -1,11 +1,9 @@
 public import Architectures
-import ByteIO
 import Diagnostics
 public import HuggingFace
 import JSON
 public import Megatron
 import Safetensors
-import SystemPackage
 public import Transfer
 
 /// What the user chose about a comparison with the source; `nil` where the output itself tells.

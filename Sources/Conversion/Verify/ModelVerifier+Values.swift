@@ -2,7 +2,6 @@ import ByteIO
 import Diagnostics
 public import HuggingFace
 import Safetensors
-import SystemPackage
 public import Transfer
 
 extension ModelVerifier {

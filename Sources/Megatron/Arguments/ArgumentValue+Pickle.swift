@@ -1,5 +1,4 @@
 import ByteIO
-import Diagnostics
 public import JSON
 import Pickle
 import TorchArchive

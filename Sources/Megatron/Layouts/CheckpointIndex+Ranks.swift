@@ -1,6 +1,5 @@
 import ByteIO
 import Diagnostics
-import Pickle
 import SystemPackage
 import TorchArchive
 

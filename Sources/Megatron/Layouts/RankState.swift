@@ -1,6 +1,5 @@
 import Diagnostics
 import Pickle
-import SystemPackage
 import TorchArchive
 
 /// What the state file of a model-parallel rank says besides weights: arguments, version,

@@ -1,6 +1,5 @@
 import ByteIO
 import Diagnostics
-import SystemPackage
 
 /// The files of a plan that are open at the moment: a few at a time, however many there are.
 final class OpenFiles {

@@ -1,5 +1,4 @@
 import ByteIO
-import TorchArchive
 
 /// What is read from front to back, and made in one go: deflated storages, odd strides, and constants.
 extension PlanExecutor {

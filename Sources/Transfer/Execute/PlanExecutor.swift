@@ -1,7 +1,5 @@
 import ByteIO
 import Diagnostics
-import Safetensors
-import SystemPackage
 import TorchArchive
 
 /// How much of the recorded CRCs is checked.

@@ -1,5 +1,4 @@
 package import ByteIO
-import TorchArchive
 
 /// The memory and the threads that the tensors of a plan are made with, one tensor after the other.
 package final class Workbench: Sendable {

@@ -1,5 +1,4 @@
 public import ByteIO
-import Diagnostics
 public import Safetensors
 public import SystemPackage
 public import TorchArchive

@@ -1,6 +1,5 @@
 package import ByteIO
 import Diagnostics
-import Safetensors
 
 /// Compares tensors with those of an output that exists.
 package final class ComparisonSink: TensorSink {
