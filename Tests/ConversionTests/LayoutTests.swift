@@ -10,7 +10,7 @@ import Testing
 @testable import HuggingFace
 @testable import Megatron
 
-/// One model in every layout, written by `scripts/make-layouts` with real PyTorch in the form of each
+/// One model in every layout, written by `Tests/Fixtures/make/layouts.py` with real PyTorch in the form of each
 /// trainer. These are no genuine dumps; `GenuineDumpTests` has those that there are.
 @Suite struct LayoutTests {
   struct Layout: CustomStringConvertible {

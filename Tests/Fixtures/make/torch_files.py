@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy
 import torch
 
-FOLDER = Path(__file__).resolve().parent.parent / "Tests/Fixtures/torch"
+FOLDER = Path(__file__).resolve().parent.parent / "torch"
 
 
 def tensors(value, path=()):

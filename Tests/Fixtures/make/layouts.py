@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy
 import torch
 
-FOLDER = Path(__file__).resolve().parent.parent / "Tests/Fixtures/layouts"
+FOLDER = Path(__file__).resolve().parent.parent / "layouts"
 LAYERS, HIDDEN, HEADS, INNER, VOCABULARY, POSITIONS = 4, 8, 4, 16, 16, 6
 HN = HIDDEN // HEADS
 

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
-FIXTURES = Path(__file__).resolve().parent.parent / "Tests/Fixtures"
+FIXTURES = Path(__file__).resolve().parent.parent / "Fixtures"
 TOLERANCE = 1e-5
 passed = failed = 0
 
