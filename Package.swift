@@ -33,12 +33,12 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CGlibc"),
-    .systemLibrary(name: "CIntrinsics"),
+    .systemLibrary(name: "CKernels"),
     .target(name: "Diagnostics", swiftSettings: settings),
     .target(
       name: "ByteIO",
       dependencies: [
-        "Diagnostics", "CZlib", "CGlibc", "CIntrinsics",
+        "Diagnostics", "CZlib", "CGlibc", "CKernels",
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "Crypto", package: "swift-crypto"),
       ],
@@ -108,7 +108,7 @@ let package = Package(
       name: "TestSupport",
       dependencies: ["ByteIO", .product(name: "SystemPackage", package: "swift-system")],
       path: "Tests/TestSupport"),
-    .testTarget(name: "ByteIOTests", dependencies: ["ByteIO", "CIntrinsics", "TestSupport"]),
+    .testTarget(name: "ByteIOTests", dependencies: ["ByteIO", "CKernels", "TestSupport"]),
     .testTarget(name: "PickleTests", dependencies: ["Pickle", "TestSupport"]),
     .testTarget(
       name: "TorchArchiveTests",

@@ -1,4 +1,4 @@
-import CIntrinsics
+import CKernels
 
 extension ByteBuffer {
   /// Converts `count` elements of `source` and lays them down in this buffer.
@@ -206,9 +206,9 @@ private func mayHoldNonFinite(
 ) -> Bool {
   let (features, start) = (Processor.features, bytes.baseAddress)
   return switch format {
-  case .float16: unsafe cintrinsics_any_special_16(features, start, count, 0x0400) != 0
-  case .bfloat16: unsafe cintrinsics_any_special_16(features, start, count, 0x0080) != 0
-  case .float32: unsafe cintrinsics_any_special_32(features, start, count) != 0
+  case .float16: unsafe ckernels_any_special_16(features, start, count, 0x0400) != 0
+  case .bfloat16: unsafe ckernels_any_special_16(features, start, count, 0x0080) != 0
+  case .float32: unsafe ckernels_any_special_32(features, start, count) != 0
   }
 }
 

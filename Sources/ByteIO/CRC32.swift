@@ -1,10 +1,10 @@
-import CIntrinsics
+import CKernels
 import CZlib
 
 /// The CRC-32 of zip archives and gzip: by carry-less multiplication where the processor has it, which is
 /// many times as fast as zlib, and by zlib elsewhere and for what is short.
 public enum CRC32 {
-  private static let canFold = Processor.features & cintrinsics_can_multiply.rawValue != 0
+  private static let canFold = Processor.features & ckernels_can_multiply.rawValue != 0
   /// Folding goes by 16 bytes; below this size it does not pay.
   private static let foldedFrom = 256
 
@@ -51,7 +51,7 @@ public enum CRC32 {
       guard let target = folded.baseAddress else { return previous }
       // The register is the complement of the CRC. From a register of 0, the 16 bytes lead to the register
       // that all of them lead to.
-      unsafe cintrinsics_fold_crc(
+      unsafe ckernels_fold_crc(
         Processor.features, start, size, pitch, rows, ~previous, target)
       return unsafe zlib(target, 16, .max)
     }

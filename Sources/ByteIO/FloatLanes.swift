@@ -1,4 +1,4 @@
-import CIntrinsics
+import CKernels
 
 /// Converts the first elements of a run eight at a time, as many as are a multiple of eight.
 ///
@@ -15,10 +15,10 @@ func convertLanes(
   let features = Processor.features
   let isDone =
     switch (from, target) {
-    case (.float16, .float32): unsafe cintrinsics_widen_halves(features, input, output, count)
-    case (.bfloat16, .float32): unsafe cintrinsics_widen_brains(features, input, output, count)
-    case (.float32, .float16): unsafe cintrinsics_narrow_to_halves(features, input, output, count)
-    case (.float32, .bfloat16): unsafe cintrinsics_narrow_to_brains(features, input, output, count)
+    case (.float16, .float32): unsafe ckernels_widen_halves(features, input, output, count)
+    case (.bfloat16, .float32): unsafe ckernels_widen_brains(features, input, output, count)
+    case (.float32, .float16): unsafe ckernels_narrow_to_halves(features, input, output, count)
+    case (.float32, .bfloat16): unsafe ckernels_narrow_to_brains(features, input, output, count)
     default: Int32(0)
     }
   return isDone != 0 ? count & ~7 : 0

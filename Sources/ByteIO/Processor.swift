@@ -1,6 +1,6 @@
-import CIntrinsics
+import CKernels
 
 /// What the processor can do beyond what every one of its kind can: kernels use it and give the same bits without.
 enum Processor {
-  static let features = cintrinsics_features()
+  static let features = ckernels_features()
 }

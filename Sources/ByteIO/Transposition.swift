@@ -1,4 +1,4 @@
-import CIntrinsics
+import CKernels
 
 /// Two dimensions that change places: `rows` neighbours in the source become rows of the target.
 ///
@@ -92,7 +92,7 @@ private func transpose<Element: BitwiseCopyable>(
           if first > start {
             unsafe (to + start).copyMemory(from: from + start, byteCount: first &- start)
           }
-          unsafe cintrinsics_stream(to + first, from + first, last &- first)
+          unsafe ckernels_stream(to + first, from + first, last &- first)
           if end > last {
             unsafe (to + last).copyMemory(from: from + last, byteCount: end &- last)
           }
@@ -103,7 +103,7 @@ private func transpose<Element: BitwiseCopyable>(
       row &+= blockSide
     }
   }
-  if streaming { cintrinsics_stream_fence() }
+  if streaming { ckernels_stream_fence() }
 }
 
 /// Turns a block of elements of 2 bytes, 8 by 8 at a time, of 8 rows and columns at least. The last squares overlap

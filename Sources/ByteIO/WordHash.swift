@@ -1,4 +1,4 @@
-import CIntrinsics
+import CKernels
 
 /// A hash of the words of a matrix, of which parts can be hashed anywhere, in any order and in any direction, and
 /// are then added up.
@@ -113,7 +113,7 @@ public struct WordHash: Hashable, Sendable {
     var done = 0
     if size == 2 {
       done = count & ~15
-      let bits = unsafe cintrinsics_products(Processor.features, words, factors, others, done)
+      let bits = unsafe ckernels_products(Processor.features, words, factors, others, done)
       sums = WordHash(bits: bits).sums
     }
     for index in done..<count {

@@ -18,12 +18,12 @@ public struct ModelDirectory: Sendable {
 
     /// The SHA-256 of its bytes.
     ///
-    /// - Throws: ``Failure`` when the file cannot be read, or ``Stop``.
+    /// - Throws: ``Failure`` when the file cannot be read, or ``Interrupted``.
     public func sha256() throws -> String {
       let buffer = ByteBuffer(count: 1 << 20)
       var hasher = SHA256Hasher()
       for place in stride(from: 0, to: declared.dataOffsets.count, by: buffer.count) {
-        try Stop.check()
+        try Interrupted.check()
         let count = min(buffer.count, declared.dataOffsets.count - place)
         do {
           try file.file.read(at: start + place, into: buffer, 0..<count)
@@ -73,7 +73,7 @@ public struct ModelDirectory: Sendable {
   }
 
   private func position(of name: String) -> Int? {
-    table.position(hash: ExactName.hash(name.utf8)) {
+    table.position(hash: UTF8Key.hash(name.utf8)) {
       declared(places[$0]).name.utf8.elementsEqual(name.utf8)
     }
   }
@@ -131,7 +131,7 @@ public struct ModelDirectory: Sendable {
       do {
         let index = try ShardIndex(parsing: JSONFile.bytes(indexPath))
         self.index = index
-        compare(with: index, present: Set(names.map { ExactName($0) }))
+        compare(with: index, present: Set(names.map { UTF8Key($0) }))
       } catch {
         let error = Failure(reading: error, file: indexPath)
         faults.append(Diagnostic(error.code, error.message, file: ShardIndex.fileName))
@@ -167,7 +167,7 @@ public struct ModelDirectory: Sendable {
               file: name, tensor: tensor.name))
           places[known] = place
         } else {
-          table.append(hash: ExactName.hash(tensor.name.utf8))
+          table.append(hash: UTF8Key.hash(tensor.name.utf8))
           places.append(place)
         }
       }
@@ -178,8 +178,8 @@ public struct ModelDirectory: Sendable {
   }
 
   /// The index and the files must tell the same story.
-  private mutating func compare(with index: ShardIndex, present: Set<ExactName>) {
-    let named = Set(index.weightMap.values.map { ExactName($0) })
+  private mutating func compare(with index: ShardIndex, present: Set<UTF8Key>) {
+    let named = Set(index.weightMap.values.map { UTF8Key($0) })
     for file in named.subtracting(present).sorted() {
       faults.append(
         Diagnostic(.indexMissingFile, "the index names it, but it is not there", file: file.string))
@@ -190,7 +190,7 @@ public struct ModelDirectory: Sendable {
     }
     let listed = index.weightMap
     for (tensor, file) in listed.sorted(by: { $0.key < $1.key })
-    where self[tensor.string]?.fileName != file && present.contains(ExactName(file)) {
+    where self[tensor.string]?.fileName != file && present.contains(UTF8Key(file)) {
       faults.append(
         Diagnostic(
           .indexWrongFile,
@@ -198,7 +198,7 @@ public struct ModelDirectory: Sendable {
             + (self[tensor.string].map { "in \($0.fileName)" } ?? "in none"),
           file: ShardIndex.fileName, tensor: tensor.string))
     }
-    for name in names where listed[ExactName(name)] == nil {
+    for name in names where listed[UTF8Key(name)] == nil {
       faults.append(
         Diagnostic(
           .indexUnlistedTensor, "the index does not name it", file: self[name]?.fileName,

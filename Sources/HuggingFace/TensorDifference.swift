@@ -45,14 +45,14 @@ package struct TensorDifference: Hashable, Sendable {
   /// Compares two tensors part by part. Floating-point tensors of different types are compared by
   /// their values, all others by their bytes.
   ///
-  /// - Throws: What reading throws, or ``Stop``.
+  /// - Throws: What reading throws, or ``Interrupted``.
   package init(_ a: TensorContent, _ b: TensorContent) throws {
     let most = min(TensorDifference.part, max(a.count, 1))
     if let one = a.format, let two = b.format {
       largest = 0
       let buffers = (ByteBuffer(count: most * one.size), ByteBuffer(count: most * two.size))
       for start in stride(from: 0, to: a.count, by: most) {
-        try Stop.check()
+        try Interrupted.check()
         let size = min(most, a.count - start)
         try a.read(start * one.size..<(start + size) * one.size, buffers.0)
         try b.read(start * two.size..<(start + size) * two.size, buffers.1)
@@ -68,7 +68,7 @@ package struct TensorDifference: Hashable, Sendable {
     let total = a.bits < 8 ? (a.count * a.bits + 7) / 8 : a.count
     let buffers = (ByteBuffer(count: most * width), ByteBuffer(count: most * width))
     for start in stride(from: 0, to: total, by: most) {
-      try Stop.check()
+      try Interrupted.check()
       let size = min(most, total - start) * width
       try a.read(start * width..<start * width + size, buffers.0)
       try b.read(start * width..<start * width + size, buffers.1)

@@ -95,7 +95,7 @@ public struct JSONObject: Hashable, Sendable {
     return table
   }
 
-  private static func hash(_ key: String) -> Int { ExactName.hash(key.utf8) }
+  private static func hash(_ key: String) -> Int { UTF8Key.hash(key.utf8) }
 
   /// The value of a key. Setting a new key appends it; setting `nil` does nothing.
   public subscript(key: String) -> JSONValue? {

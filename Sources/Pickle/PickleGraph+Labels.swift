@@ -34,7 +34,9 @@ extension PickleGraph {
     switch self[id] {
     case .none: return "None"
     case .bool(let value): return value ? "True" : "False"
-    case .int, .bigInt: return digits(id) ?? "0"
+    case .int(let value): return "\(value)"
+    case .bigDecimal(let range): return String(decoding: bytes(range), as: UTF8.self)
+    case .bigInt(let range): return "0x" + hexadecimal(bytes(range).reversed())
     case .float(let value): return "\(value)"
     case .string(let range): return "'\(escaped(range))'"
     case .bytes(let range):

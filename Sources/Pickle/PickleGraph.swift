@@ -15,6 +15,8 @@ public enum PickleNode: Hashable, Sendable {
   case int(Int)
   /// An integer of more than 64 bits: little-endian two's complement bytes.
   case bigInt(Range<Int>)
+  /// An integer that does not fit into 64 bits, as the decimal digits of a text.
+  case bigDecimal(Range<Int>)
   case float(Double)
   /// UTF-8, in which surrogates may occur (as Python writes them).
   case string(Range<Int>)
@@ -209,39 +211,6 @@ public struct PickleGraph: Sendable {
   public func int(_ id: NodeID) -> Int? {
     guard case .int(let value) = self[id] else { return nil }
     return value
-  }
-
-  /// The decimal digits of an integer of any size, shortened to its hexadecimal form beyond 64 bytes;
-  /// `nil` when it is none.
-  public func digits(_ id: NodeID) -> String? {
-    switch self[id] {
-    case .int(let value): return "\(value)"
-    case .bigInt(let range):
-      var rest = Array(bytes(range))
-      let isNegative = (rest.last ?? 0) & 0x80 != 0
-      guard rest.count <= 64 else {
-        return "0x" + rest.reversed().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-      }
-      if isNegative {
-        var carry = true
-        for index in rest.indices {
-          rest[index] = ~rest[index]
-          if carry { (rest[index], carry) = rest[index].addingReportingOverflow(1) }
-        }
-      }
-      var digits: [String] = []
-      while rest.contains(where: { $0 != 0 }) {
-        var remainder = 0
-        for index in rest.indices.reversed() {
-          let value = remainder << 8 | Int(rest[index])
-          rest[index] = UInt8(value / 10)
-          remainder = value % 10
-        }
-        digits.append("\(remainder)")
-      }
-      return (isNegative ? "-" : "") + digits.reversed().joined()
-    default: return nil
-    }
   }
 
   /// A boolean.

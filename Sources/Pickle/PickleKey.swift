@@ -3,6 +3,7 @@ indirect enum PickleKey: Hashable, Sendable {
   case none
   /// Integers, booleans, and floats without a fraction: `True == 1 == 1.0`.
   case int(Int)
+  /// Two's complement bytes, or decimal digits.
   case bigInt([UInt8])
   case float(UInt64)
   case string([UInt8])
@@ -45,6 +46,7 @@ extension PickleGraph {
     case .bool(let value): return .int(value ? 1 : 0)
     case .int(let value): return .int(value)
     case .bigInt(let range): return .bigInt(minimal(bytes(range)))
+    case .bigDecimal(let range): return .bigInt(Array(bytes(range)))
     // NaN is not equal to itself, but Python looks at identity first.
     case .float(let value) where value.isNaN: return .identity(id)
     case .float(let value): return Int(exactly: value).map { .int($0) } ?? .float(value.bitPattern)

@@ -100,42 +100,17 @@ extension PickleMachine {
     return try decimal(line)
   }
 
-  /// Enough for one number of 30,000 digits, in a fraction of a second.
-  private static let maximumDecimalSteps = 200_000_000
-
+  /// A number of decimal digits; one beyond 64 bits keeps them.
   private mutating func decimal(_ text: String) throws(PickleError) -> PickleNode {
     if let value = Int(text) { return .int(value) }
-    let negative = text.hasPrefix("-")
-    let digits = negative ? text.utf8.dropFirst() : text.utf8[...]
+    let digits = text.hasPrefix("-") ? text.utf8.dropFirst() : text.utf8[...]
     guard !digits.isEmpty, digits.allSatisfy({ (48...57).contains($0) }) else {
       throw error(.badArgument, "digits were expected")
     }
     guard digits.count <= limits.integerBytes else {
       throw error(.limitInteger, "an integer of \(digits.count) digits")
     }
-    decimalSteps += digits.count * digits.count / 5
-    guard decimalSteps <= PickleMachine.maximumDecimalSteps else {
-      throw error(.limitInteger, "integers of very many digits")
-    }
-    var bytes: [UInt8] = [0]
-    for digit in digits {
-      var carry = UInt(digit - 48)
-      for index in bytes.indices {
-        carry += UInt(bytes[index]) * 10
-        bytes[index] = UInt8(truncatingIfNeeded: carry)
-        carry >>= 8
-      }
-      if carry > 0 { bytes.append(UInt8(carry)) }
-    }
-    bytes.append(0)
-    if negative {
-      var carry = true
-      for index in bytes.indices {
-        bytes[index] = ~bytes[index]
-        if carry { (bytes[index], carry) = bytes[index].addingReportingOverflow(1) }
-      }
-    }
-    return .bigInt(try keep(bytes))
+    return .bigDecimal(try keep(Array(text.utf8)))
   }
 
   /// The operand of GET and PUT.

@@ -20,8 +20,6 @@ public struct PickleMachine {
   private var keyBytes = 0
   private var nameBytes = 0
   private var items = 0
-  /// The steps that decimal numbers took, which grow with the square of their digits.
-  var decimalSteps = 0
   /// The offset of the instruction that is carried out.
   var offset = 0
 

@@ -86,9 +86,9 @@ extension SafetensorsFile {
   public static func write(
     _ tensors: [NewTensor], metadata: [String: String]? = ["format": "pt"], to path: FilePath
   ) throws {
-    var byName: [ExactName: NewTensor] = [:]
+    var byName: [UTF8Key: NewTensor] = [:]
     for tensor in tensors {
-      guard byName.updateValue(tensor, forKey: ExactName(tensor.name)) == nil,
+      guard byName.updateValue(tensor, forKey: UTF8Key(tensor.name)) == nil,
         tensor.name != "__metadata__"
       else {
         throw SafetensorsError(
@@ -115,7 +115,7 @@ extension SafetensorsFile {
       let start = header.serialized
       try file.write(start, at: 0)
       for tensor in header.tensors {
-        guard let bytes = byName[ExactName(tensor.name)]?.bytes else { continue }
+        guard let bytes = byName[UTF8Key(tensor.name)]?.bytes else { continue }
         try file.write(bytes, at: start.count + tensor.dataOffsets.lowerBound)
       }
       try file.finish()

@@ -99,7 +99,7 @@ public struct SafetensorsHeader: Hashable, Sendable {
           return
         }
         let tensor = try SafetensorsHeader.tensor(member, invalid)
-        let hash = ExactName.hash(tensor.name.utf8)
+        let hash = UTF8Key.hash(tensor.name.utf8)
         let isKnown = { tensors[$0].name.utf8.elementsEqual(tensor.name.utf8) }
         // Of two members with one name the last one counts.
         if let known = table.position(hash: hash, where: isKnown) {

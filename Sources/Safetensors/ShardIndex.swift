@@ -4,7 +4,7 @@ import JSON
 /// `model.safetensors.index.json`: which file holds which tensor.
 public struct ShardIndex: Hashable, Sendable {
   /// Tensor name to file name.
-  public let weightMap: [ExactName: String]
+  public let weightMap: [UTF8Key: String]
   /// The bytes of all tensors, as the index states them.
   public let totalSize: Int?
   /// The elements of all tensors, as the index states them.
@@ -15,7 +15,7 @@ public struct ShardIndex: Hashable, Sendable {
 
   public init(weightMap: [String: String], totalSize: Int, totalParameters: Int) {
     self.weightMap = Dictionary(
-      weightMap.map { (ExactName($0.key), $0.value) }, uniquingKeysWith: { $1 })
+      weightMap.map { (UTF8Key($0.key), $0.value) }, uniquingKeysWith: { $1 })
     self.totalSize = totalSize
     self.totalParameters = totalParameters
   }
@@ -38,12 +38,12 @@ public struct ShardIndex: Hashable, Sendable {
     guard map.repeatedKeys.isEmpty else {
       throw invalid("\(map.repeatedKeys[0]) occurs more than once")
     }
-    var weightMap: [ExactName: String] = [:]
+    var weightMap: [UTF8Key: String] = [:]
     for member in map.members {
       guard let file = member.value.string, !file.isEmpty, !file.contains("/"),
         !file.contains("\0"), file != "..", file != "."
       else { throw invalid("\(member.key) is not in a file of this folder") }
-      weightMap[ExactName(member.key)] = file
+      weightMap[UTF8Key(member.key)] = file
     }
     self.weightMap = weightMap
     guard let metadata = object["metadata"]?.object else {

@@ -8,21 +8,27 @@ struct LegacyStream {
   /// The object of the file.
   let graph: PickleGraph
   /// Where the bytes of each storage are.
-  let storages: [ExactName: ZipEntry]
+  let storages: [UTF8Key: StoredBytes]
 
   /// The integer 0x1950A86A20F9469CFC6C, as LONG1 has it.
   private static let magic: [UInt8] = [
     0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19,
   ]
+  /// The same, as protocol 0 has it.
+  private static let magicDigits = "119547037146038801333356"
   private static let version = 1001
 
   /// Whether a file begins with the pickle of the magic number, of whatever protocol.
   static func isLegacy(_ start: [UInt8]) -> Bool {
     guard let graph = try? PickleMachine.load(start) else { return false }
-    guard case .bigInt(let range) = graph[graph.root] else { return false }
-    // Written as decimal digits or padded, the number has more bytes than it needs.
-    let bytes = graph.bytes(range)
-    return bytes.starts(with: magic) && bytes.dropFirst(magic.count).allSatisfy { $0 == 0 }
+    switch graph[graph.root] {
+    case .bigInt(let range):
+      // The number may be padded.
+      let bytes = graph.bytes(range)
+      return bytes.starts(with: magic) && bytes.dropFirst(magic.count).allSatisfy { $0 == 0 }
+    case .bigDecimal(let range): return graph.bytes(range).elementsEqual(magicDigits.utf8)
+    default: return false
+    }
   }
 
   init(reading file: InputFile, limits: TorchLimits) throws {
@@ -47,7 +53,7 @@ struct LegacyStream {
 
   private static func parse(
     _ bytes: [UInt8], _ file: InputFile, _ limits: TorchLimits
-  ) throws -> (PickleGraph, [ExactName: ZipEntry]) {
+  ) throws -> (PickleGraph, [UTF8Key: StoredBytes]) {
     func load(_ start: Int) throws(PickleError) -> PickleGraph {
       try PickleMachine.load(bytes, from: start, limits: limits.pickle)
     }
@@ -75,16 +81,16 @@ struct LegacyStream {
   /// Walks over the storages, whose sizes only the pickle tells.
   private static func place(
     _ keys: [String?], _ start: Int, _ graph: PickleGraph, _ file: InputFile
-  ) throws -> [ExactName: ZipEntry] {
+  ) throws -> [UTF8Key: StoredBytes] {
     let declared = declarations(graph)
-    var storages: [ExactName: ZipEntry] = [:]
+    var storages: [UTF8Key: StoredBytes] = [:]
     var offset = start
     for key in keys {
-      guard let key, storages[ExactName(key)] == nil else {
+      guard let key, storages[UTF8Key(key)] == nil else {
         throw TorchFileError(
           .legacyKeys, "the keys of the storages are no list of different texts", offset: offset)
       }
-      guard let (dtype, count) = declared[ExactName(key)] else {
+      guard let (dtype, count) = declared[UTF8Key(key)] else {
         throw TorchFileError(
           .legacyUnknownKey,
           "no tensor is on storage \(shortened(key)), so its size is unknown, and so is the place "
@@ -99,7 +105,7 @@ struct LegacyStream {
       }
       let (size, overflow) = count.multipliedReportingOverflow(by: dtype.size)
       guard !overflow, size <= file.size - offset - 8 else { throw truncated(key, file) }
-      storages[ExactName(key)] = ZipEntry(
+      storages[UTF8Key(key)] = StoredBytes(
         name: key, storedSize: size, size: size, dataOffset: offset + 8)
       offset += 8 + size
     }
@@ -107,12 +113,12 @@ struct LegacyStream {
   }
 
   /// Type and size of each storage by the first reference to it, which is what the count means.
-  private static func declarations(_ graph: PickleGraph) -> [ExactName: (TorchDType, Int)] {
-    var declared: [ExactName: (TorchDType, Int)] = [:]
+  private static func declarations(_ graph: PickleGraph) -> [UTF8Key: (TorchDType, Int)] {
+    var declared: [UTF8Key: (TorchDType, Int)] = [:]
     for reference in graph.persistentReferences {
       guard let fields = graph.tuple(reference), fields.count >= 5,
         graph.text(fields[0]) == "storage", let type = graph.global(fields[1]),
-        let dtype = TorchDType.ofStorage(type), let key = graph.text(fields[2]).map(ExactName.init),
+        let dtype = TorchDType.ofStorage(type), let key = graph.text(fields[2]).map(UTF8Key.init),
         let count = graph.int(fields[4]), count >= 0, declared[key] == nil
       else { continue }
       declared[key] = (dtype, count)

@@ -8,9 +8,9 @@ public final class TensorReader {
   private let window: ByteBuffer
   /// Elements in row-major order.
   private let dense: ByteBuffer
-  private var readers: [ExactName: EntryReader] = [:]
+  private var readers: [UTF8Key: StoredBytesReader] = [:]
   /// A storage that is held as a whole, because it is read in another order than its own.
-  private var held: (key: ExactName, bytes: ByteBuffer)?
+  private var held: (key: UTF8Key, bytes: ByteBuffer)?
   /// The size up to which a storage is held as a whole.
   private static let holdSize = 128 << 20
   /// Bytes of views that are larger than their storages.
@@ -59,12 +59,12 @@ public final class TensorReader {
   }
 
   /// Reads a whole storage into memory, unless it is too large or there already.
-  private func hold(_ storage: TorchStorage?, _ reader: EntryReader) throws {
+  private func hold(_ storage: TorchStorage?, _ reader: StoredBytesReader) throws {
     guard let storage, storage.byteCount <= TensorReader.holdSize else {
       held = nil
       return
     }
-    let key = ExactName(storage.key)
+    let key = UTF8Key(storage.key)
     guard held?.key != key else { return }
     held = nil
     let bytes = ByteBuffer(count: storage.byteCount)
@@ -79,23 +79,23 @@ public final class TensorReader {
   ///   - all: Whether what was not read is read for that.
   /// - Returns: What is known of its CRC.
   /// - Throws: ``TorchFileError`` `zip/crc-mismatch` or `zip/inflate`, or a `FileError`.
-  public func verdict(_ storage: TorchStorage, all: Bool) throws -> EntryReader.Verdict {
+  public func verdict(_ storage: TorchStorage, all: Bool) throws -> StoredBytesReader.Verdict {
     let reader = reader(storage)
     if all { try reader.readRest(through: window) }
     return try reader.verdict()
   }
 
-  private func reader(_ storage: TorchStorage) -> EntryReader {
-    let key = ExactName(storage.key)
+  private func reader(_ storage: TorchStorage) -> StoredBytesReader {
+    let key = UTF8Key(storage.key)
     if let known = readers[key] { return known }
-    let reader = EntryReader(storage.entry, in: file.file, checksums: crc)
+    let reader = StoredBytesReader(storage.entry, in: file.file, checksums: crc)
     readers[key] = reader
     return reader
   }
 
   /// Walks over a box along its outermost axis until a part fits into the buffers.
   private func visit(
-    _ box: ElementBox, at offset: Int, _ tensor: TorchTensor, _ reader: EntryReader,
+    _ box: ElementBox, at offset: Int, _ tensor: TorchTensor, _ reader: StoredBytesReader,
     _ body: (Range<Int>, ByteBuffer) throws -> Void
   ) throws {
     let size = tensor.dtype.size

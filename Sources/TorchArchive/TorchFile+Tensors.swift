@@ -123,7 +123,7 @@ extension TorchFile {
       graph.text(fields[0]) == "storage", let type = graph.global(fields[1]),
       let key = graph.text(fields[2])
     else { throw bad("a storage id was expected") }
-    guard !conflictingStorages.contains(ExactName(key)) else {
+    guard !conflictingStorages.contains(UTF8Key(key)) else {
       throw TorchFileError(
         .storageConflict, "storage \(shortened(key)) is referred to as of two types")
     }
@@ -135,7 +135,7 @@ extension TorchFile {
     }
     let (byteCount, overflow) = count.multipliedReportingOverflow(by: dtype.size)
     guard !overflow else { throw bad("a storage of \(count) elements") }
-    guard let entry = storageEntries[ExactName(key)] else {
+    guard let entry = storageEntries[UTF8Key(key)] else {
       throw TorchFileError(.storageMissing, "the file has no storage \(shortened(key))")
     }
     guard entry.size == byteCount else {
@@ -167,7 +167,7 @@ extension TorchFile {
     }
     return TorchStorage(
       key: "\(storage.key)/\(key)", dtype: storage.dtype,
-      entry: ZipEntry(
+      entry: StoredBytes(
         name: "\(storage.entry.name)/\(key)", storedSize: count * size, size: count * size,
         dataOffset: storage.entry.dataOffset + offset * size))
   }

@@ -36,7 +36,7 @@ extension TorchFile {
   ///
   /// - Throws: ``TorchFileError`` `tensor/not-found` when there is none, or what reading it throws.
   public func tensor(named name: String) throws(TorchFileError) -> Tensor {
-    for named in try namedTensors() where ExactName(named.name) == ExactName(name) {
+    for named in try namedTensors() where UTF8Key(named.name) == UTF8Key(name) {
       if let view = try tensor(named.node) {
         return Tensor(name: name, path: named.path, view: view)
       }

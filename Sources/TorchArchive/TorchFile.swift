@@ -25,11 +25,11 @@ public struct TorchFile: Sendable {
   public let isPickleVerified: Bool
   public let limits: TorchLimits
   /// The runs of bytes that hold storages, by the key of the storage.
-  let storageEntries: [ExactName: ZipEntry]
+  let storageEntries: [UTF8Key: StoredBytes]
   /// Storages that the pickle refers to as of two types.
-  let conflictingStorages: Set<ExactName>
+  let conflictingStorages: Set<UTF8Key>
   /// All entries, for the digest of the directory.
-  public let entries: [ZipEntry]
+  public let entries: [StoredBytes]
 
   /// Opens `path`.
   ///
@@ -79,10 +79,10 @@ public struct TorchFile: Sendable {
     self.limits = limits
     container = .zip
     entries = archive.entries
-    var storages: [ExactName: ZipEntry] = [:]
+    var storages: [UTF8Key: StoredBytes] = [:]
     for folder in ["\(root)/tensors/", "\(root)/data/"] {
       for entry in archive.entries where entry.name.utf8.starts(with: folder.utf8) {
-        storages[ExactName(String(entry.name.utf8.dropFirst(folder.utf8.count)) ?? "")] = entry
+        storages[UTF8Key(String(entry.name.utf8.dropFirst(folder.utf8.count)) ?? "")] = entry
       }
     }
     storageEntries = storages
@@ -90,7 +90,7 @@ public struct TorchFile: Sendable {
     isBigEndian = try TorchFile.byteOrder(archive, root, file)
     try TorchFile.checkSize(pickle, limits)
     isPickleVerified = pickle.crc != nil
-    let bytes = try EntryReader(pickle, in: file).readAll()
+    let bytes = try StoredBytesReader(pickle, in: file).readAll()
     do {
       graph = try PickleMachine.load(bytes, limits: limits.pickle)
     } catch {
@@ -100,13 +100,13 @@ public struct TorchFile: Sendable {
   }
 
   /// The keys of storages with more than one class. PyTorch takes whichever came first.
-  private static func conflicts(_ graph: PickleGraph) -> Set<ExactName> {
-    var types: [ExactName: GlobalName] = [:]
-    var result: Set<ExactName> = []
+  private static func conflicts(_ graph: PickleGraph) -> Set<UTF8Key> {
+    var types: [UTF8Key: GlobalName] = [:]
+    var result: Set<UTF8Key> = []
     for reference in graph.persistentReferences {
       guard let fields = graph.tuple(reference), fields.count >= 5,
         graph.text(fields[0]) == "storage", let type = graph.global(fields[1]),
-        let key = graph.text(fields[2]).map(ExactName.init),
+        let key = graph.text(fields[2]).map(UTF8Key.init),
         // Nothing can be misread in an empty storage, and PyTorch writes empty views of other types.
         graph.int(fields[4]) != 0
       else { continue }
@@ -172,7 +172,8 @@ public struct TorchFile: Sendable {
         + (names.isEmpty ? "nothing" : names.joined(separator: ", ")))
   }
 
-  private static func checkSize(_ entry: ZipEntry, _ limits: TorchLimits) throws(TorchFileError) {
+  private static func checkSize(_ entry: StoredBytes, _ limits: TorchLimits) throws(TorchFileError)
+  {
     guard entry.size <= limits.pickleBytes else {
       throw TorchFileError(
         .limitPickleSize,
@@ -193,7 +194,7 @@ public struct TorchFile: Sendable {
     guard entry.size <= 64 else {
       throw TorchFileError(.badMarker, "\(entry.size) bytes where a few were expected", entry: name)
     }
-    return String(decoding: try EntryReader(entry, in: file).readAll(), as: UTF8.self)
+    return String(decoding: try StoredBytesReader(entry, in: file).readAll(), as: UTF8.self)
   }
 
   private static func checkVersion(

@@ -7,7 +7,7 @@ public struct TorchStorage: Hashable, Sendable {
   /// Its type by the class in the pickle; `uint8` when the pickle leaves it open.
   public let dtype: TorchDType
   /// Where the bytes are.
-  public let entry: ZipEntry
+  public let entry: StoredBytes
 
   /// The size in bytes.
   public var byteCount: Int { entry.size }

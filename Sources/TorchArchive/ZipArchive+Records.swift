@@ -6,7 +6,7 @@ struct CentralRecord {
   let rawName: [UInt8]
   let flags: UInt16
   let method: UInt16
-  let compression: ZipEntry.Compression
+  let compression: StoredBytes.Compression
   let crc: UInt32
   let storedSize: Int
   let size: Int

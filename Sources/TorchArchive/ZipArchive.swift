@@ -8,8 +8,8 @@ public import ByteIO
 /// overlapping entries, two end records, bytes before the first or behind the last record.
 public struct ZipArchive: Sendable {
   /// All entries but folders, in the order of the central directory.
-  public let entries: [ZipEntry]
-  private let positions: [ExactName: Int]
+  public let entries: [StoredBytes]
+  private let positions: [UTF8Key: Int]
 
   /// Reads the directory of `file`: the end of the file, and the local header of every entry.
   ///
@@ -22,18 +22,18 @@ public struct ZipArchive: Sendable {
         offset: end.offset)
     }
     let records = try CentralRecord.all(in: file, end)
-    var entries: [ZipEntry] = []
+    var entries: [StoredBytes] = []
     var spans: [Range<Int>] = []
-    var positions: [ExactName: Int] = [:]
+    var positions: [UTF8Key: Int] = [:]
     for record in records {
       let dataOffset = try record.dataOffset(in: file, before: end.directory.lowerBound)
       spans.append(record.localOffset..<dataOffset + record.storedSize)
-      guard positions.updateValue(entries.count, forKey: ExactName(record.name)) == nil else {
+      guard positions.updateValue(entries.count, forKey: UTF8Key(record.name)) == nil else {
         throw TorchFileError(.duplicateName, "two entries of one name", entry: record.name)
       }
       if record.name.hasSuffix("/") { continue }
       entries.append(
-        ZipEntry(
+        StoredBytes(
           name: record.name, compression: record.compression,
           crc: record.crc == 0 && record.size > 0 ? nil : record.crc,
           storedSize: record.storedSize, size: record.size, dataOffset: dataOffset))
@@ -52,8 +52,8 @@ public struct ZipArchive: Sendable {
   }
 
   /// The entry of exactly this name.
-  public subscript(name: String) -> ZipEntry? {
-    positions[ExactName(name)].flatMap { entries.indices.contains($0) ? entries[$0] : nil }
+  public subscript(name: String) -> StoredBytes? {
+    positions[UTF8Key(name)].flatMap { entries.indices.contains($0) ? entries[$0] : nil }
       .flatMap { $0.name.utf8.elementsEqual(name.utf8) ? $0 : nil }
   }
 }

@@ -55,7 +55,7 @@ struct BatchCommand: ParsableCommand {
   @OptionGroup(title: "How it is done") var manner: MannerOptions
   @OptionGroup(title: "What is written") var plan: PlanOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
-  @OptionGroup(title: "What is shown") var shown: OutputOptions
+  @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
   func validate() throws {
     guard source.tag == nil, source.iteration == nil else {
@@ -112,7 +112,7 @@ struct BatchCommand: ParsableCommand {
     var done = 0
     var failures: [Diagnostic.Kind] = []
     for position in positions {
-      try Stop.check()
+      try Interrupted.check()
       let item = batch.items[position]
       var line = JSONObject()
       line["schema"] = .string(report.schema)
@@ -128,7 +128,7 @@ struct BatchCommand: ParsableCommand {
         line["status"] = "error"
         line["exit_code"] = .int(Int(error.status.rawValue))
         line["errors"] = [error.json]
-      } catch let stop as Stop {
+      } catch let stop as Interrupted {
         line["status"] = "stopped"
         let code = stop.signal == Process.warningSignal ? 75 : 128 + stop.signal
         line["exit_code"] = .int(Int(code))
@@ -138,7 +138,7 @@ struct BatchCommand: ParsableCommand {
       write(line)
     }
     if !writesJSON {
-      write("\(done) of \(counted(positions.count, "checkpoint")) done\n")
+      write("\(done) of \(plural(positions.count, "checkpoint")) done\n")
     }
     // Whatever can be mended by another try comes first: a wrapper then runs the task again, which
     // passes over what is done.
@@ -187,7 +187,7 @@ struct BatchCommand: ParsableCommand {
     var table = TextTable()
     table.add(
       line["status"]?.string ?? "", line["output"]?.string ?? line["checkpoint"]?.string ?? "",
-      detail + (warnings > 0 ? ", \(counted(warnings, "warning"))" : ""))
+      detail + (warnings > 0 ? ", \(plural(warnings, "warning"))" : ""))
     write(table.text(indent: ""))
   }
 
@@ -206,7 +206,7 @@ struct BatchCommand: ParsableCommand {
     var entries: [JSONValue] = []
     var worst: Diagnostic.Kind?
     for (position, item) in batch.items.enumerated() {
-      try Stop.check()
+      try Interrupted.check()
       let (word, detail, kind) = state(item, tokenizer)
       if let kind {
         worst = worst == .tryAgain ? worst : kind == .tryAgain ? kind : worst ?? kind

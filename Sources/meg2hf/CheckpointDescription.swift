@@ -11,7 +11,7 @@ import TorchArchive
 struct CheckpointDescription {
   private let inspection: CheckpointInspection
   private let digests: CheckpointDigests?
-  private var index: CheckpointIndex { inspection.index }
+  private var index: Checkpoint { inspection.index }
 
   init(_ inspection: CheckpointInspection, _ digests: CheckpointDigests?) {
     self.inspection = inspection
@@ -149,7 +149,7 @@ struct CheckpointDescription {
       let inner = geometry.parameterCount(vocabulary: 0, positions: 0)
       table.add(
         "parameters",
-        "\(countText(all)) (\(grouped(all))), without embeddings \(countText(inner))")
+        "\(countText(all)) (\(thousands(all))), without embeddings \(countText(inner))")
       table.add(
         "card size",
         "\(countText(geometry.cardParameterCount(vocabulary: vocabulary))), ratio of hidden size to layers "
@@ -218,7 +218,7 @@ struct CheckpointDescription {
     }
     let bytes = inspection.rows.reduce(0) { $0 + $1.byteCount }
     return (table.isEmpty ? "  no tensor fits\n" : table.text())
-      + "  \(counted(inspection.rows.count, "tensor")), \(byteText(bytes)) on all ranks\n"
+      + "  \(plural(inspection.rows.count, "tensor")), \(byteText(bytes)) on all ranks\n"
   }
 
   /// A row for each tensor.

@@ -47,7 +47,7 @@ struct ConvertCommand: ParsableCommand {
   @OptionGroup(title: "How it is done") var manner: MannerOptions
   @OptionGroup(title: "What is written") var plan: PlanOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
-  @OptionGroup(title: "What is shown") var shown: OutputOptions
+  @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
   // The words of other converters.
   @Option(name: [.customLong("input_folder"), .customLong("load-dir")], help: .hidden)

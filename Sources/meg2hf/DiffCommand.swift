@@ -28,7 +28,7 @@ struct DiffCommand: ParsableCommand {
   var b: String
 
   @OptionGroup(title: "How checkpoints are read") var source: SourceOptions
-  @OptionGroup(title: "What is shown") var shown: OutputOptions
+  @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
   func run() throws {
     Process.catchStopSignals()

@@ -46,7 +46,7 @@ struct InspectCommand: ParsableCommand {
   @OptionGroup var threads: ThreadOptions
   @OptionGroup(title: "What is listed") var list: ListOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
-  @OptionGroup(title: "What is shown") var shown: OutputOptions
+  @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
   func run() throws {
     Process.catchStopSignals()
@@ -106,7 +106,7 @@ struct InspectCommand: ParsableCommand {
         cells: ["sha256": entry.sha256 ?? entry.error.map { "refused: \($0.code)" } ?? ""])
     }
     report.text =
-      "\(path.string): \(counted(inspection.tensors.count, "tensor"))\n"
+      "\(path.string): \(plural(inspection.tensors.count, "tensor"))\n"
       + table(rows, [.dtype, .shape])
     if check, inspection.errors.isEmpty {
       report.text += "  read to the end: all checksums that were recorded agree\n"
@@ -167,7 +167,7 @@ struct InspectCommand: ParsableCommand {
     report.payload["parameters"] = .int(elements)
     guard !shown.json else { return }
     var text =
-      "\(path.string): \(counted(directory.count, "tensor")), \(grouped(elements)) parameters\n"
+      "\(path.string): \(plural(directory.count, "tensor")), \(thousands(elements)) parameters\n"
     var facts = TextTable()
     for fault in directory.faults {
       facts.add(
@@ -232,23 +232,23 @@ struct InspectCommand: ParsableCommand {
     ]
     var table = TextTable()
     table.add(
-      "read", "\(byteText(found.bytesRead)) of \(counted(found.filesRead, "file")), to their ends")
+      "read", "\(byteText(found.bytesRead)) of \(plural(found.filesRead, "file")), to their ends")
     table.add(
       "checksums",
       "\(found.verified) verified, \(found.notRecorded) not recorded"
-        + (found.errors.isEmpty ? "" : ", \(counted(found.errors.count, "fault"))"))
+        + (found.errors.isEmpty ? "" : ", \(plural(found.errors.count, "fault"))"))
     let differing = found.warnings.count { $0.code == .replicasDiffer }
     let odd = found.warnings.count { $0.code == .valuesNotFinite }
     table.add(
       "replicas",
       found.comparedTensors == nil
         ? "not compared"
-        : differing == 0 ? "equal on all ranks" : "\(counted(differing, "tensor")) differ")
+        : differing == 0 ? "equal on all ranks" : "\(plural(differing, "tensor")) differ")
     table.add(
       "values",
       found.comparedTensors == nil
         ? "not looked at"
-        : odd == 0 ? "all finite" : "\(counted(odd, "tensor")) with NaN or infinity")
+        : odd == 0 ? "all finite" : "\(plural(odd, "tensor")) with NaN or infinity")
     report.text += "\nCHECK\n" + table.text()
   }
 }

@@ -34,7 +34,7 @@ struct MannerOptions: ParsableArguments {
     name: .long,
     help:
       "What to re-read before OUTPUT appears: fast = headers and sizes, full = every byte, none.")
-  var check = OutputCheck.fast
+  var check = ReadBack.fast
 
   @Flag(name: .long, help: "Write SHA256SUMS, which reads the output once more.")
   var sha256 = false

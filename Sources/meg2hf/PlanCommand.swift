@@ -36,7 +36,7 @@ struct PlanCommand: ParsableCommand {
   @OptionGroup(visibility: .hidden) var manner: MannerOptions
   @OptionGroup(title: "What is written") var plan: PlanOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
-  @OptionGroup(title: "What is shown") var shown: OutputOptions
+  @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
   func run() throws {
     Report.run("meg2hf.plan/1", shown) { report in
@@ -146,7 +146,7 @@ struct PlanCommand: ParsableCommand {
   }
 
   private func text(
-    _ plan: ConversionPlan, _ index: CheckpointIndex, _ need: ResourceNeed
+    _ plan: ConversionPlan, _ index: Checkpoint, _ need: ResourceNeed
   ) -> String {
     var table = TextTable()
     for row in PlanDescription(plan, index).rows { table.add(row.0, row.1) }

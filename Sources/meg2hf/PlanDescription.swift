@@ -7,9 +7,9 @@ import Transfer
 /// What a plan comes to, in a few lines.
 struct PlanDescription {
   private let plan: ConversionPlan
-  private let index: CheckpointIndex
+  private let index: Checkpoint
 
-  init(_ plan: ConversionPlan, _ index: CheckpointIndex) {
+  init(_ plan: ConversionPlan, _ index: Checkpoint) {
     self.plan = plan
     self.index = index
   }
@@ -34,7 +34,7 @@ struct PlanDescription {
       ),
       (
         "parameters",
-        "\(countText(plan.parameterCount)) (\(grouped(plan.parameterCount))) in \(plan.format.torchName)"
+        "\(countText(plan.parameterCount)) (\(thousands(plan.parameterCount))) in \(plan.format.torchName)"
           + (index.weights == .fp32Master ? ", from the float32 masters" : "")
       ),
     ]

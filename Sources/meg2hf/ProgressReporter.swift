@@ -16,7 +16,7 @@ final class ProgressReporter {
   private var isAnnounced = false
 
   /// A reporter of what `verb` names, as "converting".
-  init(_ options: OutputOptions, verb: String) {
+  init(_ options: DisplayOptions, verb: String) {
     self.verb = verb
     isPatient = options.progress == .auto
     let isTerminal = Process.Stream.errors.isTerminal && Process.environment("TERM") != "dumb"

@@ -28,14 +28,14 @@ struct Report {
 
   /// Carries out a command and prints what it came to.
   static func run(
-    _ schema: String, _ shown: OutputOptions, stopNote: String = "stopped by a signal",
+    _ schema: String, _ shown: DisplayOptions, stopNote: String = "stopped by a signal",
     _ body: (inout Report) throws -> Void
   ) -> Never {
     let display = shown.display
     var report = Report(schema: schema)
     do {
       try body(&report)
-    } catch let stop as Stop {
+    } catch let stop as Interrupted {
       report.status = "stopped"
       // A warning that time runs out asks for another try; other signals are passed on to the parent.
       if stop.signal == Process.warningSignal {

@@ -42,7 +42,7 @@ extension KeyStyle: ExpressibleByArgument {}
 extension Part: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
 }
-extension OutputCheck: ExpressibleByArgument {}
+extension ReadBack: ExpressibleByArgument {}
 extension WeightSource: ExpressibleByArgument {}
 
 /// Which checkpoint is meant, and what is known of it besides.
@@ -143,8 +143,8 @@ struct SourceOptions: ParsableArguments {
   }
 
   /// Finds the checkpoint that is meant.
-  func directory(_ path: FilePath) throws(Failure) -> CheckpointDirectory {
-    try CheckpointDirectory(
+  func directory(_ path: FilePath) throws(Failure) -> CheckpointFolder {
+    try CheckpointFolder(
       scanning: path, choice: tag.map { .tag($0) } ?? iteration.map { .iteration($0) } ?? .latest,
       layout: layout.value)
   }
@@ -153,7 +153,7 @@ struct SourceOptions: ParsableArguments {
   func index(
     _ path: FilePath, weights fallback: WeightSource = .model,
     settings: JSONObject = JSONObject()
-  ) throws(Failure) -> CheckpointIndex {
+  ) throws(Failure) -> Checkpoint {
     try index(directory(path), weights: fallback, settings: settings)
   }
 
@@ -166,9 +166,9 @@ struct SourceOptions: ParsableArguments {
   /// - Returns: What is known of it.
   /// - Throws: ``Failure``.
   func index(
-    _ directory: CheckpointDirectory, weights fallback: WeightSource = .model,
+    _ directory: CheckpointFolder, weights fallback: WeightSource = .model,
     settings: JSONObject = JSONObject()
-  ) throws(Failure) -> CheckpointIndex {
+  ) throws(Failure) -> Checkpoint {
     var overrides = ArgumentOverrides(architectures: FunctionArguments.keys)
     for setting in set { try overrides.add(setting: setting) }
     if let config {
@@ -180,9 +180,9 @@ struct SourceOptions: ParsableArguments {
       try overrides.add(config: object, file: config)
     }
     if !settings.members.isEmpty {
-      try overrides.add(config: settings, file: OutputFolder.manifestName)
+      try overrides.add(config: settings, file: OutputTransaction.manifestName)
     }
-    return try CheckpointIndex(
+    return try Checkpoint(
       reading: directory, overrides: overrides, weights: weights ?? fallback,
       limits: (try? torchLimits()) ?? TorchLimits())
   }

@@ -154,7 +154,7 @@ func decimal(_ value: Double, places: Int) -> String {
 }
 
 /// A number with its digits in groups of three.
-func grouped(_ value: Int) -> String {
+func thousands(_ value: Int) -> String {
   var digits = "\(abs(value))"
   var groups: [String] = []
   while digits.count > 3 {
@@ -166,6 +166,6 @@ func grouped(_ value: Int) -> String {
 }
 
 /// A number with the name of what it counts.
-func counted(_ count: Int, _ name: String) -> String {
+func plural(_ count: Int, _ name: String) -> String {
   "\(count) \(name)\(count == 1 ? "" : "s")"
 }

@@ -42,7 +42,7 @@ struct VerifyCommand: ParsableCommand {
 
   @OptionGroup var threads: ThreadOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
-  @OptionGroup(title: "What is shown") var shown: OutputOptions
+  @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
   func run() throws {
     Process.catchStopSignals()
@@ -52,7 +52,7 @@ struct VerifyCommand: ParsableCommand {
       var lines: [(String, String)] = [
         (
           "tensors",
-          "\(verifier.directory.count) in " + counted(verifier.directory.files.count, "file")
+          "\(verifier.directory.count) in " + plural(verifier.directory.files.count, "file")
         )
       ]
       var values = ModelVerifier.Values()
@@ -140,14 +140,14 @@ struct VerifyCommand: ParsableCommand {
   }
 
   private func verdict(_ verifier: ModelVerifier, _ values: ModelVerifier.Values) -> String {
-    guard verifier.faults.isEmpty else { return counted(verifier.faults.count, "fault") }
+    guard verifier.faults.isEmpty else { return plural(verifier.faults.count, "fault") }
     if against != nil { return "identical to the checkpoint" }
     switch (values.verified, values.notRecorded) {
     case (0, _): return "names, shapes and sizes agree; values were not checked"
     case (_, 0): return "names, shapes, sizes and values agree"
     case (_, let missing):
       return
-        "names, shapes and sizes agree; of \(counted(missing, "tensor")) no checksum was recorded"
+        "names, shapes and sizes agree; of \(plural(missing, "tensor")) no checksum was recorded"
     }
   }
 

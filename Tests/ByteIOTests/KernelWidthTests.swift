@@ -1,4 +1,4 @@
-import CIntrinsics
+import CKernels
 import TestSupport
 import Testing
 
@@ -6,9 +6,9 @@ import Testing
 /// ones alone, where there are any.
 @Suite struct KernelWidthTests {
   /// With carry-less multiplication alone, without registers of 64 bytes, and with all that there is.
-  private let narrow = cintrinsics_features() & cintrinsics_can_multiply.rawValue
-  private let wide = cintrinsics_features() & ~cintrinsics_can_multiply_widest.rawValue
-  private let widest = cintrinsics_features()
+  private let narrow = ckernels_features() & ckernels_can_multiply.rawValue
+  private let wide = ckernels_features() & ~ckernels_can_multiply_widest.rawValue
+  private let widest = ckernels_features()
 
   private typealias Conversion = (
     UInt32, UnsafeRawPointer?, UnsafeMutableRawPointer?, Int
@@ -37,7 +37,7 @@ import Testing
       runs.append(words)
     }
     for words in runs {
-      for conversion in [cintrinsics_widen_halves, cintrinsics_widen_brains] {
+      for conversion in [ckernels_widen_halves, ckernels_widen_brains] {
         let (a, b) = (
           convert(words, narrow, to: UInt32.self, conversion),
           convert(words, wide, to: UInt32.self, conversion)
@@ -61,7 +61,7 @@ import Testing
         default: return bits & 0x87FF_F000 | 0x3000_0000
         }
       }
-      for conversion in [cintrinsics_narrow_to_halves, cintrinsics_narrow_to_brains] {
+      for conversion in [ckernels_narrow_to_halves, ckernels_narrow_to_brains] {
         let (a, b) = (
           convert(words, narrow, to: UInt16.self, conversion),
           convert(words, wide, to: UInt16.self, conversion)
@@ -79,18 +79,18 @@ import Testing
       for (special, unit): (UInt16, UInt16) in [(0x7C00, 0x0400), (0xFC01, 0x0400), (0x7F80, 0x80)]
       {
         var words = [UInt16](repeating: special - unit, count: 48)
-        #expect(cintrinsics_any_special_16(features, words, 48, unit) == 0)
+        #expect(ckernels_any_special_16(features, words, 48, unit) == 0)
         for place in words.indices {
           words[place] = special
-          #expect(cintrinsics_any_special_16(features, words, 48, unit) != 0)
+          #expect(ckernels_any_special_16(features, words, 48, unit) != 0)
           words[place] = 0x8000
         }
       }
       var words = [UInt32](repeating: 0xFF7F_FFFF, count: 48)
-      #expect(cintrinsics_any_special_32(features, words, 48) == 0)
+      #expect(ckernels_any_special_32(features, words, 48) == 0)
       for place in words.indices {
         words[place] = 0x7F80_0000
-        #expect(cintrinsics_any_special_32(features, words, 48) != 0)
+        #expect(ckernels_any_special_32(features, words, 48) != 0)
         words[place] = 0
       }
     }
@@ -109,21 +109,21 @@ import Testing
       for features in [0, narrow, wide] {
         let others = Array(factors[count...])
         #expect(
-          cintrinsics_products(features, words, factors, others, count)
+          ckernels_products(features, words, factors, others, count)
             == UInt64(sums.1) << 32 | UInt64(sums.0))
       }
       guard narrow != 0 else { continue }
       let bytes = words.map { UInt8(truncatingIfNeeded: $0) }
       for features in [narrow, wide, widest] {
         var folded = [UInt8](repeating: 0, count: 16)
-        cintrinsics_fold_crc(features, bytes, count, count, 1, 0x1234_5678, &folded)
+        ckernels_fold_crc(features, bytes, count, count, 1, 0x1234_5678, &folded)
         // The 16 bytes depend on the width; the checksum that they lead to does not.
         #expect(remainder(folded) == remainder(bytes, from: 0x1234_5678))
         // Three rows with room between them.
         guard count >= 1024 else { continue }
         let (size, pitch) = ((count / 3 - 16) & ~15, count / 3)
         let rows = (0..<3).flatMap { bytes[$0 * pitch..<$0 * pitch + size] }
-        cintrinsics_fold_crc(features, bytes, size, pitch, 3, 0x1234_5678, &folded)
+        ckernels_fold_crc(features, bytes, size, pitch, 3, 0x1234_5678, &folded)
         #expect(remainder(folded) == remainder(rows, from: 0x1234_5678))
       }
     }

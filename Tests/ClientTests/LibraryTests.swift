@@ -117,9 +117,9 @@ import TorchArchive
 
   @Test func aConversionIsThreeCalls() throws {
     let folder = try TemporaryFolder()
-    let directory = try CheckpointDirectory(
+    let directory = try CheckpointFolder(
       scanning: fixture("dumps/bs_tp1pp1_fp16_z1/ckpt"))
-    let index = try CheckpointIndex(reading: directory)
+    let index = try Checkpoint(reading: directory)
     let result = try Converter(index).run(to: folder.path.appending("gpt2"))
     #expect(result.outputs.map(\.name).contains("model.safetensors"))
     let model = try SafetensorsFile(opening: folder.path.appending("gpt2/model.safetensors"))

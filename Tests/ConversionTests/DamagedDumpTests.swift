@@ -310,15 +310,15 @@ import Testing
     let folder = try TemporaryFolder()
     try DumpWriter().write(to: folder)
     try move(folder.path.appending("global_step10"), to: folder.path.appending("global_step20"))
-    let choices: [CheckpointDirectory.Choice] = [.tag("global_step20"), .iteration(20)]
+    let choices: [CheckpointFolder.Choice] = [.tag("global_step20"), .iteration(20)]
     for choice in choices {
       #expect(
-        try CheckpointDirectory(scanning: folder.path, choice: choice).tag == "global_step20")
+        try CheckpointFolder(scanning: folder.path, choice: choice).tag == "global_step20")
     }
     #expect(
-      failure { _ = try CheckpointDirectory(scanning: folder.path, choice: .iteration(5)) }
+      failure { _ = try CheckpointFolder(scanning: folder.path, choice: .iteration(5)) }
         == "66 checkpoint/no-step")
-    let step = try CheckpointDirectory(scanning: folder.path.appending("global_step20"))
+    let step = try CheckpointFolder(scanning: folder.path.appending("global_step20"))
     #expect(step.layout == .deepspeedPipeline)
   }
 }

@@ -43,11 +43,11 @@ func expectedDigests(
 
 func index(
   _ folder: FilePath, _ settings: [String] = [], weights: WeightSource = .model
-) throws -> CheckpointIndex {
+) throws -> Checkpoint {
   var overrides = ArgumentOverrides()
   for setting in settings { try overrides.add(setting: setting) }
-  return try CheckpointIndex(
-    reading: CheckpointDirectory(scanning: folder), overrides: overrides, weights: weights)
+  return try Checkpoint(
+    reading: CheckpointFolder(scanning: folder), overrides: overrides, weights: weights)
 }
 
 /// What a body throws, as the code of the error and its exit status.

@@ -162,12 +162,12 @@ import Testing
       fixture("layouts/universal_tp2/global_step7_universal/zero"),
       to: folder.path.appending("run/zero"))
     let run = folder.path.appending("run")
-    #expect(failure { _ = try CheckpointDirectory(scanning: run) } == "78 layout/several")
+    #expect(failure { _ = try CheckpointFolder(scanning: run) } == "78 layout/several")
     for layout in [CheckpointLayout.deepspeedPipeline, .universal] {
-      #expect(try CheckpointDirectory(scanning: run, layout: layout).layout == layout)
+      #expect(try CheckpointFolder(scanning: run, layout: layout).layout == layout)
     }
     #expect(
-      failure { _ = try CheckpointDirectory(scanning: run, layout: .classic) }
+      failure { _ = try CheckpointFolder(scanning: run, layout: .classic) }
         == "78 layout/absent")
   }
 
@@ -223,20 +223,20 @@ import Testing
   }
 
   @Test func layersThatShareTheirWeightsAreSpelledOut() throws {
-    for (style, order) in [("grouped", [0, 1, 0, 1]), ("spaced", [0, 0, 1, 1])] {
+    for (style, order) in [("thousands", [0, 1, 0, 1]), ("spaced", [0, 0, 1, 1])] {
       let source = fixture("layouts/classic_2020_tp2")
       var overrides = ArgumentOverrides()
       // The fixture has four layers; said to be those of a model of eight.
       try overrides.add(setting: "num_unique_layers=4")
       try overrides.add(setting: "num_layers=8")
       try overrides.add(setting: "param_sharing_style=\(style)")
-      let index = try CheckpointIndex(
-        reading: CheckpointDirectory(scanning: source), overrides: overrides)
+      let index = try Checkpoint(
+        reading: CheckpointFolder(scanning: source), overrides: overrides)
       #expect(index.blockCount == 8)
       let names = (0..<8).compactMap { layer in
         index.tensor("layers.\(layer).input_layernorm.weight")?.shards[0].key
       }
-      let expected = style == "grouped" ? [0, 1, 2, 3, 0, 1, 2, 3] : [0, 0, 1, 1, 2, 2, 3, 3]
+      let expected = style == "thousands" ? [0, 1, 2, 3, 0, 1, 2, 3] : [0, 0, 1, 1, 2, 2, 3, 3]
       #expect(names.map { Int($0.split(separator: ".")[3]) } == expected.map { Optional($0) })
       #expect(order.count == 4)
       #expect(try Planner.plan(index).geometry.layers == 8)
@@ -250,7 +250,7 @@ import Testing
       for lower in 0...count {
         for upper in lower...count {
           var covered: [Int] = []
-          for (origin, extent) in ShardArranger.boxes(of: lower..<upper, in: sizes) {
+          for (origin, extent) in PartitionMap.boxes(of: lower..<upper, in: sizes) {
             covered += positions(origin, extent, sizes)
           }
           #expect(covered.sorted() == Array(lower..<upper))

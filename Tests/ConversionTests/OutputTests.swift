@@ -15,7 +15,7 @@ import Testing
   /// A dump and its conversion.
   private struct World {
     let folder: TemporaryFolder
-    let index: CheckpointIndex
+    let index: Checkpoint
     var output: FilePath { folder.path.appending("out") }
 
     init(_ options: ConversionOptions = ConversionOptions()) throws {
@@ -92,7 +92,7 @@ import Testing
     let output = folder.path.appending("out")
     let shared = ["num_unique_layers=4", "num_layers=8"]
     for (style, result) in [
-      ("grouped", "none"), ("grouped", "none"), ("spaced", "73 output/exists"),
+      ("thousands", "none"), ("thousands", "none"), ("spaced", "73 output/exists"),
     ] {
       let converter = try Converter(
         ConversionTests.index(
@@ -120,7 +120,7 @@ import Testing
   @Test func anOutputIsReadBackBeforeItAppears() throws {
     let world = try World()
     let converter = try Converter(world.index)
-    for check in OutputCheck.allCases {
+    for check in ReadBack.allCases {
       let path = world.folder.path.appending("out-\(check.rawValue)")
       #expect(try converter.run(to: path, options: RunOptions(check: check)).outcome == .created)
     }
@@ -128,8 +128,8 @@ import Testing
     let whole = try bytes(of: world.output.appending("model.safetensors"))
     var flipped = whole
     flipped[whole.count - 2] ^= 1
-    for (bytes, check) in [(Array(whole.dropLast()), OutputCheck.fast), (flipped, .full)] {
-      let folder = try OutputFolder(
+    for (bytes, check) in [(Array(whole.dropLast()), ReadBack.fast), (flipped, .full)] {
+      let folder = try OutputTransaction(
         world.folder.path.appending("other"), fingerprint: "0123456789abcdef", overwrite: false,
         inputs: [])
       try folder.begin(bytes: 1)
@@ -397,7 +397,7 @@ import Testing
 
   private func compare(_ a: FilePath, _ b: FilePath) throws -> ModelComparison {
     func side(_ path: FilePath) throws -> ComparedModel {
-      try ComparedModel(path) { try CheckpointIndex(reading: CheckpointDirectory(scanning: $0)) }
+      try ComparedModel(path) { try Checkpoint(reading: CheckpointFolder(scanning: $0)) }
     }
     return try ModelComparison(side(a), side(b))
   }

@@ -169,10 +169,10 @@ import Testing
     let folder = try TemporaryFolder()
     try DumpWriter().write(to: folder)
     var index = try index(folder.path)
-    #expect(try GPT2Refusals.all(of: index) == [])
+    #expect(try UnsupportedFeatures.all(of: index) == [])
     let shards = try #require(index.tensors.last).shards
     index.tensors.append(IndexedTensor(name: name, shards: shards))
-    let found = try GPT2Refusals.all(of: index)
+    let found = try UnsupportedFeatures.all(of: index)
     #expect(found.map(\.code.name) == ["model/\(code)"])
     #expect(found.map(\.tensor) == [name])
   }

@@ -97,7 +97,7 @@ import Testing
     try world.part("1/1")
     let name = world.converter.plan.shards[2].fileName
     let file = try world.staging.appending(name)
-    let record = try world.staging.appending(ShardRecord.name(of: name))
+    let record = try world.staging.appending(ResumeRecord.name(of: name))
     var whole = try bytes(of: file)
     switch damage {
     case "contents":
@@ -117,7 +117,7 @@ import Testing
       try FileManager.default.createDirectory(
         atPath: place.appending("inside").string, withIntermediateDirectories: true)
     default:
-      let other = ShardRecord.name(of: world.converter.plan.shards[1].fileName)
+      let other = ResumeRecord.name(of: world.converter.plan.shards[1].fileName)
       try remove(record)
       try copy(try world.staging.appending(other), to: record)
     }
@@ -134,14 +134,14 @@ import Testing
   @Test func everyFlippedBitOfARecordStaysWithinThePlan() throws {
     let world = try World(isFlat: true)
     try world.part("1/1")
-    let name = ShardRecord.name(of: world.converter.plan.shards[1].fileName)
+    let name = ResumeRecord.name(of: world.converter.plan.shards[1].fileName)
     let whole = try bytes(of: try world.staging.appending(name))
     let plan = world.converter.plan
     let print = try fingerprint(whole)
     withEveryDamage(whole) { damaged in
       guard damaged != whole else { return }
       // Positions and ranges are looked up in the plan, so they must be in it.
-      let record = ShardRecord(damaged, shard: 1, of: plan, fingerprint: print)
+      let record = ResumeRecord(damaged, shard: 1, of: plan, fingerprint: print)
       #expect(record == nil, "its CRC does not fit")
       for storage in record?.findings.checksums.keys ?? [:].keys {
         #expect(plan.storages.indices.contains(storage))

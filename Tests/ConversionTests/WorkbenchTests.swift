@@ -12,7 +12,7 @@ import Testing
 @Suite struct WorkbenchTests {
   /// Tensors in one strip and in many, chunks of a few elements, work of one thread and of several, written at once
   /// and beside what is read next, all of it and in part.
-  private static let sizes: [Workbench.Sizes] = [
+  private static let sizes: [WorkerBuffers.Sizes] = [
     .init(window: 512, windows: 1, stage: 512, threads: 1, sharedFrom: 0),
     .init(window: 1000, windows: 1, stage: 4096, threads: 3, sharedFrom: 0),
     .init(window: 1000, windows: 2, stage: 4096, threads: 3, sharedFrom: 0),
@@ -27,7 +27,7 @@ import Testing
   private static let dtypes: [DType?] = [nil, .f32]
 
   /// A plan that writes one file.
-  private func plan(_ index: CheckpointIndex, dtype: DType? = nil) throws -> TransferPlan {
+  private func plan(_ index: Checkpoint, dtype: DType? = nil) throws -> TransferPlan {
     var options = ConversionOptions()
     options.dtype = dtype
     options.maximumShardSize = nil
@@ -38,7 +38,7 @@ import Testing
   func windowsAndStagesOfAnySizeGiveTheSameBytes(dump: String, dtype: DType?) throws {
     let folder = try TemporaryFolder()
     let plan = try plan(index(fixture("dumps/\(dump)/ckpt")), dtype: dtype)
-    func make(_ name: String, _ sizes: Workbench.Sizes) throws -> ([UInt8], ExecutionReport) {
+    func make(_ name: String, _ sizes: WorkerBuffers.Sizes) throws -> ([UInt8], ExecutionReport) {
       let path = folder.path.appending(name)
       let sink = try FileSink(plan.shards[0], at: path)
       let executor = PlanExecutor(plan, sizes: sizes)
@@ -46,7 +46,7 @@ import Testing
       try executor.finish()
       return (try bytes(of: path), executor.report)
     }
-    let whole = try make("whole", Workbench.Sizes())
+    let whole = try make("whole", WorkerBuffers.Sizes())
     for (number, sizes) in WorkbenchTests.sizes.enumerated() {
       let other = try make("\(number)", sizes)
       #expect(other == whole, "\(sizes)")
@@ -75,7 +75,7 @@ import Testing
 
   /// Float32 values from 1 on, of which float16 holds those below 65520.
   @Test(arguments: sizes)
-  func valuesThatBecomeInfiniteAreCountedWhereverTheyAreWritten(sizes: Workbench.Sizes) throws {
+  func valuesThatBecomeInfiniteAreCountedWhereverTheyAreWritten(sizes: WorkerBuffers.Sizes) throws {
     let folder = try TemporaryFolder()
     var writer = DumpWriter(
       TestModel(layers: 3, hidden: 64, heads: 4, feedForward: 256, vocabulary: 128))
@@ -110,7 +110,7 @@ import Testing
   }
 
   @Test(arguments: sizes)
-  func whatTheSinkThrowsIsThrown(sizes: Workbench.Sizes) throws {
+  func whatTheSinkThrowsIsThrown(sizes: WorkerBuffers.Sizes) throws {
     let plan = try plan(index(fixture("dumps/bs_tp2pp2dp1_bf16/ckpt")))
     var portions = 0
     while portions < 100_000 {

@@ -48,8 +48,8 @@ enum FuzzTarget: String, CaseIterable {
     let file = scratch.checkpoint[Int(first) % scratch.checkpoint.count]
     defer { _ = scratch.write(file.bytes, file.name) }
     _ = scratch.write(Array(bytes.dropFirst()), file.name)
-    let index = try CheckpointIndex(
-      reading: CheckpointDirectory(scanning: scratch.path.appending("run")))
+    let index = try Checkpoint(
+      reading: CheckpointFolder(scanning: scratch.path.appending("run")))
     let converter = try Converter(index)
     guard converter.plan.sourceBytes < 1 << 20, converter.plan.tensorBytes < 1 << 20 else { return }
     _ = try converter.run(to: scratch.path.appending("out"), options: RunOptions(overwrite: true))

@@ -25,6 +25,7 @@ import Testing
     case .bool(let value): return "\(value)"
     case .int(let value): return "\(value)"
     case .bigInt(let range): return "big\(graph.bytes(range).count)"
+    case .bigDecimal(let range): return String(decoding: graph.bytes(range), as: UTF8.self)
     case .float(let value): return "\(value)"
     case .string: return "'\(graph.text(id) ?? "")'"
     case .bytes(let range): return "b\(Array(graph.bytes(range)))"
@@ -53,7 +54,10 @@ import Testing
   static let programs: [(name: String, bytes: [UInt8], value: String)] = [
     ("none", Array("N.".utf8), "None"),
     ("protocol 0 integers", Array("(I1\nI01\nI00\nL-5L\nt.".utf8), "(1,true,false,-5)"),
-    ("a decimal of more than 64 bits", Array("L123456789012345678901234567890L\n.".utf8), "big14"),
+    (
+      "a decimal of more than 64 bits", Array("L123456789012345678901234567890L\n.".utf8),
+      "123456789012345678901234567890"
+    ),
     (
       "binary integers", [0x28, 0x4A, 0xFF, 0xFF, 0xFF, 0xFF, 0x4B, 7, 0x4D, 1, 2, 0x74, 0x2E],
       "(-1,7,513)"
@@ -233,7 +237,7 @@ import Testing
       "340282366920938463463374607431768211456",
     ] {
       let graph = try load(Array("L\(digits)L\n.".utf8))
-      #expect(graph.digits(graph.root) == digits)
+      #expect(graph.label(graph.root) == digits)
     }
   }
 

@@ -11,7 +11,7 @@ public struct BatchList: Sendable {
   /// A checkpoint of the list.
   public struct Item: Sendable {
     /// The checkpoint as it was found by names alone, or why it was not.
-    public let directory: Result<CheckpointDirectory, Failure>
+    public let directory: Result<CheckpointFolder, Failure>
     public let checkpoint: FilePath
     /// The folder to make; `nil` when its name depends on a checkpoint that was not found.
     public let output: FilePath?
@@ -41,7 +41,7 @@ public struct BatchList: Sendable {
     }
     var items: [Item] = []
     if kind == .folder {
-      for tag in try CheckpointDirectory.steps(in: path) {
+      for tag in try CheckpointFolder.steps(in: path) {
         items.append(try BatchList.item(path, .tag(tag), nil, template, layout))
       }
     } else {
@@ -126,7 +126,7 @@ public struct BatchList: Sendable {
   /// What to do with a folder whose folders are runs.
   private static func runs(in path: FilePath) -> String? {
     let runs = ((try? FileSystem.list(path)) ?? []).filter { name in
-      ((try? CheckpointDirectory.steps(in: path.appending(name))) ?? []).isEmpty == false
+      ((try? CheckpointFolder.steps(in: path.appending(name))) ?? []).isEmpty == false
     }
     guard let first = runs.first else { return nil }
     return "\(runs.count == 1 ? "a run is" : "\(runs.count) runs are") in it: give one of them, as "
@@ -142,7 +142,7 @@ public struct BatchList: Sendable {
   }
 
   private static func item(
-    _ checkpoint: FilePath, _ choice: CheckpointDirectory.Choice, _ own: String?,
+    _ checkpoint: FilePath, _ choice: CheckpointFolder.Choice, _ own: String?,
     _ template: String?, _ layout: CheckpointLayout?
   ) throws(Failure) -> Item {
     guard let pattern = own ?? template else {
@@ -150,10 +150,10 @@ public struct BatchList: Sendable {
         .batchOutput, "no output is given for \(checkpoint.string)",
         hint: "--output TEMPLATE, such as --output 'hf/{name}-{iteration}'")
     }
-    let directory: Result<CheckpointDirectory, Failure>
+    let directory: Result<CheckpointFolder, Failure>
     do {
       directory = .success(
-        try CheckpointDirectory(scanning: checkpoint, choice: choice, layout: layout))
+        try CheckpointFolder(scanning: checkpoint, choice: choice, layout: layout))
     } catch {
       directory = .failure(error)
     }
@@ -164,7 +164,7 @@ public struct BatchList: Sendable {
 
   /// Fills in the names; `nil` when one is asked for that is not known.
   private static func fill(
-    _ pattern: String, _ directory: CheckpointDirectory?
+    _ pattern: String, _ directory: CheckpointFolder?
   ) throws(Failure) -> String? {
     var result = ""
     var rest = pattern[...]
@@ -193,7 +193,7 @@ public struct BatchList: Sendable {
   }
 }
 
-extension CheckpointDirectory {
+extension CheckpointFolder {
   /// The number of the step by the name of its folder, or that name.
   var iterationText: String? {
     guard let tag else { return nil }

@@ -27,7 +27,7 @@ public struct CheckpointCheck: Sendable {
   ///   - limits: How much a file may make the reader do.
   ///   - started: Called with the number of bytes that will be read.
   ///   - progress: Called with the number of bytes that were read so far.
-  /// - Throws: ``Failure`` when a file cannot be opened, or ``Stop``.
+  /// - Throws: ``Failure`` when a file cannot be opened, or ``Interrupted``.
   public init(
     _ inspection: CheckpointInspection, threads: Int = 1, limits: TorchLimits = TorchLimits(),
     started: (_ bytes: Int) -> Void = { _ in },
@@ -45,7 +45,7 @@ public struct CheckpointCheck: Sendable {
     for file in files {
       do {
         try read(file.path, file.name, through: buffer, limits, progress)
-      } catch let stop as Stop {
+      } catch let stop as Interrupted {
         throw stop
       } catch {
         errors.append(Failure(reading: error, file: file.path))
@@ -82,10 +82,10 @@ public struct CheckpointCheck: Sendable {
     let file = try TorchFile(opening: path, limits: limits)
     filesRead += 1
     for entry in file.entries {
-      let reader = EntryReader(entry, in: file.file)
+      let reader = StoredBytesReader(entry, in: file.file)
       do {
         for start in stride(from: 0, to: entry.size, by: buffer.count) {
-          try Stop.check()
+          try Interrupted.check()
           let count = min(buffer.count, entry.size - start)
           try reader.read(at: start, into: buffer, 0..<count)
           bytesRead += count

@@ -16,9 +16,9 @@ public struct CheckpointDigests: Sendable {
   ///   - crc: How much of the recorded CRCs is checked.
   ///   - limits: How much a file may make the reader do.
   ///   - progress: Called with the number of bytes that were read so far.
-  /// - Throws: ``Failure``, or ``Stop``.
+  /// - Throws: ``Failure``, or ``Interrupted``.
   public init(
-    _ index: CheckpointIndex, crc: CRCMode, limits: TorchLimits = TorchLimits(),
+    _ index: Checkpoint, crc: CRCMode, limits: TorchLimits = TorchLimits(),
     progress: ExecutionReport.Progress = { _ in }
   ) throws {
     var readers: [Int: TensorReader] = [:]
@@ -40,7 +40,7 @@ public struct CheckpointDigests: Sendable {
         func add(_ stored: TorchTensor) throws {
           let reader = try reader(file)
           try reader.forEachPart(of: stored) { range, buffer in
-            try Stop.check()
+            try Interrupted.check()
             hasher.update(range, of: buffer)
             done += range.count
             progress(done)
@@ -56,7 +56,7 @@ public struct CheckpointDigests: Sendable {
               try add(run.tensor.run(from: run.start, count: run.elements.count))
             }
           }
-        } catch let stop as Stop {
+        } catch let stop as Interrupted {
           throw stop
         } catch {
           throw Failure(

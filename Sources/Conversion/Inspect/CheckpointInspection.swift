@@ -38,7 +38,7 @@ public struct CheckpointInspection: Sendable {
     public let byteCount: Int
   }
 
-  public let index: CheckpointIndex
+  public let index: Checkpoint
   public let rows: [Row]
   /// Why it cannot be converted; empty if it can.
   public let reasons: [Failure]
@@ -51,9 +51,9 @@ public struct CheckpointInspection: Sendable {
   public let plan: ConversionPlan?
 
   /// Works out what there is and whether it can be converted.
-  public init(_ index: CheckpointIndex, options: ConversionOptions) throws(Failure) {
+  public init(_ index: Checkpoint, options: ConversionOptions) throws(Failure) {
     self.index = index
-    var reasons = try GPT2Refusals.all(of: index).map { Failure($0) }
+    var reasons = try UnsupportedFeatures.all(of: index).map { Failure($0) }
     let isRefused = !reasons.isEmpty
     func attempt<Value>(_ body: () throws(Failure) -> Value) -> Value? {
       do throws(Failure) {
@@ -83,7 +83,7 @@ public struct CheckpointInspection: Sendable {
   }
 
   private static func rows(
-    _ index: CheckpointIndex, _ geometry: GPT2Geometry?, _ style: KeyStyle
+    _ index: Checkpoint, _ geometry: GPT2Geometry?, _ style: KeyStyle
   ) -> [Row] {
     let applied = GPT2Rules.table.applied(blocks: index.blockCount) { index.tensor($0) != nil }
     var rules: [String: RuleTable.Applied] = [:]

@@ -14,7 +14,7 @@ public struct OptimizerFiles: Hashable, Sendable {
   public let missing: [String]
   let paths: [FilePath]
 
-  public init(_ index: CheckpointIndex) {
+  public init(_ index: Checkpoint) {
     let folder = index.directory.folder
     switch index.directory.layout {
     case .classic: self = OptimizerFiles.classic(index.directory)
@@ -39,7 +39,7 @@ public struct OptimizerFiles: Hashable, Sendable {
   }
 
   /// The shards of ZeRO: one for each data-parallel rank of each model-parallel rank.
-  private static func shards(_ index: CheckpointIndex) -> OptimizerFiles {
+  private static func shards(_ index: Checkpoint) -> OptimizerFiles {
     let directory = index.directory
     let files = directory.files.filter { $0.kind == .optimizerStates }
     guard !files.isEmpty else {
@@ -63,7 +63,7 @@ public struct OptimizerFiles: Hashable, Sendable {
       missing)
   }
 
-  private static func classic(_ directory: CheckpointDirectory) -> OptimizerFiles {
+  private static func classic(_ directory: CheckpointFolder) -> OptimizerFiles {
     var files: [(name: String, path: FilePath)] = []
     for rank in directory.files where rank.kind == .rankFolder {
       for name in ["distrib_optim.pt", "optim.pt"] {

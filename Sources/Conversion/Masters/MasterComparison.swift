@@ -29,14 +29,14 @@ public struct MasterComparison: Sendable {
   ///   - weights: The sums over the weights.
   init(_ plan: ConversionPlan, masters: [Int: WordHash], weights: [Int: WordHash]) {
     // Where 1 is added, the sum of the rounded and the rounded sum are two things.
-    let comparable = plan.tensors.indices.filter { !plan.tensors[$0].isIncreased }
+    let comparable = plan.tensors.indices.filter { !plan.tensors[$0].hasAddend }
     compared = comparable.count
     differing = comparable.filter { masters[$0] != weights[$0] }.map { plan.tensors[$0].name }
   }
 
   /// Masters without names are told by their order alone; when most of them are not the weights, the
   /// order is another one, or the file of another run.
-  func check(_ index: CheckpointIndex) throws(Failure) {
+  func check(_ index: Checkpoint) throws(Failure) {
     guard index.areMastersUnnamed, differing.count * 2 > compared else { return }
     throw Failure(
       .mastersMismatch,

@@ -9,7 +9,7 @@ import Transfer
 
 /// Turns an index into a plan by the rule table. No tensor is read.
 public struct Planner {
-  let index: CheckpointIndex
+  let index: Checkpoint
   let options: ConversionOptions
   let geometry: GPT2Geometry
   private let qkv: QKVEvidence
@@ -31,7 +31,7 @@ public struct Planner {
   /// - Throws: ``Failure`` 69 for a model that is not GPT-2, 65 for tensors that are missing,
   ///   left over or of the wrong shape, 78 for arguments that contradict the tensors.
   public static func plan(
-    _ index: CheckpointIndex, options: ConversionOptions = ConversionOptions(),
+    _ index: Checkpoint, options: ConversionOptions = ConversionOptions(),
     tokenizer: ModelTokenizer? = nil
   ) throws(Failure) -> ConversionPlan {
     try plan(index, options: options, tokenizer: tokenizer, keepsFormats: false)
@@ -39,10 +39,10 @@ public struct Planner {
 
   // With `keepsFormats`, tensors of several types stay as they are instead of being widened to one.
   private static func plan(
-    _ index: CheckpointIndex, options: ConversionOptions, tokenizer: ModelTokenizer?,
+    _ index: Checkpoint, options: ConversionOptions, tokenizer: ModelTokenizer?,
     keepsFormats: Bool
   ) throws(Failure) -> ConversionPlan {
-    if let refusal = try GPT2Refusals.all(of: index).first { throw Failure(refusal) }
+    if let refusal = try UnsupportedFeatures.all(of: index).first { throw Failure(refusal) }
     // What is no Megatron model at all is said first.
     let words = GPT2Rules.words.source
     if index.tensor(words) == nil { throw MissingTensor.error(words, in: index) }
@@ -64,7 +64,7 @@ public struct Planner {
   /// The plan of the same output from the weights as trained, in the type that each is stored in;
   /// `nil` unless the index has their masters as well.
   static func trainedPlan(
-    _ index: CheckpointIndex, options: ConversionOptions, tokenizer: ModelTokenizer?
+    _ index: Checkpoint, options: ConversionOptions, tokenizer: ModelTokenizer?
   ) throws(Failure) -> ConversionPlan? {
     guard let trained = index.withTrainedWeights else { return nil }
     var options = options
@@ -115,7 +115,7 @@ public struct Planner {
   }
 
   private init(
-    index: CheckpointIndex, options: ConversionOptions, geometry: GPT2Geometry, qkv: QKVEvidence,
+    index: Checkpoint, options: ConversionOptions, geometry: GPT2Geometry, qkv: QKVEvidence,
     keepsFormats: Bool
   ) {
     self.keepsFormats = keepsFormats
@@ -139,7 +139,7 @@ public struct Planner {
     _ applied: RuleTable.Applied, format: FloatFormat, vocabulary: Int, addend: Float, mayLack: Bool
   ) throws(Failure) -> TensorPlan {
     let rule = applied.rule
-    let arranger = ShardArranger(rule, geometry: geometry, qkv: qkv.layout, vocabulary: vocabulary)
+    let arranger = PartitionMap(rule, geometry: geometry, qkv: qkv.layout, vocabulary: vocabulary)
     let name = options.keyStyle.name(applied.target)
     let pieces: [Piece]
     if let tensor = index.tensor(applied.source) {
@@ -163,11 +163,11 @@ public struct Planner {
 
   /// The pieces of a tensor: replicas are merged, all else is copied.
   private mutating func pieces(
-    _ tensor: IndexedTensor, _ copies: IndexedTensor?, _ arranger: ShardArranger, addend: Float
+    _ tensor: IndexedTensor, _ copies: IndexedTensor?, _ arranger: PartitionMap, addend: Float
   ) throws(Failure) -> [Piece] {
     /// Shards of the same elements as one list of pieces.
     func merged(
-      _ shards: [TensorShard], _ rule: Piece.MergeRule
+      _ shards: [RankPart], _ rule: Piece.MergeRule
     ) throws(Failure) -> [Piece] {
       // Runs of replicas may be cut in different places; they are cut alike in all of them.
       let cuts = Set(shards.flatMap(\.cuts))
@@ -218,7 +218,7 @@ public struct Planner {
 
   /// The boxes of a shard with their destinations.
   private mutating func place(
-    _ shard: TensorShard, _ arranger: ShardArranger, _ cuts: Set<Int>
+    _ shard: RankPart, _ arranger: PartitionMap, _ cuts: Set<Int>
   ) throws(Failure) -> [(StoredBox, Piece.Destination)] {
     switch shard.content {
     case .whole(let file, let tensor):

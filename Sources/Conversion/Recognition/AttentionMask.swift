@@ -10,7 +10,7 @@ enum AttentionMask {
     "glu_activation", "pad_vocab_size_to", "kill_switch_path",
   ]
 
-  private static func isBigsciencePipeline(_ index: CheckpointIndex) -> Bool {
+  private static func isBigsciencePipeline(_ index: Checkpoint) -> Bool {
     let layout = index.directory.layout
     guard layout == .deepspeedPipeline || layout == .universal else { return false }
     return marksOfBigscience.contains {
@@ -19,7 +19,7 @@ enum AttentionMask {
   }
 
   /// Why the mask is known not to be causal; `nil` where it is, or where nothing is known.
-  static func refusal(_ index: CheckpointIndex) throws(Failure) -> String? {
+  static func refusal(_ index: Checkpoint) throws(Failure) -> String? {
     let arguments = index.arguments
     if let isCausal = try arguments.bool("pretrain_causal_attention") {
       // In other scripts than pretrain_gpt the flag stands in the arguments all the same.
@@ -40,7 +40,7 @@ enum AttentionMask {
   }
 
   /// The decision that is shown.
-  static func decision(_ index: CheckpointIndex) -> Decision {
+  static func decision(_ index: Checkpoint) -> Decision {
     let value = (try? index.arguments.bool("pretrain_causal_attention")) ?? nil
     if value == true {
       return Decision("attention_mask", "causal", "pretrain_causal_attention is True")

@@ -27,7 +27,7 @@ enum DuplicatedShards {
   /// - Returns: A warning where they are.
   /// - Throws: ``Failure`` 65.
   static func check(
-    _ index: CheckpointIndex, accepted: Bool
+    _ index: Checkpoint, accepted: Bool
   ) throws(Failure) -> Diagnostic? {
     if let warning = try checkMerged(index, accepted: accepted) { return warning }
     let found = try pairs(index)
@@ -46,7 +46,7 @@ enum DuplicatedShards {
   /// Looks for the same in tensors that were put together already: their halves, thirds and so on along the
   /// rows, as many as there were ranks.
   private static func checkMerged(
-    _ index: CheckpointIndex, accepted: Bool
+    _ index: Checkpoint, accepted: Bool
   ) throws(Failure) -> Diagnostic? {
     guard index.mergedRanks > 1 else { return nil }
     let partitioned = Set(
@@ -78,7 +78,7 @@ enum DuplicatedShards {
   }
 
   /// All pairs that agree: the first of each tensor.
-  static func pairs(_ index: CheckpointIndex) throws(Failure) -> [Pair] {
+  static func pairs(_ index: Checkpoint) throws(Failure) -> [Pair] {
     guard index.tensorParallel > 1 else { return [] }
     let partitioned = Set(
       GPT2Rules.table.applied(blocks: index.blockCount) { index.tensor($0) != nil }
@@ -129,7 +129,8 @@ enum DuplicatedShards {
       }
       do {
         let count = min(run.bytes, buffer.count)
-        let reader = EntryReader(run.entry, in: try InputFile(opening: run.path), checksums: false)
+        let reader = StoredBytesReader(
+          run.entry, in: try InputFile(opening: run.path), checksums: false)
         try reader.read(at: run.start, into: buffer, 0..<count)
         result.append(buffer.bytes(0..<count))
       } catch {
@@ -145,7 +146,7 @@ enum DuplicatedShards {
     let sizes: [Int]
     let strides: [Int]
 
-    init?(_ shard: TensorShard) {
+    init?(_ shard: RankPart) {
       guard case .whole(_, let tensor) = shard.content, tensor.elementCount > 1,
         let crc = tensor.storage.entry.crc
       else { return nil }
@@ -158,7 +159,7 @@ enum DuplicatedShards {
   /// Bytes of one rank that may be those of another one, too.
   struct Run {
     let path: FilePath
-    let entry: ZipEntry
+    let entry: StoredBytes
     /// The first byte in the entry.
     let start: Int
     let bytes: Int
@@ -182,8 +183,8 @@ enum DuplicatedShards {
     let buffers = (ByteBuffer(count: 1 << 16), ByteBuffer(count: 1 << 16))
     do {
       let readers = (
-        EntryReader(a.entry, in: try InputFile(opening: a.path)),
-        EntryReader(b.entry, in: try InputFile(opening: b.path))
+        StoredBytesReader(a.entry, in: try InputFile(opening: a.path)),
+        StoredBytesReader(b.entry, in: try InputFile(opening: b.path))
       )
       var first: [UInt8] = []
       var isConstant = true
@@ -220,7 +221,7 @@ enum DuplicatedShards {
   }
 }
 
-extension TensorShard {
+extension RankPart {
   /// Whether its elements lie one behind the other.
   fileprivate var isContiguous: Bool {
     guard case .whole(_, let tensor) = content else { return false }
@@ -236,7 +237,7 @@ extension TensorShard {
 
   /// The first bytes of a shard that lie together, and where; a view that is spread counts as far as its
   /// span.
-  fileprivate func firstRun(in index: CheckpointIndex) -> DuplicatedShards.Run? {
+  fileprivate func firstRun(in index: Checkpoint) -> DuplicatedShards.Run? {
     switch content {
     case .whole(let file, let tensor):
       let size = tensor.dtype.size

@@ -16,7 +16,7 @@ public struct GPT2Geometry: Hashable, Sendable {
   /// Whether the head is a tensor of its own.
   public let isUntied: Bool
   let hasDividedPositions: Bool
-  /// How many ranks were put together already in each shard; see ``CheckpointIndex/mergedRanks``.
+  /// How many ranks were put together already in each shard; see ``Checkpoint/mergedRanks``.
   let mergedRanks: Int
 
   /// The size of a head.
@@ -26,7 +26,7 @@ public struct GPT2Geometry: Hashable, Sendable {
   ///
   /// - Throws: ``Failure`` 65 when tensors are missing or disagree with each other, 78 when
   ///   they contradict the arguments or the arguments leave the number of heads open.
-  public init(of index: CheckpointIndex, mergedRanks ranks: Int? = nil) throws(Failure) {
+  public init(of index: Checkpoint, mergedRanks ranks: Int? = nil) throws(Failure) {
     let arguments = index.arguments
     func shape(_ name: String, rank: Int) throws(Failure) -> [Int] {
       guard let tensor = index.tensor(name) else { throw MissingTensor.error(name, in: index) }
@@ -115,7 +115,7 @@ public struct GPT2Geometry: Hashable, Sendable {
 
   // MARK: - Checks
 
-  private func compare(with index: CheckpointIndex) throws(Failure) {
+  private func compare(with index: Checkpoint) throws(Failure) {
     let arguments = index.arguments
     func check(_ key: String, _ found: Int, _ what: String) throws(Failure) {
       guard let said = try arguments.int(key), said != found else { return }

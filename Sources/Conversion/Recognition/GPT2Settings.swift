@@ -26,7 +26,7 @@ public struct GPT2Settings: Hashable, Sendable {
   ///   - tokenizer: The tokenizer that was given.
   /// - Throws: ``Failure`` 78 for an argument of the wrong type.
   init(
-    _ index: CheckpointIndex, vocabulary: Int, tokenizer: ModelTokenizer?
+    _ index: Checkpoint, vocabulary: Int, tokenizer: ModelTokenizer?
   ) throws(Failure) {
     let arguments = index.arguments
     var decisions = [AttentionMask.decision(index)]
@@ -111,7 +111,7 @@ public struct SpecialTokens: Hashable, Sendable {
   ]
 
   init(
-    _ index: CheckpointIndex, vocabulary: Int, tokenizer: ModelTokenizer?
+    _ index: Checkpoint, vocabulary: Int, tokenizer: ModelTokenizer?
   ) throws(Failure) {
     if let tokenizer {
       bos = tokenizer.bos
@@ -133,7 +133,7 @@ public struct SpecialTokens: Hashable, Sendable {
 
   /// GPT-2's own id where the run is known to have used its tokenizer.
   private static func recorded(
-    _ index: CheckpointIndex, _ vocabulary: Int
+    _ index: Checkpoint, _ vocabulary: Int
   ) throws(Failure) -> (id: Int?, reason: String) {
     let arguments = index.arguments
     guard let type = arguments["tokenizer_type"]?.text else {
@@ -165,7 +165,7 @@ public struct SpecialTokens: Hashable, Sendable {
   }
 
   /// Whether the rows of the embedding are those of `size` tokens, padded.
-  private static func isPadding(of size: Int, _ divisor: Int, _ index: CheckpointIndex) -> Bool {
+  private static func isPadding(of size: Int, _ divisor: Int, _ index: Checkpoint) -> Bool {
     guard divisor > 0, let words = index.tensor("embedding.word_embeddings.weight"),
       let rows = words.shards.first?.sizes.first
     else { return false }
@@ -183,7 +183,7 @@ struct RecordedVocabulary {
 
   /// - Returns: `nil` where nothing in the checkpoint says it.
   /// - Throws: ``Failure`` 78 for a value of the wrong type.
-  init?(_ index: CheckpointIndex) throws(Failure) {
+  init?(_ index: Checkpoint) throws(Failure) {
     let arguments = index.arguments
     func found(_ rows: Int?, _ reason: String) -> (Int, String)? {
       rows.flatMap { (1...1 << 40).contains($0) ? ($0, reason) : nil }

@@ -17,7 +17,7 @@ struct MergedRanks {
   ///   - order: The order of the rows.
   ///   - chosen: What the user said.
   /// - Throws: ``Failure`` 78 where more processes took part than the degrees account for.
-  init(_ index: CheckpointIndex, order: QKVOrder, chosen: Int?) throws(Failure) {
+  init(_ index: Checkpoint, order: QKVOrder, chosen: Int?) throws(Failure) {
     if let chosen {
       count = chosen
       decision = Decision("merged_ranks", .int(chosen), "given by --merged-ranks")

@@ -6,14 +6,14 @@ import SystemPackage
 /// The error for a tensor that a model needs and a checkpoint does not have. Before it says that a file is
 /// missing, it looks at what is there.
 enum MissingTensor {
-  static func error(_ name: String, in index: CheckpointIndex) -> Failure {
+  static func error(_ name: String, in index: Checkpoint) -> Failure {
     let (code, message, hint) = diagnosis(name, index)
     return Failure(
       code, message, file: index.directory.folder.string, tensor: name, hint: hint)
   }
 
   private static func diagnosis(
-    _ name: String, _ index: CheckpointIndex
+    _ name: String, _ index: Checkpoint
   ) -> (code: Diagnostic.Code, message: String, hint: String) {
     let keys = index.tensors.flatMap { [$0.shards.first?.key ?? "", $0.name] }
     if let found = keys.first(where: isHuggingFace) {

@@ -84,7 +84,7 @@ public struct ConversionManifest: Sendable {
 
   /// The manifest of a conversion that is done.
   init(
-    _ plan: ConversionPlan, _ index: CheckpointIndex, fingerprint: String,
+    _ plan: ConversionPlan, _ index: Checkpoint, fingerprint: String,
     report: ExecutionReport, outputs: [Output], checksums: [Int: UInt32],
     warnings: [Diagnostic]
   ) {
@@ -148,7 +148,7 @@ public struct ConversionManifest: Sendable {
     return .object(object)
   }
 
-  private static func source(_ plan: ConversionPlan, _ index: CheckpointIndex) -> JSONValue {
+  private static func source(_ plan: ConversionPlan, _ index: Checkpoint) -> JSONValue {
     [
       "layout": .string(index.directory.layout.rawValue),
       "tag": index.directory.tag.map { .string($0) } ?? .null,
@@ -167,7 +167,7 @@ public struct ConversionManifest: Sendable {
   }
 
   /// The options in the spelling of the command line, so that a later `verify` can take them up.
-  static func options(_ plan: ConversionPlan, _ index: CheckpointIndex) -> JSONValue {
+  static func options(_ plan: ConversionPlan, _ index: Checkpoint) -> JSONValue {
     let options = plan.options
     let vocabulary: JSONValue =
       switch options.vocabulary {

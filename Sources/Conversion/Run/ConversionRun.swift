@@ -7,12 +7,12 @@ import Transfer
 /// One run of a conversion: files are made or taken up one by one, and OUTPUT of all of them.
 final class ConversionRun {
   private let converter: Converter
-  private let folder: OutputFolder
+  private let folder: OutputTransaction
   private let options: RunOptions
   private let watcher: (Converter.Event) -> Void
   private let executor: PlanExecutor
   /// What is known of the files that are finished, by their positions in the plan.
-  private var records: [Int: ShardRecord] = [:]
+  private var records: [Int: ResumeRecord] = [:]
   /// Whether files are worth being recognised by another run. A single one is finished when all is.
   private let keepsRecords: Bool
   /// The hashes of the masters of a file.
@@ -25,7 +25,7 @@ final class ConversionRun {
   private var plan: ConversionPlan { converter.plan }
 
   init(
-    _ converter: Converter, in folder: OutputFolder, options: RunOptions,
+    _ converter: Converter, in folder: OutputTransaction, options: RunOptions,
     watcher: @escaping (Converter.Event) -> Void
   ) {
     self.converter = converter
@@ -53,10 +53,10 @@ final class ConversionRun {
   /// - Parameters:
   ///   - shards: The positions of the files in the plan.
   ///   - part: The part that this is, if it is one.
-  /// - Throws: ``Failure``, ``Stop``, or ``OutputFolder/Lost``.
+  /// - Throws: ``Failure``, ``Interrupted``, or ``OutputTransaction/StagingTaken``.
   func make(_ shards: [Int], part: Part? = nil) throws {
     for shard in shards {
-      try Stop.check()
+      try Interrupted.check()
       let name = plan.shards[shard].fileName
       if keepsRecords, options.resume, try takeUp(shard) {
         watcher(.resumedFile(name: name, bytes: plan.shards[shard].size))
@@ -109,7 +109,7 @@ final class ConversionRun {
     } catch {
       throw folder.failure(error)
     }
-    var record = ShardRecord(shard: shard, findings: executor.takeFindings())
+    var record = ResumeRecord(shard: shard, findings: executor.takeFindings())
     record.masters = masters?.takeFound() ?? [:]
     record.tensors = sink.checksums
     record.part = part
@@ -122,7 +122,7 @@ final class ConversionRun {
       record.crc = crc
       try folder.write(
         record.serialized(fingerprint: folder.fingerprint, fileName: output.fileName),
-        as: ShardRecord.name(of: output.fileName), belongsToOutput: false)
+        as: ResumeRecord.name(of: output.fileName), belongsToOutput: false)
     }
     // The record comes first: a file that has none is not taken up.
     try folder.finish(temporary, as: output.fileName)
@@ -132,12 +132,12 @@ final class ConversionRun {
   /// Takes up a file that is finished, if its size and its contents are what its record says.
   private func takeUp(_ shard: Int) throws -> Bool {
     let output = plan.shards[shard]
-    let name = ShardRecord.name(of: output.fileName)
+    let name = ResumeRecord.name(of: output.fileName)
     let path = folder.finishedPath(output.fileName)
     guard FileSystem.exists(path) else { return false }
     guard FileSystem.isRegularFile(path), FileSystem.isRegularFile(folder.finishedPath(name)),
       let bytes = try? JSONFile.bytes(folder.finishedPath(name)),
-      let record = ShardRecord(bytes, shard: shard, of: plan, fingerprint: folder.fingerprint),
+      let record = ResumeRecord(bytes, shard: shard, of: plan, fingerprint: folder.fingerprint),
       FileSystem.identity(of: path)?.size == output.size, try checksum(path) == record.crc
     else {
       folder.discard(output.fileName)
@@ -154,7 +154,7 @@ final class ConversionRun {
     do {
       return try FileDigest.crc32(path, through: buffer)
     } catch let error as FileError {
-      if error.code == .notFound { throw OutputFolder.Lost() }
+      if error.code == .notFound { throw OutputTransaction.StagingTaken() }
       return nil
     }
   }
@@ -163,7 +163,7 @@ final class ConversionRun {
 
   /// Checks what was found, writes the small files, and makes OUTPUT.
   ///
-  /// - Throws: ``Failure``, ``Stop``, or ``OutputFolder/Lost``.
+  /// - Throws: ``Failure``, ``Interrupted``, or ``OutputTransaction/StagingTaken``.
   func finish() throws -> Converter.Result {
     let report = try checkSources()
     var warnings = plan.warnings + plan.warnings(about: report)
@@ -192,8 +192,8 @@ final class ConversionRun {
       checksums: checksums, warnings: warnings)
     var outputs = made.map { (name: $0.name, size: $0.size) }
     let text = Array(JSONWriter.text(manifest.json, .indented).utf8)
-    try folder.write(text, as: OutputFolder.manifestName)
-    outputs.append((OutputFolder.manifestName, text.count))
+    try folder.write(text, as: OutputTransaction.manifestName)
+    outputs.append((OutputTransaction.manifestName, text.count))
     var digests: [(name: String, digest: String)] = []
     if options.sha256 {
       for (name, _) in outputs { digests.append((name, try folder.sha256(of: name))) }
@@ -201,9 +201,9 @@ final class ConversionRun {
       try folder.write(Array(sums.utf8), as: "SHA256SUMS")
       outputs.append(("SHA256SUMS", sums.utf8.count))
     }
-    try Stop.check()
+    try Interrupted.check()
     let outcome = try folder.commit()
-    warnings += OutputFolder.warnings(about: folder.kept)
+    warnings += OutputTransaction.warnings(about: folder.kept)
     return Converter.Result(
       outcome: outcome, fingerprint: folder.fingerprint, report: report, warnings: warnings,
       outputs: outputs, sha256: digests)
@@ -219,7 +219,7 @@ final class ConversionRun {
       // not be taken up when the storage has been mended.
       for record in records.values where record.isMadeOfParts(in: plan) {
         folder.discard(plan.shards[record.shard].fileName)
-        folder.discard(ShardRecord.name(of: plan.shards[record.shard].fileName))
+        folder.discard(ResumeRecord.name(of: plan.shards[record.shard].fileName))
       }
       throw error
     }

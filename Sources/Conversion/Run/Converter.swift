@@ -12,7 +12,7 @@ public import Transfer
 public struct Converter {
   /// What was made, and what was found on the way.
   public struct Result: Sendable {
-    public let outcome: OutputFolder.Outcome
+    public let outcome: OutputTransaction.Outcome
     public let fingerprint: String
     public let report: ExecutionReport
     public let warnings: [Diagnostic]
@@ -31,7 +31,7 @@ public struct Converter {
     case resumedFile(name: String, bytes: Int)
   }
 
-  public let index: CheckpointIndex
+  public let index: Checkpoint
   public let plan: ConversionPlan
   /// The same output made of the weights as trained, to compare the masters with.
   let trained: ConversionPlan?
@@ -44,7 +44,7 @@ public struct Converter {
   ///
   /// - Throws: ``Failure``.
   public init(
-    _ index: CheckpointIndex, options: ConversionOptions = ConversionOptions(),
+    _ index: Checkpoint, options: ConversionOptions = ConversionOptions(),
     tokenizer: ModelTokenizer? = nil
   ) throws(Failure) {
     self.index = index
@@ -67,13 +67,13 @@ public struct Converter {
 
   /// Whether OUTPUT is there, made of this checkpoint in this way.
   private func isDone(_ output: FilePath, _ options: RunOptions) -> Bool {
-    OutputFolder.fingerprint(of: output) == fingerprint(options)
+    OutputTransaction.fingerprint(of: output) == fingerprint(options)
       && (!options.sha256 || FileSystem.exists(output.appending("SHA256SUMS")))
   }
 
   /// A SHA-256 over plan, options, configuration, and the inputs' names, sizes and directories.
   private static func identity(
-    _ plan: ConversionPlan, _ index: CheckpointIndex, _ config: GPT2Config,
+    _ plan: ConversionPlan, _ index: Checkpoint, _ config: GPT2Config,
     _ tokenizer: ModelTokenizer?
   ) -> String {
     var hasher = SHA256Hasher()
@@ -104,7 +104,7 @@ public struct Converter {
 
   /// The memory that the buffers of a conversion on so many threads take, in bytes.
   public func bufferSize(threads: Int) -> Int {
-    let beside = trained != nil && threads > 1 ? Workbench.Sizes.reading(threads: 1).total : 0
+    let beside = trained != nil && threads > 1 ? WorkerBuffers.Sizes.reading(threads: 1).total : 0
     return PlanExecutor.sizes(plan.transfer, comparesMasters: trained != nil, threads: threads)
       .total
       + beside + 1 << 20
@@ -130,13 +130,13 @@ public struct Converter {
     let fingerprint = fingerprint(options)
     if isDone(output, options) { return .done }
     do {
-      _ = try OutputFolder(
+      _ = try OutputTransaction(
         output, fingerprint: fingerprint, overwrite: options.overwrite,
         inputs: [index.directory.root, index.directory.folder])
     } catch {
       return .other(error)
     }
-    guard let staging = try? OutputFolder.places(of: output, fingerprint).staging,
+    guard let staging = try? OutputTransaction.places(of: output, fingerprint).staging,
       FileSystem.isOwnFolder(staging)
     else { return .absent }
     let finished = plan.shards.filter { FileSystem.exists(staging.appending($0.fileName)) }.count
@@ -150,7 +150,7 @@ public struct Converter {
   ///   - options: How it is done.
   ///   - watcher: Called for each step.
   /// - Returns: What was made, and what was found on the way.
-  /// - Throws: ``Failure``, or ``Stop`` when a signal asked for a stop.
+  /// - Throws: ``Failure``, or ``Interrupted`` when a signal asked for a stop.
   public func run(
     to output: FilePath, options: RunOptions = RunOptions(),
     watcher: @escaping (Event) -> Void = { _ in }
@@ -160,19 +160,20 @@ public struct Converter {
     // on. Either OUTPUT is there then, or the loser goes on with what is there.
     for _ in 0..<16 {
       if isDone(output, options) {
-        let kept = OutputFolder.clean(beside: output, fingerprint)
+        let kept = OutputTransaction.clean(beside: output, fingerprint)
         return Result(
           outcome: .unchanged, fingerprint: fingerprint, report: ExecutionReport(),
-          warnings: plan.warnings + OutputFolder.warnings(about: kept), outputs: [], sha256: [])
+          warnings: plan.warnings + OutputTransaction.warnings(about: kept), outputs: [], sha256: []
+        )
       }
-      var folder: OutputFolder?
+      var folder: OutputTransaction?
       do {
-        let made = try OutputFolder(
+        let made = try OutputTransaction(
           output, fingerprint: fingerprint, overwrite: options.overwrite,
           inputs: [index.directory.root, index.directory.folder])
         folder = made
         return try run(in: made, options, watcher)
-      } catch is OutputFolder.Lost {
+      } catch is OutputTransaction.StagingTaken {
         folder?.abandon()
       } catch {
         let kept = folder?.abandon()
@@ -190,7 +191,7 @@ public struct Converter {
   }
 
   private func run(
-    in folder: OutputFolder, _ options: RunOptions, _ watcher: @escaping (Event) -> Void
+    in folder: OutputTransaction, _ options: RunOptions, _ watcher: @escaping (Event) -> Void
   ) throws -> Result {
     let shards =
       switch options.work {
@@ -221,7 +222,7 @@ public struct Converter {
   ///   - threads: How many threads share the work.
   ///   - progress: Called with the number of bytes that were read.
   /// - Returns: Which tensors differ.
-  /// - Throws: ``Failure``, or ``Stop``.
+  /// - Throws: ``Failure``, or ``Interrupted``.
   public func compareMasters(
     crc: CRCMode = .auto, threads: Int = 1, progress: @escaping ExecutionReport.Progress = { _ in }
   ) throws -> MasterComparison? {

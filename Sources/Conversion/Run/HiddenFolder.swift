@@ -22,7 +22,7 @@ enum HiddenFolder {
   /// An old OUTPUT may have been changed since it was looked at.
   private static func removeGathered(_ folder: FilePath) {
     guard FileSystem.isOwnFolder(folder) else { return }
-    if FileSystem.exists(folder.appending(OutputFolder.manifestName)) {
+    if FileSystem.exists(folder.appending(OutputTransaction.manifestName)) {
       return ReplaceableFolder.remove(folder)
     }
     for name in (try? FileSystem.list(folder))?.map(\.string) ?? [] {
@@ -44,7 +44,7 @@ enum HiddenFolder {
   /// Whether a process was stopped in the moment between the exchange and the end: the folder holds an OUTPUT
   /// of another conversion.
   static func holdsOldOutput(_ folder: FilePath, _ fingerprint: String) -> Bool {
-    let manifest = folder.appending(gathered).appending(OutputFolder.manifestName)
+    let manifest = folder.appending(gathered).appending(OutputTransaction.manifestName)
     return (try? ConversionManifest(reading: manifest)).map { $0.fingerprint != fingerprint }
       ?? false
   }
@@ -55,7 +55,7 @@ enum HiddenFolder {
     guard name.hasPrefix(".") else { return isOfOutput(name) }
     let inner = name.dropFirst()
     if inner.hasSuffix(".record") { return isOfOutput(String(inner.dropLast(".record".count))) }
-    guard inner.hasSuffix(OutputFolder.temporarySuffix), let at = inner.lastIndex(of: "@"),
+    guard inner.hasSuffix(OutputTransaction.temporarySuffix), let at = inner.lastIndex(of: "@"),
       let dot = inner[..<at].lastIndex(of: ".")
     else { return false }
     let whole = String(inner[..<dot])
@@ -75,7 +75,7 @@ enum HiddenFolder {
     }
     let known = [
       ShardIndex.fileName, "config.json", "generation_config.json", "README.md", "SHA256SUMS",
-      OutputFolder.manifestName,
+      OutputTransaction.manifestName,
     ]
     return known.contains(name) || ModelTokenizer.keptNames.contains(name)
   }

@@ -44,7 +44,7 @@ enum ReplaceableFolder {
   static func foreign(
     in path: FilePath, _ names: [String]
   ) throws(FileError) -> (name: String, why: String)? {
-    let manifestPath = path.appending(OutputFolder.manifestName)
+    let manifestPath = path.appending(OutputTransaction.manifestName)
     if let manifest = try? ConversionManifest(reading: manifestPath) {
       return try foreign(in: path, names, manifest, manifestPath)
     }
@@ -86,7 +86,7 @@ enum ReplaceableFolder {
     in path: FilePath, _ names: [String], _ manifest: ConversionManifest, _ manifestPath: FilePath
   ) throws(FileError) -> (name: String, why: String)? {
     let made = FileSystem.identity(of: manifestPath)?.modified ?? 0
-    for name in names where name != OutputFolder.manifestName && name != "SHA256SUMS" {
+    for name in names where name != OutputTransaction.manifestName && name != "SHA256SUMS" {
       let file = path.appending(name)
       guard let output = manifest.outputs.first(where: { $0.name == name }) else {
         return (name, "which no conversion made")

@@ -20,7 +20,7 @@ public struct RunOptions: Hashable, Sendable {
   /// Whether an OUTPUT that exists may be replaced.
   public var overwrite: Bool
   /// How the output is checked before it appears.
-  public var check: OutputCheck
+  public var check: ReadBack
   /// Whether `SHA256SUMS` is written, which takes another pass over the output.
   public var sha256: Bool
   /// Whether files that an earlier run finished are taken up.
@@ -34,7 +34,7 @@ public struct RunOptions: Hashable, Sendable {
   public var threads: Int { jobs ?? min(Workers.granted, RunOptions.maximumThreads) }
 
   public init(
-    crc: CRCMode = .auto, overwrite: Bool = false, check: OutputCheck = .fast,
+    crc: CRCMode = .auto, overwrite: Bool = false, check: ReadBack = .fast,
     sha256: Bool = false, resume: Bool = true, work: Work = .all, jobs: Int? = nil
   ) {
     self.crc = crc

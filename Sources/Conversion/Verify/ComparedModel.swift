@@ -22,7 +22,7 @@ public struct ComparedModel {
   /// What the user should know of this side.
   public let warnings: [Diagnostic]
   /// By the bytes of the names, which count without the prefix `transformer.`.
-  let tensors: [ExactName: TensorContent]
+  let tensors: [UTF8Key: TensorContent]
 
   /// Opens a side.
   ///
@@ -35,7 +35,7 @@ public struct ComparedModel {
   public init(
     _ path: FilePath, options: ConversionOptions = ConversionOptions(),
     limits: TorchLimits = TorchLimits(),
-    checkpoint: (FilePath) throws -> CheckpointIndex
+    checkpoint: (FilePath) throws -> Checkpoint
   ) throws {
     self.path = path
     switch try ComparedModel.kind(of: path) {
@@ -128,11 +128,11 @@ public struct ComparedModel {
 
   private static func collect(
     _ tensors: [(name: String, content: TensorContent)], _ path: FilePath
-  ) throws(Failure) -> [ExactName: TensorContent] {
-    var result: [ExactName: TensorContent] = [:]
+  ) throws(Failure) -> [UTF8Key: TensorContent] {
+    var result: [UTF8Key: TensorContent] = [:]
     for (name, content) in tensors {
       let bare = name.hasPrefix("transformer.") ? String(name.dropFirst(12)) : name
-      guard result.updateValue(content, forKey: ExactName(bare)) == nil else {
+      guard result.updateValue(content, forKey: UTF8Key(bare)) == nil else {
         throw Failure(
           .outputDuplicateTensor,
           bare == name
@@ -162,7 +162,7 @@ private final class MemorySink: TensorSink {
 
   /// The bytes of an output tensor, as a conversion would write them.
   ///
-  /// - Throws: ``Failure``, or ``Stop``.
+  /// - Throws: ``Failure``, or ``Interrupted``.
   static func bytes(of position: Int, in plan: ConversionPlan) throws -> ByteBuffer {
     let target = ByteBuffer(count: plan.tensors[position].byteCount)
     let executor = PlanExecutor(plan.transfer)

@@ -41,7 +41,7 @@ public struct ModelComparison: Sendable {
   ///   - a: One side.
   ///   - b: The other one.
   ///   - progress: Called with the number of tensors that were compared.
-  /// - Throws: ``Failure`` when one side cannot be read, or ``Stop``.
+  /// - Throws: ``Failure`` when one side cannot be read, or ``Interrupted``.
   public init(
     _ a: ComparedModel, _ b: ComparedModel,
     progress: (_ compared: Int, _ total: Int) -> Void = { _, _ in }
@@ -53,7 +53,7 @@ public struct ModelComparison: Sendable {
       case (let one?, let two?):
         do {
           rows.append(try ModelComparison.compare(name.string, one, two))
-        } catch let stop as Stop {
+        } catch let stop as Interrupted {
           throw stop
         } catch {
           throw Failure(reading: error, file: a.path, tensor: name.string)

@@ -30,7 +30,7 @@ extension ModelVerifier {
   /// - Returns: What the pass over the sources found out.
   /// - Throws: ``Failure`` when the checkpoint cannot be read.
   public mutating func compare(
-    with index: CheckpointIndex, choices: VerificationChoices = VerificationChoices(),
+    with index: Checkpoint, choices: VerificationChoices = VerificationChoices(),
     progress: @escaping ExecutionReport.Progress = { _ in },
     started: (ConversionPlan) -> Void = { _ in }
   ) throws -> ExecutionReport {
@@ -134,13 +134,14 @@ extension ModelVerifier {
       fault(
         .qkvDisagrees,
         "the output was made with query, key and value as \(layout), but the checkpoint says "
-          + "\(plan.qkv.layout.rawValue) (\(plan.qkv.reason))", file: OutputFolder.manifestName)
+          + "\(plan.qkv.layout.rawValue) (\(plan.qkv.reason))", file: OutputTransaction.manifestName
+      )
     }
   }
 
   /// The fields of `config.json` that are a part of the function that the model computes.
   private mutating func compareConfig(
-    _ plan: ConversionPlan, _ index: CheckpointIndex
+    _ plan: ConversionPlan, _ index: Checkpoint
   ) throws(Failure) {
     guard let config else { return }
     let expected = GPT2Config(plan).json.object

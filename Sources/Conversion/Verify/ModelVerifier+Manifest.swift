@@ -14,7 +14,7 @@ extension ModelVerifier {
 
   /// What the conversion that made the output wrote down, if it did.
   public var manifest: ConversionManifest? {
-    let path = directory.path.appending(OutputFolder.manifestName)
+    let path = directory.path.appending(OutputTransaction.manifestName)
     return FileSystem.exists(path) ? try? ConversionManifest(reading: path) : nil
   }
 
@@ -23,7 +23,7 @@ extension ModelVerifier {
 
   /// The sizes that the manifest of a conversion states.
   private mutating func checkManifest(_ path: FilePath) {
-    let manifestPath = path.appending(OutputFolder.manifestName)
+    let manifestPath = path.appending(OutputTransaction.manifestName)
     guard FileSystem.exists(manifestPath) else { return }
     do {
       let manifest = try ConversionManifest(reading: manifestPath)
@@ -52,7 +52,7 @@ extension ModelVerifier {
         }
       }
     } catch {
-      fault(error.code, error.message, file: OutputFolder.manifestName)
+      fault(error.code, error.message, file: OutputTransaction.manifestName)
     }
   }
 }

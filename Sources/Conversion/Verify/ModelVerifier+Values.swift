@@ -23,7 +23,7 @@ extension ModelVerifier {
   ///   - started: Called with the number of bytes that will be read.
   ///   - progress: Called with the number of bytes that were read so far.
   /// - Returns: How many tensors agree; those that do not are faults.
-  /// - Throws: ``Failure`` when a file cannot be read, or ``Stop``.
+  /// - Throws: ``Failure`` when a file cannot be read, or ``Interrupted``.
   public mutating func checkValues(
     threads: Int = 1, started: (_ bytes: Int) -> Void = { _ in },
     progress: @escaping ExecutionReport.Progress = { _ in }
@@ -34,7 +34,7 @@ extension ModelVerifier {
     let known = names.filter { recorded[$0] != nil }
     result.notRecorded = names.count - known.count
     started(known.reduce(0) { $0 + (directory[$1]?.declared.dataOffsets.count ?? 0) })
-    let bench = Workbench(.reading(threads: threads))
+    let bench = WorkerBuffers(.reading(threads: threads))
     var done = 0
     for name in known {
       guard let tensor = directory[name], let wanted = recorded[name] else { continue }
@@ -42,7 +42,7 @@ extension ModelVerifier {
       let found: UInt32
       do {
         found = try ModelVerifier.checksum(tensor, size, on: bench)
-      } catch let stop as Stop {
+      } catch let stop as Interrupted {
         throw stop
       } catch {
         throw Failure(reading: error, file: tensor.file.file.path, tensor: name)
@@ -64,12 +64,12 @@ extension ModelVerifier {
 
   /// The CRC-32 of the bytes of a tensor, read in pieces by several threads.
   private static func checksum(
-    _ tensor: ModelDirectory.Tensor, _ size: Int, on bench: Workbench
+    _ tensor: ModelDirectory.Tensor, _ size: Int, on bench: WorkerBuffers
   ) throws -> UInt32 {
     let step = bench.stages[0].stored.count
     let sum = Locked<UInt32>(0)
     try bench.share((size + step - 1) / step, bytes: size) { stage, index in
-      try Stop.check()
+      try Interrupted.check()
       let start = index * step
       let count = min(step, size - start)
       try tensor.file.file.read(at: tensor.start + start, into: stage.stored, 0..<count)

@@ -16,7 +16,7 @@ extension ArgumentValue {
     case .string(let range):
       budget -= range.count / 64
       self = range.count <= 4096 ? .string(graph.text(id) ?? "") : .other("a long text")
-    case .bigInt: self = .other("a large integer")
+    case .bigInt, .bigDecimal: self = .other("a large integer")
     case .bytes(let range):
       let bytes = Array(graph.bytes(range))
       let isText = bytes.count <= 64 && bytes.allSatisfy { (0x20..<0x7F).contains($0) }
@@ -127,7 +127,7 @@ extension ArgumentValue {
     else { return nil }
     let size = tensor.dtype.size
     let buffer = ByteBuffer(count: size)
-    let reader = EntryReader(tensor.storage.entry, in: file.file, checksums: false)
+    let reader = StoredBytesReader(tensor.storage.entry, in: file.file, checksums: false)
     guard (try? reader.read(at: tensor.storageOffset * size, into: buffer, 0..<size)) != nil else {
       return nil
     }

@@ -13,7 +13,7 @@ public struct QKVEvidence: Hashable, Sendable {
   /// Decides for a checkpoint.
   ///
   /// - Throws: ``Failure`` 78 when nothing tells.
-  package init(_ index: CheckpointIndex, chosen: QKVOrder?) throws(Failure) {
+  package init(_ index: Checkpoint, chosen: QKVOrder?) throws(Failure) {
     try self.init(
       chosen: chosen, version: index.checkpointVersion, arguments: index.arguments,
       firstBlock: index.firstBlockLayer, layout: index.directory.layout, isCore: index.isCore)

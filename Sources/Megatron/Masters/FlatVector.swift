@@ -16,8 +16,8 @@ struct FlatVector {
   }
 
   /// The next `count` elements as runs, numbered from `first` on; `nil` when there are not as many.
-  mutating func take(_ count: Int, from first: Int = 0) -> [TensorShard.Run]? {
-    var runs: [TensorShard.Run] = []
+  mutating func take(_ count: Int, from first: Int = 0) -> [RankPart.Run]? {
+    var runs: [RankPart.Run] = []
     var done = 0
     while done < count {
       guard slices.indices.contains(slice) else { return nil }
@@ -25,7 +25,7 @@ struct FlatVector {
       let step = min(count - done, tensor.elementCount - position)
       if step > 0 {
         runs.append(
-          TensorShard.Run(
+          RankPart.Run(
             elements: first + done..<first + done + step, file: file, tensor: tensor,
             start: position))
       }

@@ -130,7 +130,7 @@ struct ZeroAssembly {
 
   /// All parameters with the runs that they consist of.
   func parameters() throws(Failure) -> [(
-    name: String, sizes: [Int], runs: [TensorShard.Run]
+    name: String, sizes: [Int], runs: [RankPart.Run]
   )] {
     guard let recorded = shapes else {
       throw Failure(
@@ -145,7 +145,7 @@ struct ZeroAssembly {
         .mastersMismatch,
         "\(shapes.groups.count) groups of parameters, but \(groups) of partitions")
     }
-    var result: [(name: String, sizes: [Int], runs: [TensorShard.Run])] = []
+    var result: [(name: String, sizes: [Int], runs: [RankPart.Run])] = []
     for group in 0..<groups {
       let runs =
         mappings.allSatisfy { ($0?.count ?? -1) == groups }
@@ -186,8 +186,8 @@ struct ZeroAssembly {
   }
 
   /// By the mappings of the files: immune to padding, alignment and the order of the parameters.
-  private func mapped(_ group: Int) throws(Failure) -> [String: [TensorShard.Run]] {
-    var runs: [String: [TensorShard.Run]] = [:]
+  private func mapped(_ group: Int) throws(Failure) -> [String: [RankPart.Run]] {
+    var runs: [String: [RankPart.Run]] = [:]
     for rank in 0..<ranks {
       let slice = slices[rank][group]
       for (name, start, count) in mappings[rank]?[group] ?? [] where count != 0 {
@@ -199,7 +199,7 @@ struct ZeroAssembly {
         }
         let first = runs[name]?.last?.elements.upperBound ?? 0
         runs[name, default: []].append(
-          TensorShard.Run(
+          RankPart.Run(
             elements: first..<first + count, file: slice.file, tensor: slice.tensor, start: start))
       }
     }
@@ -210,9 +210,9 @@ struct ZeroAssembly {
   /// one behind the other, up to padding at the end.
   private func walked(
     _ group: Int, _ parameters: [ParameterShapes.Parameter]
-  ) throws(Failure) -> [String: [TensorShard.Run]] {
+  ) throws(Failure) -> [String: [RankPart.Run]] {
     var vector = FlatVector(slices.map { ($0[group].file, $0[group].tensor) })
-    var runs: [String: [TensorShard.Run]] = [:]
+    var runs: [String: [RankPart.Run]] = [:]
     for (number, parameter) in parameters.enumerated() {
       guard let found = vector.take(parameter.count) else {
         throw Failure(
@@ -238,12 +238,12 @@ struct ZeroAssembly {
   /// ZeRO-3: each rank has its part of every parameter, one parameter behind the other.
   private func divided(
     _ shapes: ParameterShapes
-  ) throws(Failure) -> [(name: String, sizes: [Int], runs: [TensorShard.Run])] {
+  ) throws(Failure) -> [(name: String, sizes: [Int], runs: [RankPart.Run])] {
     var vectors = slices.map { FlatVector($0.map { ($0.file, $0.tensor) }) }
-    var result: [(name: String, sizes: [Int], runs: [TensorShard.Run])] = []
+    var result: [(name: String, sizes: [Int], runs: [RankPart.Run])] = []
     for parameter in shapes.groups.joined() {
       let part = (parameter.count + ranks - 1) / ranks
-      var runs: [TensorShard.Run] = []
+      var runs: [RankPart.Run] = []
       for rank in 0..<ranks {
         let first = min(rank * part, parameter.count)
         let count = min(part, parameter.count - first)

@@ -34,14 +34,14 @@ enum CheckpointAdvice {
     }
     let near = checkpoints(near: folder, isBelowRun: run != nil)
     if let run, near.isEmpty {
-      let others = (try? CheckpointDirectory.list(run))?.filter {
+      let others = (try? CheckpointFolder.list(run))?.filter {
         $0.name != folder.lastComponent?.string
       }
       return error(
         .checkpointNone,
         names.isEmpty
           ? "the folder of this step is empty" : "no weights are in the folder of this step",
-        others.flatMap(CheckpointDirectory.available)
+        others.flatMap(CheckpointFolder.available)
           ?? (names.isEmpty
             ? "the save was not finished, or its files were not copied"
             : "it holds \(PathAdvice.listed(names))"))
@@ -160,7 +160,7 @@ enum CheckpointAdvice {
   /// The error for a step that a tracker or the user names and that is not there.
   static func noStep(
     _ name: String, in root: FilePath, _ files: [CheckpointFile],
-    _ choice: CheckpointDirectory.Choice
+    _ choice: CheckpointFolder.Choice
   ) -> Failure {
     let who =
       choice == .latest
@@ -171,7 +171,7 @@ enum CheckpointAdvice {
     let renamed = names(in: root).filter { isCheckpoint(root.appending($0)) }
     return Failure(
       .checkpointNoStep, who, file: root.string,
-      hint: CheckpointDirectory.available(files)
+      hint: CheckpointFolder.available(files)
         ?? (renamed.isEmpty
           ? "it holds \(PathAdvice.listed(names(in: root)))"
           : "name one with --tag: " + renamed.prefix(8).joined(separator: ", ")))

@@ -21,7 +21,7 @@ extension PlanExecutor {
 
   /// Whether so little of a storage was passed over, such as the padding of a flat partition, that the
   /// checksum of all the rest is worth reading it.
-  private func isNearlyRead(_ reader: EntryReader) -> Bool {
+  private func isNearlyRead(_ reader: StoredBytesReader) -> Bool {
     let size = reader.entry.size
     return size - reader.ledger.coveredBytes <= max(1 << 16, size / 100)
   }

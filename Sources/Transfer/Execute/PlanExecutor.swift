@@ -26,10 +26,10 @@ package final class PlanExecutor {
   private let progress: ExecutionReport.Progress
   let hashes: TensorHashes?
   private let openFiles: OpenFiles
-  private let sizes: Workbench.Sizes
+  private let sizes: WorkerBuffers.Sizes
   /// What is known of the CRCs of storages, by their positions in the plan.
   var ledgers: [Int: ChecksumLedger] = [:]
-  private var heldBench: Workbench?
+  private var heldBench: WorkerBuffers?
   /// How many finite values became infinite when tensors were written, by the positions of the tensors.
   private let overflowed = Locked<[Int: Int]>([:])
 
@@ -38,9 +38,9 @@ package final class PlanExecutor {
   /// while the next is read.
   package static func sizes(
     _ plan: TransferPlan, comparesMasters: Bool, threads: Int
-  ) -> Workbench.Sizes {
+  ) -> WorkerBuffers.Sizes {
     let isWidened = comparesMasters || plan.isWidening
-    return Workbench.Sizes(windows: isWidened && threads > 1 ? 2 : 1, threads: threads)
+    return WorkerBuffers.Sizes(windows: isWidened && threads > 1 ? 2 : 1, threads: threads)
   }
 
   /// An executor of `plan`.
@@ -63,7 +63,7 @@ package final class PlanExecutor {
 
   /// An executor with buffers of any size.
   package init(
-    _ plan: TransferPlan, crc: CRCMode = .auto, sizes: Workbench.Sizes,
+    _ plan: TransferPlan, crc: CRCMode = .auto, sizes: WorkerBuffers.Sizes,
     hashes: TensorHashes? = nil, progress: @escaping ExecutionReport.Progress = { _ in }
   ) {
     self.plan = plan
@@ -75,9 +75,9 @@ package final class PlanExecutor {
   }
 
   /// Buffers and threads, from the first use to ``releaseMemory()``.
-  var bench: Workbench {
+  var bench: WorkerBuffers {
     if let heldBench { return heldBench }
-    let bench = Workbench(sizes)
+    let bench = WorkerBuffers(sizes)
     heldBench = bench
     return bench
   }
@@ -102,7 +102,7 @@ package final class PlanExecutor {
       case .assembly(let assembly): try carryOut(assembly, sink)
       }
     }
-    try bench.finishAfterwork()
+    try bench.finishDeferred()
     for (tensor, count) in overflowed.withLock({ $0 }) {
       report.findings[tensor, default: TensorFindings()].floats.overflowed += count
     }
@@ -114,9 +114,9 @@ package final class PlanExecutor {
 
   /// Ends the work when nobody wants it any more.
   ///
-  /// - Throws: ``Stop``, or ``TensorHashes/Cancelled``.
+  /// - Throws: ``Interrupted``, or ``TensorHashes/Cancelled``.
   func checkWanted() throws {
-    try Stop.check()
+    try Interrupted.check()
     try hashes?.checkWanted()
   }
 
@@ -166,7 +166,8 @@ package final class PlanExecutor {
     let groups = assembly.groups(of: strip, in: window, on: bench)
     let size = assembly.width * plan.tensors[assembly.tensor].format.size
     let bytes = strip.lowerBound * size..<strip.upperBound * size
-    let write = { @Sendable [plan, overflowed] (range: Range<Int>, stage: Workbench.Stage) in
+    let write = {
+      @Sendable [plan, overflowed] (range: Range<Int>, stage: WorkerBuffers.ThreadBuffers) in
       let count = try assembly.write(groups[range], plan, on: stage, to: sink)
       if count > 0 { overflowed.withLock { $0[assembly.tensor, default: 0] += count } }
     }
@@ -185,7 +186,7 @@ package final class PlanExecutor {
             CRC32.checksum(whole), of: bytes.count, tensor: assembly.tensor, at: bytes.lowerBound)
         }
         for (first, rows) in groups {
-          try Stop.check()
+          try Interrupted.check()
           try sink.take(rows, tensor: assembly.tensor, at: first * size)
         }
       }
@@ -222,7 +223,7 @@ package final class PlanExecutor {
 
   /// Keeps what a reader found out about the CRC of its storage; a CRC that is known by now to be
   /// wrong ends the conversion.
-  func note(_ reader: EntryReader, _ storage: Int) throws {
+  func note(_ reader: StoredBytesReader, _ storage: Int) throws {
     do {
       _ = try reader.verdict()
     } catch {
@@ -232,7 +233,7 @@ package final class PlanExecutor {
   }
 
   /// Reads a range of a storage to the beginning of the window.
-  func read(_ range: Range<Int>, with reader: EntryReader) throws {
+  func read(_ range: Range<Int>, with reader: StoredBytesReader) throws {
     try checkWanted()
     do {
       try reader.read(at: range.lowerBound, into: bench.window, 0..<range.count)
@@ -243,10 +244,10 @@ package final class PlanExecutor {
     progress(report.bytesRead)
   }
 
-  func reader(_ storage: Int) throws(Failure) -> EntryReader {
+  func reader(_ storage: Int) throws(Failure) -> StoredBytesReader {
     let stored = plan.storages[storage]
     let file = try openFiles.file(stored.file)
-    return EntryReader(
+    return StoredBytesReader(
       stored.entry, in: file, checksums: crc != .none, ledger: ledgers[storage] ?? ChecksumLedger())
   }
 }

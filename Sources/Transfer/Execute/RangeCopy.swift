@@ -46,7 +46,7 @@ struct RangeCopy: Sendable {
   /// - Returns: What was found.
   /// - Throws: ``Failure``, or what the sink throws.
   func carryOut(
-    from file: InputFile, _ plan: TransferPlan, on bench: Workbench, checksums: Bool,
+    from file: InputFile, _ plan: TransferPlan, on bench: WorkerBuffers, checksums: Bool,
     to sink: (any TensorSink)?, hashes: TensorHashes?
   ) throws -> ReadFindings {
     let entry = plan.storages[source.storage].entry
@@ -54,7 +54,7 @@ struct RangeCopy: Sendable {
     let step = bench.stages[0].stored.count / 8
     let total = Locked(ReadFindings())
     try bench.share((count + step - 1) / step, bytes: bytes.count) { stage, index in
-      try Stop.check()
+      try Interrupted.check()
       let first = index * step
       let part = min(step, count - first)
       let place = bytes.lowerBound + first * stored.size
@@ -99,7 +99,7 @@ extension ReadFindings {
   }
 }
 
-extension Workbench.Stage {
+extension WorkerBuffers.ThreadBuffers {
   /// Brings the first `count` elements of ``stored`` into the byte order of the machine, and counts what is not
   /// finite.
   func prepare(_ count: Int, as format: FloatFormat, isBigEndian: Bool) -> FloatCounts {

@@ -116,7 +116,8 @@ struct TensorAssembly: Sendable {
   ///   many bytes were read; and what was counted.
   /// - Throws: ``Failure``, or what was left to do before throws.
   func read(
-    _ strip: Range<Int>, from files: [Int: InputFile], _ plan: TransferPlan, on bench: Workbench,
+    _ strip: Range<Int>, from files: [Int: InputFile], _ plan: TransferPlan,
+    on bench: WorkerBuffers,
     checksums: Bool, into window: ByteBuffer?, hashes: TensorHashes?
   ) throws -> (crcs: [UInt32], bytesRead: Int, counts: FloatCounts) {
     let limit = bench.stages[0].stored.count / stored.size
@@ -132,7 +133,7 @@ struct TensorAssembly: Sendable {
     let found = Locked(
       (crcs: [UInt32](repeating: 0, count: parts.count), counts: FloatCounts()))
     try bench.share(chunks.count, bytes: bytes) { stage, index in
-      try Stop.check()
+      try Interrupted.check()
       let (chunk, part) = (chunks[index], parts[chunks[index].part])
       let storage = plan.storages[part.storage]
       guard let file = files[storage.file] else { return }
@@ -196,7 +197,7 @@ struct TensorAssembly: Sendable {
   /// The rows of a strip in a window, in groups that fit into the buffer of a thread, each with the number of its
   /// first row.
   func groups(
-    of strip: Range<Int>, in window: ByteBuffer, on bench: Workbench
+    of strip: Range<Int>, in window: ByteBuffer, on bench: WorkerBuffers
   ) -> [(first: Int, rows: BufferRows)] {
     rows(of: strip, in: window).groups(of: bench.stages[0].stored.count / 2)
       .map { (strip.lowerBound + $0.first, $0.rows) }
@@ -221,15 +222,15 @@ struct TensorAssembly: Sendable {
   ///   - stage: The buffers of the thread.
   ///   - sink: Where the rows go.
   /// - Returns: How many finite values became infinite.
-  /// - Throws: What the sink throws, or ``Stop``.
+  /// - Throws: What the sink throws, or ``Interrupted``.
   func write(
     _ groups: ArraySlice<(first: Int, rows: BufferRows)>, _ plan: TransferPlan,
-    on stage: Workbench.Stage, to sink: any TensorSink
+    on stage: WorkerBuffers.ThreadBuffers, to sink: any TensorSink
   ) throws -> Int {
     let format = plan.tensors[tensor].format
     var overflowed = 0
     for (first, rows) in groups {
-      try Stop.check()
+      try Interrupted.check()
       let ready = stage.converted(rows, from: stored, to: format, adding: addend, &overflowed)
       try sink.accept(ready, tensor: tensor, at: first * width * format.size)
     }

@@ -24,7 +24,7 @@ package final class TensorHashes: Sendable {
   package init(_ plan: TransferPlan, in formats: [FloatFormat]) {
     forms = zip(plan.tensors, formats).map { tensor, format in
       // Where 1 is added, the sum of the rounded and the rounded sum are two things.
-      tensor.isIncreased ? nil : Form(format: format, width: tensor.width)
+      tensor.hasAddend ? nil : Form(format: format, width: tensor.width)
     }
   }
 
@@ -45,7 +45,7 @@ package final class TensorHashes: Sendable {
   /// Hashes all elements of a plan as they are stored.
   ///
   /// - Returns: The hashes, by the positions of the tensors.
-  /// - Throws: ``Failure``, or ``Stop``.
+  /// - Throws: ``Failure``, or ``Interrupted``.
   package static func ofAll(
     _ plan: TransferPlan, _ crc: CRCMode, threads: Int
   ) throws -> [Int: WordHash] {
@@ -56,7 +56,7 @@ package final class TensorHashes: Sendable {
 
   /// Reads all elements of a plan, adds them, and makes nothing else of them.
   ///
-  /// - Throws: ``Failure``, ``Stop``, or ``Cancelled``.
+  /// - Throws: ``Failure``, ``Interrupted``, or ``Cancelled``.
   package func addAll(
     of plan: TransferPlan, _ crc: CRCMode, threads: Int,
     progress: @escaping ExecutionReport.Progress = { _ in }
@@ -88,7 +88,8 @@ package final class TensorHashes: Sendable {
   ///   - stored: Their format.
   /// - Throws: ``Cancelled``.
   func add(
-    _ block: CopyBlock, of tensor: Int, on stage: Workbench.Stage, as stored: FloatFormat
+    _ block: CopyBlock, of tensor: Int, on stage: WorkerBuffers.ThreadBuffers,
+    as stored: FloatFormat
   ) throws(Cancelled) {
     try checkWanted()
     guard let form = forms[tensor], block.count > 0 else { return }

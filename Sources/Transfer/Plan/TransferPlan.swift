@@ -24,10 +24,10 @@ public struct PlanFile: Hashable, Sendable {
 public struct PlanStorage: Hashable, Sendable {
   /// The position of the file in ``TransferPlan/files``.
   public let file: Int
-  public let entry: ZipEntry
+  public let entry: StoredBytes
 
   package init(
-    file: Int, entry: ZipEntry
+    file: Int, entry: StoredBytes
   ) {
     self.file = file
     self.entry = entry
@@ -139,7 +139,7 @@ public struct TensorPlan: Hashable, Sendable {
   var width: Int { shape.count == 2 ? shape[1] : shape.reduce(1, *) }
 
   /// Whether a number is added to its elements.
-  package var isIncreased: Bool {
+  package var hasAddend: Bool {
     pieces.contains { piece in
       switch piece {
       case .copy(_, _, let addend), .merge(_, _, let addend, _): addend != 0

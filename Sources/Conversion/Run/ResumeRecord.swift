@@ -5,7 +5,7 @@ import Transfer
 
 /// What is kept beside a finished file of the output, so that another run, or another part, need not
 /// make it again: how to recognise it, and what was found while it was made.
-struct ShardRecord {
+struct ResumeRecord {
   /// The version of the contents.
   static let schema = "meg2hf.shard/4"
 
@@ -53,7 +53,7 @@ struct ShardRecord {
 
   private func json(fingerprint: String, fileName: String) -> JSONValue {
     [
-      "schema": .string(ShardRecord.schema),
+      "schema": .string(ResumeRecord.schema),
       "fingerprint": .string(fingerprint),
       "file": .string(fileName),
       "crc32": .int(Int(crc)),
@@ -93,7 +93,7 @@ struct ShardRecord {
   }
 
   private init?(_ json: JSONValue, shard: Int, of plan: ConversionPlan, fingerprint: String) {
-    guard let object = json.object, object["schema"]?.string == ShardRecord.schema,
+    guard let object = json.object, object["schema"]?.string == ResumeRecord.schema,
       object["fingerprint"]?.string == fingerprint,
       object["file"]?.string == plan.shards[shard].fileName,
       let crc = object["crc32"]?.int.flatMap({ UInt32(exactly: $0) }),

@@ -4,7 +4,7 @@ import Transfer
 
 /// Works out where the elements of a rank's shard go in the output tensor: partition times
 /// arrangement, as offsets and strides.
-struct ShardArranger {
+struct PartitionMap {
   /// An axis of a shard, in the order in which it is stored.
   private struct Axis {
     let size: Int
@@ -42,7 +42,7 @@ struct ShardArranger {
     let (rows, column, offset) = axes(rank, rows: shard.box.sizes[0])
     guard rows.allSatisfy({ $0.size > 0 }) else { return nil }
     var source = shard
-    let rowStrides = ShardArranger.rowMajor(rows.map(\.size)).map { $0 * shard.box.strides[0] }
+    let rowStrides = PartitionMap.rowMajor(rows.map(\.size)).map { $0 * shard.box.strides[0] }
     source.box = ElementBox(
       sizes: rows.map(\.size) + shard.box.sizes.dropFirst(),
       strides: rowStrides + shard.box.strides.dropFirst())
@@ -69,8 +69,8 @@ struct ShardArranger {
     let sizes = all.map(\.size)
     // Rows of the vocabulary that are cut off lie at the end.
     let kept = elements.clamped(to: 0..<max(sizes.reduce(1, *), 0))
-    let strides = ShardArranger.rowMajor(sizes)
-    return ShardArranger.boxes(of: kept, in: sizes).map { origin, extent in
+    let strides = PartitionMap.rowMajor(sizes)
+    return PartitionMap.boxes(of: kept, in: sizes).map { origin, extent in
       var source = run
       let position = zip(origin, strides).reduce(0) { $0 + $1.0 * $1.1 }
       source.offset = run.offset + position - elements.lowerBound
@@ -86,7 +86,7 @@ struct ShardArranger {
     _ rank: Int, rows: Int
   ) -> (rows: [Axis], column: [Axis], offset: Int) {
     // Strides of the output tensor along the two axes of the Megatron tensor.
-    var strides = ShardArranger.rowMajor(shape)
+    var strides = PartitionMap.rowMajor(shape)
     if rule.isTransposed { strides.reverse() }
     let columns =
       rule.shape.count > 1 ? sizes.shardShape(rule, ranks: geometry.tensorParallel)[1] : 1

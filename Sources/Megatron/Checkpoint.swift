@@ -18,12 +18,12 @@ public struct SourceFile: Hashable, Sendable {
 }
 
 /// What one tensor-parallel rank holds of a tensor: one stored tensor, or runs of flat ones.
-public struct TensorShard: Hashable, Sendable {
+public struct RankPart: Hashable, Sendable {
   /// A run of consecutive elements, in row-major order, that lie in a flat tensor.
   public struct Run: Hashable, Sendable {
     /// The elements of the shard.
     public let elements: Range<Int>
-    /// The position of the file in ``CheckpointIndex/files``.
+    /// The position of the file in ``Checkpoint/files``.
     public let file: Int
     /// A tensor of one dimension and stride 1.
     public let tensor: TorchTensor
@@ -72,7 +72,7 @@ public struct TensorShard: Hashable, Sendable {
   }
 
   /// Whether the storages of both have one checksum and both are laid out alike, so that they are copies.
-  func hasChecksum(of other: TensorShard) -> Bool {
+  func hasChecksum(of other: RankPart) -> Bool {
     guard case .whole(_, let a) = content, case .whole(_, let b) = other.content,
       let crc = a.storage.entry.crc
     else { return false }
@@ -80,7 +80,7 @@ public struct TensorShard: Hashable, Sendable {
       && a.sizes == b.sizes && a.strides == b.strides && a.storageOffset == b.storageOffset
   }
 
-  /// The position of the first file that it needs in ``CheckpointIndex/files``.
+  /// The position of the first file that it needs in ``Checkpoint/files``.
   public var file: Int {
     switch content {
     case .whole(let file, _): file
@@ -94,7 +94,7 @@ public struct IndexedTensor: Hashable, Sendable {
   /// The name that all layouts share: `embedding.word_embeddings.weight`,
   /// `layers.3.self_attention.dense.weight`, `final_layernorm.bias`, `output_layer.weight`.
   public let name: String
-  public let shards: [TensorShard]
+  public let shards: [RankPart]
 }
 
 /// The two copies of the weights that a trainer in mixed precision has.
@@ -107,8 +107,8 @@ public enum WeightSource: String, Hashable, Sendable, CaseIterable {
 
 /// All that is known of a checkpoint without reading a tensor: the one form that every layout is
 /// brought into.
-public struct CheckpointIndex: Sendable {
-  public let directory: CheckpointDirectory
+public struct Checkpoint: Sendable {
+  public let directory: CheckpointFolder
   public var files: [SourceFile] = []
   /// In the order of the model: embedding, blocks, final layernorm, head.
   public var tensors: [IndexedTensor] = []
@@ -159,7 +159,7 @@ public struct CheckpointIndex: Sendable {
   ///   - limits: How much a file may make the reader do.
   /// - Throws: ``Failure``.
   public init(
-    reading directory: CheckpointDirectory, overrides: ArgumentOverrides = ArgumentOverrides(),
+    reading directory: CheckpointFolder, overrides: ArgumentOverrides = ArgumentOverrides(),
     weights: WeightSource = .model, limits: TorchLimits = TorchLimits()
   ) throws(Failure) {
     self.directory = directory
@@ -266,7 +266,7 @@ public struct CheckpointIndex: Sendable {
   }
 
   /// The same checkpoint with the weights as they were trained in place of their masters.
-  public var withTrainedWeights: CheckpointIndex? {
+  public var withTrainedWeights: Checkpoint? {
     guard let trained else { return nil }
     var index = self
     index.tensors = trained

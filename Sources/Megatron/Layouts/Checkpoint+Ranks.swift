@@ -6,7 +6,7 @@ import TorchArchive
 /// Layouts in which the file of a model-parallel rank holds all weights of that rank: DeepSpeed
 /// without the pipeline module (`mp_rank_XX_model_states.pt`), and classic Megatron-LM
 /// (`mp_rank_XX[_PPP]/model_optim_rng.pt`).
-extension CheckpointIndex {
+extension Checkpoint {
   /// A file with the weights of a rank.
   struct RankFile: Hashable {
     let tensorRank: Int
@@ -18,7 +18,7 @@ extension CheckpointIndex {
 
   /// The tensors of a chunk of a stage on one rank, with local numbers of blocks.
   private struct Chunk {
-    let tensors: [(local: ParameterName.Local, shard: TensorShard)]
+    let tensors: [(local: ParameterName.Local, shard: RankPart)]
     let file: String
 
     /// The number of blocks.
@@ -31,11 +31,11 @@ extension CheckpointIndex {
     let stages = (files.map(\.stage).max() ?? 0) + 1
     pipelineParallel = stages
     var chunks: [Int: [Int: [Chunk]]] = [:]
-    var states: [RankState] = []
+    var states: [StateFile] = []
     for file in files {
       do {
         let torchFile = try TorchFile(opening: file.path, limits: limits)
-        states.append(try RankState(torchFile, named: file.name))
+        states.append(try StateFile(torchFile, named: file.name))
         let position = add(torchFile, named: file.name, stage: file.stage)
         chunks[file.tensorRank, default: [:]][file.stage] = try self.chunks(
           of: torchFile, file, at: position)
@@ -50,8 +50,8 @@ extension CheckpointIndex {
   }
 
   /// Takes over what the states of all ranks agree on.
-  mutating func adopt(_ states: [RankState]) throws(Failure) {
-    try RankState.checkAgreement(states)
+  mutating func adopt(_ states: [StateFile]) throws(Failure) {
+    try StateFile.checkAgreement(states)
     guard let first = states.first else { return try applyOverrides() }
     arguments = first.arguments ?? .absent
     deepspeedVersion = first.deepspeedVersion
@@ -143,7 +143,7 @@ extension CheckpointIndex {
           file: directory.folder.string)
       }
       let names = (try? FileSystem.list(folder))?.map(\.string) ?? []
-      if let name = try CheckpointIndex.weightsFile(names, in: "\(file.name)") {
+      if let name = try Checkpoint.weightsFile(names, in: "\(file.name)") {
         found.append(
           RankFile(
             tensorRank: file.numbers["tp"] ?? 0, stage: file.numbers["pp"] ?? 0,
@@ -210,14 +210,14 @@ extension CheckpointIndex {
     return try roots.map { root in
       // The chunks of a virtual pipeline have the same names within.
       let prefix = roots.count > 1 ? "\(root.key)." : ""
-      var tensors: [(local: ParameterName.Local, shard: TensorShard)] = []
+      var tensors: [(local: ParameterName.Local, shard: RankPart)] = []
       for named in root.named {
         guard let tensor = try kept(named, of: file, source.name) else { continue }
         if ParameterName.isCore(named.name) { isCore = true }
         tensors.append(
           (
             ParameterName.local(root.inner(named)),
-            TensorShard(
+            RankPart(
               rank: source.tensorRank, file: position, key: prefix + named.name, tensor: tensor)
           ))
       }
@@ -244,7 +244,7 @@ extension CheckpointIndex {
     }
     blockCount = next
     var positions: [String: Int] = [:]
-    var merged: [(name: String, shards: [TensorShard])] = []
+    var merged: [(name: String, shards: [RankPart])] = []
     for rank in 0..<tensorParallel {
       for stage in 0..<stages {
         for (number, chunk) in (chunks[rank]?[stage] ?? []).enumerated() {

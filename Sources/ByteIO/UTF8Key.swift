@@ -4,14 +4,14 @@ import Glibc
 ///
 /// Swift finds two strings equal when Unicode does, but `é` as one code point and as two are the names of
 /// two entries.
-public struct ExactName: Hashable, Comparable, Sendable {
+public struct UTF8Key: Hashable, Comparable, Sendable {
   private let utf8: [UInt8]
 
   /// The name as a string.
   public var string: String { String(decoding: utf8, as: UTF8.self) }
 
   /// Orders names by their bytes.
-  public static func < (a: ExactName, b: ExactName) -> Bool {
+  public static func < (a: UTF8Key, b: UTF8Key) -> Bool {
     a.utf8.lexicographicallyPrecedes(b.utf8)
   }
 
@@ -19,7 +19,7 @@ public struct ExactName: Hashable, Comparable, Sendable {
     utf8 = Array(name.utf8)
   }
 
-  public static func == (a: ExactName, b: ExactName) -> Bool {
+  public static func == (a: UTF8Key, b: UTF8Key) -> Bool {
     guard a.utf8.count == b.utf8.count else { return false }
     // Sound: both arrays are read during the calls, and `memcmp` is given their common length.
     return unsafe a.utf8.withUnsafeBytes { a in

@@ -5,7 +5,7 @@ import SystemPackage
 import Transfer
 
 /// How an output is checked before it appears.
-public enum OutputCheck: String, Hashable, Sendable, CaseIterable {
+public enum ReadBack: String, Hashable, Sendable, CaseIterable {
   /// Headers and sizes are read again, and the layernorms looked at.
   case fast
   /// Every tensor is computed once more, and all bytes are compared.
@@ -22,7 +22,7 @@ extension Converter {
   /// - Returns: What the user should know.
   /// - Throws: ``Failure`` 74 when a file is not what was written.
   func recheck(
-    _ folder: OutputFolder, _ options: RunOptions
+    _ folder: OutputTransaction, _ options: RunOptions
   ) throws -> [Diagnostic] {
     var places: [Int: ComparisonSink.Place] = [:]
     var warnings: [Diagnostic] = []

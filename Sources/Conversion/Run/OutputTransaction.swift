@@ -10,7 +10,7 @@ public import SystemPackage
 /// the hidden folder away from the others by renaming it, which only one can; then it gathers the files
 /// of OUTPUT in a folder inside, because what others were about to write still lands in the outer one;
 /// and the last rename makes OUTPUT of that.
-public final class OutputFolder {
+public final class OutputTransaction {
   /// What became of OUTPUT.
   public enum Outcome: String, Hashable, Sendable {
     case created
@@ -23,7 +23,7 @@ public final class OutputFolder {
 
   /// Another process has taken the hidden folder, or what this one wrote there: OUTPUT is there by
   /// now, or this process begins again with what it finds.
-  struct Lost: Error {}
+  struct StagingTaken: Error {}
 
   public let path: FilePath
   /// What identifies plan, options and inputs.
@@ -54,12 +54,12 @@ public final class OutputFolder {
   public init(
     _ path: FilePath, fingerprint: String, overwrite: Bool, inputs: [FilePath]
   ) throws(Failure) {
-    let path = OutputFolder.resolved(path)
+    let path = OutputTransaction.resolved(path)
     self.path = path
     self.fingerprint = fingerprint
     self.overwrite = overwrite
-    (parent, staging) = try OutputFolder.places(of: path, fingerprint)
-    try OutputFolder.refuseWhatCannotBeMade(path, parent)
+    (parent, staging) = try OutputTransaction.places(of: path, fingerprint)
+    try OutputTransaction.refuseWhatCannotBeMade(path, parent)
     if let taken = FileSystem.identity(of: path) {
       for input in inputs {
         var folder = FileSystem.absolute(input)
@@ -109,7 +109,7 @@ public final class OutputFolder {
 
   /// Creates the hidden folder, or takes up the one that an earlier run left.
   ///
-  /// - Throws: ``Lost``, ``Stop``, ``Failure`` 73, or 74 for a full disk.
+  /// - Throws: ``StagingTaken``, ``Interrupted``, ``Failure`` 73, or 74 for a full disk.
   func begin(bytes: Int) throws {
     do {
       madeParents = try FileSystem.makeFolders(parent)
@@ -124,7 +124,7 @@ public final class OutputFolder {
     }
     // In a folder that others can write to, the name could be a link to somewhere else.
     guard FileSystem.isOwnFolder(staging) else {
-      if !FileSystem.exists(staging) { throw Lost() }
+      if !FileSystem.exists(staging) { throw StagingTaken() }
       throw Failure(
         .outputStaging, "it is in the way, and no folder of this user",
         file: staging.string, hint: "remove it")
@@ -146,7 +146,7 @@ public final class OutputFolder {
   /// A private name under which a file is written until it is finished.
   func temporaryPath(_ name: String) -> FilePath {
     // Loaders that look for *.safetensors must never meet a file that is not whole.
-    staging.appending(".\(name).\(OutputFolder.mark())\(OutputFolder.temporarySuffix)")
+    staging.appending(".\(name).\(OutputTransaction.mark())\(OutputTransaction.temporarySuffix)")
   }
 
   /// What makes a name unique, also among hosts and containers whose processes may have the same number, and
@@ -170,14 +170,14 @@ public final class OutputFolder {
 
   /// Gives a file that is whole and durable its final name.
   ///
-  /// - Throws: ``Lost``, or ``Failure`` 74.
+  /// - Throws: ``StagingTaken``, or ``Failure`` 74.
   func finish(_ temporary: FilePath, as name: String, belongsToOutput: Bool = true) throws {
     let target = staging.appending(name)
     do {
       // A folder of that name would block every later run; its contents are not ours to remove.
       if FileSystem.isOwnFolder(target) {
         try FileSystem.rename(
-          target, to: staging.appending("\(name).kept-\(OutputFolder.mark())"))
+          target, to: staging.appending("\(name).kept-\(OutputTransaction.mark())"))
       }
       try FileSystem.rename(temporary, to: target)
     } catch {
@@ -194,7 +194,7 @@ public final class OutputFolder {
 
   /// Writes a small file.
   ///
-  /// - Throws: ``Lost``, or ``Failure`` 74.
+  /// - Throws: ``StagingTaken``, or ``Failure`` 74.
   func write(_ bytes: [UInt8], as name: String, belongsToOutput: Bool = true) throws {
     let temporary = temporaryPath(name)
     do {
@@ -222,14 +222,14 @@ public final class OutputFolder {
     do {
       return try FileDigest.sha256(staging.appending(name))
     } catch {
-      throw FileSystem.exists(staging) ? error : Lost()
+      throw FileSystem.exists(staging) ? error : StagingTaken()
     }
   }
 
   /// What to throw for a failure in the hidden folder: when names in it vanished, another process
   /// took it.
   func failure(_ error: FileError) -> any Error {
-    error.code == .notFound ? Lost() : Failure(writing: error, creating: false)
+    error.code == .notFound ? StagingTaken() : Failure(writing: error, creating: false)
   }
 
   // MARK: - Leftovers
@@ -261,15 +261,17 @@ public final class OutputFolder {
   private func removeStaleTemporaries() {
     let now = Process.secondsSince1970
     for name in (try? FileSystem.list(staging)) ?? []
-    where name.string.hasSuffix(OutputFolder.temporarySuffix) && HiddenFolder.isOwn(name.string) {
+    where name.string.hasSuffix(OutputTransaction.temporarySuffix)
+      && HiddenFolder.isOwn(name.string)
+    {
       let path = staging.appending(name)
       guard !unfinished.contains(path), let identity = FileSystem.identity(of: path) else {
         continue
       }
       let isIdle = Int64(now) - identity.modified / 1_000_000_000 > 3600
       if isIdle
-        || OutputFolder.isAbandoned(
-          String(name.string.dropLast(OutputFolder.temporarySuffix.count)))
+        || OutputTransaction.isAbandoned(
+          String(name.string.dropLast(OutputTransaction.temporarySuffix.count)))
       {
         try? FileSystem.removeFile(path)
       }

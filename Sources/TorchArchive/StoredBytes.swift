@@ -1,5 +1,5 @@
 /// An entry of a zip archive, as the central directory and its local header agree on it.
-public struct ZipEntry: Hashable, Sendable {
+public struct StoredBytes: Hashable, Sendable {
   /// How the bytes are stored.
   public enum Compression: Hashable, Sendable {
     case stored, deflated

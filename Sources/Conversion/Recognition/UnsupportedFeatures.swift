@@ -3,9 +3,9 @@ import Megatron
 
 /// The features that would load and give wrong logits. They are looked for in the arguments and in
 /// the names of the tensors, since either may be missing.
-enum GPT2Refusals {
+enum UnsupportedFeatures {
   /// Every reason why a model cannot be converted; none for GPT-2.
-  static func all(of index: CheckpointIndex) throws(Failure) -> [Diagnostic] {
+  static func all(of index: Checkpoint) throws(Failure) -> [Diagnostic] {
     let arguments = index.arguments
     var result: [Diagnostic] = []
     func refuse(_ code: String, _ reason: String, tensor: String? = nil) {

@@ -9,7 +9,7 @@ import TorchArchive
 ///
 /// Forks and versions number the layers differently, so a layer is known by what it holds and never
 /// by its number (bigscience and deepspeedai `megatron/model/gpt_model.py`, `GPTModelPipe`).
-extension CheckpointIndex {
+extension Checkpoint {
   /// A layer on one rank.
   private struct LayerFile {
     let file: CheckpointFile
@@ -24,9 +24,9 @@ extension CheckpointIndex {
     try readStates(limits)
 
     var kinds: [(layer: Int, kind: LayerKind)] = []
-    var shards: [[(name: String, shards: [TensorShard])]] = []
+    var shards: [[(name: String, shards: [RankPart])]] = []
     for layer in layers {
-      var merged: [(name: String, shards: [TensorShard])] = []
+      var merged: [(name: String, shards: [RankPart])] = []
       var positions: [String: Int] = [:]
       var kind: LayerKind?
       for part in layer {
@@ -98,7 +98,7 @@ extension CheckpointIndex {
 
   private mutating func readLayer(
     _ part: LayerFile, _ limits: TorchLimits
-  ) throws(Failure) -> [TensorShard] {
+  ) throws(Failure) -> [RankPart] {
     let path = directory.folder.appending(part.file.name)
     do {
       let file = try TorchFile(opening: path, limits: limits)
@@ -106,11 +106,11 @@ extension CheckpointIndex {
       let all = try file.namedTensors()
       noteHolding(of: file, all)
       try file.refuseWeightsOfOtherKinds(part.file.name)
-      var shards: [TensorShard] = []
+      var shards: [RankPart] = []
       for named in all {
         guard let tensor = try kept(named, of: file, part.file.name) else { continue }
         shards.append(
-          TensorShard(
+          RankPart(
             rank: part.rank, file: position, key: ParameterName.normalized(named.name),
             tensor: tensor))
       }
@@ -124,14 +124,14 @@ extension CheckpointIndex {
 
   /// Reads the states of all model-parallel ranks; without any, there are no arguments.
   private mutating func readStates(_ limits: TorchLimits) throws(Failure) {
-    var states: [Int: RankState] = [:]
+    var states: [Int: StateFile] = [:]
     for file in directory.files where file.kind == .modelStates {
       guard let rank = file.numbers["mp"] else { continue }
       let path = directory.folder.appending(file.name)
       do {
         let torchFile = try TorchFile(opening: path, limits: limits)
         _ = add(torchFile, named: file.name)
-        let state = try RankState(torchFile, named: file.name)
+        let state = try StateFile(torchFile, named: file.name)
         try refuseSecondModel(torchFile, file.name)
         if let other = states.updateValue(state, forKey: rank) {
           throw Failure(
@@ -186,7 +186,7 @@ extension CheckpointIndex {
   /// share.
   private mutating func assemble(
     _ kinds: [(layer: Int, kind: LayerKind)],
-    _ shards: [[(name: String, shards: [TensorShard])]], _ layers: [[LayerFile]]
+    _ shards: [[(name: String, shards: [RankPart])]], _ layers: [[LayerFile]]
   ) throws(Failure) {
     func one(_ kind: LayerKind) throws(Failure) -> Int? {
       let found = kinds.indices.filter { kinds[$0].kind == kind }

@@ -6,7 +6,7 @@ import TorchArchive
 
 /// Float32 masters that have no names, and are told by their order: those of DeepSpeed's fp16
 /// optimizer without ZeRO, and of classic Megatron-LM.
-extension CheckpointIndex {
+extension Checkpoint {
   // MARK: - Without ZeRO
 
   /// The masters in the states of the ranks, as DeepSpeed's fp16 optimizer leaves them without ZeRO
@@ -33,7 +33,7 @@ extension CheckpointIndex {
         var vector = FlatVector(flat.map { (position, $0) })
         let names = try stageNames(
           elements: vector.rest, stage: stage, rank: rank, from: &nextBlock[rank], state.name)
-        var parameters: [(name: String, sizes: [Int], runs: [TensorShard.Run])] = []
+        var parameters: [(name: String, sizes: [Int], runs: [RankPart.Run])] = []
         for (name, sizes) in names {
           guard let runs = vector.take(sizes.reduce(1, *)) else {
             throw Failure(
@@ -133,7 +133,7 @@ extension CheckpointIndex {
     for index in tensors.indices {
       let shards = tensors[index].shards.map { shard in
         masters[shard.file]?[shard.key].map {
-          TensorShard(rank: shard.rank, file: shard.file, key: shard.key, tensor: $0)
+          RankPart(rank: shard.rank, file: shard.file, key: shard.key, tensor: $0)
         } ?? shard
       }
       tensors[index] = IndexedTensor(name: tensors[index].name, shards: shards)

@@ -6,11 +6,11 @@ import TorchArchive
 
 /// DeepSpeed's universal checkpoint: `zero/PARAMETER/fp32.pt`, each a parameter in float32 that was
 /// put together from all tensor-parallel ranks (DeepSpeed `checkpoint/ds_to_universal.py`).
-extension CheckpointIndex {
+extension Checkpoint {
   mutating func readUniversal(_ limits: TorchLimits) throws(Failure) {
     let zero = directory.folder.appending("zero")
-    var parameters: [(name: String, shard: TensorShard)] = []
-    var states: [RankState] = []
+    var parameters: [(name: String, shard: RankPart)] = []
+    var states: [StateFile] = []
     var shapes: [String: [Int]] = [:]
     for file in directory.files
     where file.kind == .modelStates || file.kind == .zeroModelStates && file.numbers["dp"] == 0 {
@@ -18,7 +18,7 @@ extension CheckpointIndex {
       do {
         let torchFile = try TorchFile(opening: path, limits: limits)
         _ = add(torchFile, named: file.name)
-        states.append(try RankState(torchFile, named: file.name))
+        states.append(try StateFile(torchFile, named: file.name))
         for group in ParameterShapes(torchFile, torchFile.graph.root)?.groups ?? [] {
           for parameter in group { shapes[parameter.name] = parameter.sizes }
         }
@@ -58,7 +58,7 @@ extension CheckpointIndex {
   /// flat, and `param_shapes` has its shape.
   private mutating func readParameter(
     _ name: String, _ path: FilePath, _ shape: [Int]?, _ limits: TorchLimits
-  ) throws(Failure) -> (name: String, shard: TensorShard) {
+  ) throws(Failure) -> (name: String, shard: RankPart) {
     do {
       let file = try TorchFile(opening: path, limits: limits)
       let graph = file.graph
@@ -72,13 +72,13 @@ extension CheckpointIndex {
       if node == graph.root, tensor.sizes.count == 1, tensor.strides == [1], let shape,
         shape.count > 1, shape.reduce(1, { $0 &* $1 }) == tensor.sizes[0]
       {
-        let run = TensorShard.Run(
+        let run = RankPart.Run(
           elements: 0..<tensor.sizes[0], file: position, tensor: tensor, start: 0)
         return (
-          name, TensorShard(rank: 0, key: name, dtype: tensor.dtype, sizes: shape, runs: [run])
+          name, RankPart(rank: 0, key: name, dtype: tensor.dtype, sizes: shape, runs: [run])
         )
       }
-      return (name, TensorShard(rank: 0, file: position, key: "param", tensor: tensor))
+      return (name, RankPart(rank: 0, file: position, key: "param", tensor: tensor))
     } catch {
       throw Failure(reading: error, file: path)
     }

@@ -1,9 +1,9 @@
 package import ByteIO
 
 /// The memory and the threads that the tensors of a plan are made with, one tensor after the other.
-package final class Workbench: Sendable {
+package final class WorkerBuffers: Sendable {
   /// Two buffers of a thread: elements as they are stored, and as they are converted.
-  package struct Stage: Sendable {
+  package struct ThreadBuffers: Sendable {
     package let stored: ByteBuffer
     let converted: ByteBuffer
   }
@@ -11,13 +11,13 @@ package final class Workbench: Sendable {
   /// Where the parts of tensors come together; where there are two, one is filled while the other is written.
   private let windows: [ByteBuffer]
   /// One for each thread.
-  package let stages: [Stage]
+  package let stages: [ThreadBuffers]
   /// What is left to do with what was filled last.
-  private let afterwork = Locked<Afterwork?>(nil)
+  private let deferred = Locked<Deferred?>(nil)
   /// How often the windows took turns.
   private let turn = Locked(0)
 
-  typealias Afterwork = @Sendable (Stage) throws -> Void
+  typealias Deferred = @Sendable (ThreadBuffers) throws -> Void
 
   private let sharedFrom: Int
 
@@ -27,7 +27,7 @@ package final class Workbench: Sendable {
     windows = (0..<sizes.windows).map { _ in ByteBuffer(count: sizes.window) }
     stages = (0..<max(1, sizes.threads)).map { _ in
       // The widest conversion doubles the size.
-      Stage(
+      ThreadBuffers(
         stored: ByteBuffer(count: sizes.stage), converted: ByteBuffer(count: 2 * sizes.stage))
     }
   }
@@ -46,13 +46,14 @@ package final class Workbench: Sendable {
   ///   - bytes: How much all of them read or write.
   ///   - body: The work, with the buffers of the thread that it is on.
   /// - Throws: What one of the calls throws.
-  package func share(_ count: Int, bytes: Int, _ body: @Sendable (Stage, Int) throws -> Void) throws
-  {
+  package func share(
+    _ count: Int, bytes: Int, _ body: @Sendable (ThreadBuffers, Int) throws -> Void
+  ) throws {
     guard bytes >= sharedFrom, stages.count > 1 else {
       for index in 0..<count { try body(stages[0], index) }
       return
     }
-    let first = takeAfterwork()
+    let first = takeDeferred()
     let extra = first == nil ? 0 : 1
     try Workers.perform(count + extra, threads: stages.count) { worker, index in
       if let first, index == 0 { return try first(stages[worker]) }
@@ -64,25 +65,25 @@ package final class Workbench: Sendable {
   /// `bytes`, it is done at once, and what was left before stays so.
   ///
   /// - Throws: What was left before throws, or `work`.
-  func later(bytes: Int, _ work: @escaping Afterwork) throws {
+  func later(bytes: Int, _ work: @escaping Deferred) throws {
     guard bytes >= sharedFrom else { return try work(stages[0]) }
-    try finishAfterwork()
-    afterwork.withLock { $0 = work }
+    try finishDeferred()
+    deferred.withLock { $0 = work }
     turn.withLock { $0 += 1 }
   }
 
   /// Does what was left for later.
-  func finishAfterwork() throws { try takeAfterwork()?(stages[0]) }
+  func finishDeferred() throws { try takeDeferred()?(stages[0]) }
 
-  private func takeAfterwork() -> Afterwork? {
-    afterwork.withLock { work in
+  private func takeDeferred() -> Deferred? {
+    deferred.withLock { work in
       defer { work = nil }
       return work
     }
   }
 }
 
-extension Workbench {
+extension WorkerBuffers {
   /// How large a bench is.
   package struct Sizes: Sendable {
     /// The size of a window in bytes. A whole projection of a model of hidden size 2048 fits in two bytes an

@@ -7,12 +7,12 @@ import TorchArchive
 /// The float32 masters of the weights, put together from the shards of the optimizer (DeepSpeed
 /// `runtime/zero/stage_1_and_2.py`, `stage3.py`, `runtime/bf16_optimizer.py`,
 /// `utils/zero_to_fp32.py`; Megatron `optimizer/optimizer.py`).
-extension CheckpointIndex {
+extension Checkpoint {
   /// What the masters of one model-parallel rank came to.
   struct RankMasters {
     let tensorRank: Int
     let stage: Int
-    let parameters: [(name: String, sizes: [Int], runs: [TensorShard.Run])]
+    let parameters: [(name: String, sizes: [Int], runs: [RankPart.Run])]
   }
 
   mutating func readMasters(_ limits: TorchLimits) throws(Failure) {
@@ -26,12 +26,12 @@ extension CheckpointIndex {
     var all: [String] = []
     for rank in ranks { all += rank.parameters.map(\.name) }
     let names = try PipelineNames(all)
-    var merged: [String: [TensorShard]] = [:]
+    var merged: [String: [RankPart]] = [:]
     for rank in ranks {
       for parameter in rank.parameters {
         if rank.stage > 0, parameter.name.hasPrefix("tied_modules.") { continue }
         merged[names.shared(parameter.name), default: []].append(
-          TensorShard(
+          RankPart(
             rank: rank.tensorRank, key: parameter.name, dtype: .float32, sizes: parameter.sizes,
             runs: parameter.runs))
       }
@@ -135,7 +135,7 @@ extension CheckpointIndex {
 
   /// The states of a ZeRO-3 checkpoint: arguments, but no weights.
   mutating func readZero3States(_ limits: TorchLimits) throws(Failure) {
-    var states: [RankState] = []
+    var states: [StateFile] = []
     var ranks: Set<Int> = []
     for file in directory.files where file.kind == .zeroModelStates {
       guard file.numbers["dp"] == 0, let rank = file.numbers["mp"] else { continue }
@@ -144,7 +144,7 @@ extension CheckpointIndex {
       do {
         let torchFile = try TorchFile(opening: path, limits: limits)
         _ = add(torchFile, named: file.name)
-        states.append(try RankState(torchFile, named: file.name))
+        states.append(try StateFile(torchFile, named: file.name))
       } catch {
         throw Failure(reading: error, file: path)
       }

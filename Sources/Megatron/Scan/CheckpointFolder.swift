@@ -3,7 +3,7 @@ public import Diagnostics
 public import SystemPackage
 
 /// Where a checkpoint is and how it is laid out, found by names alone.
-public struct CheckpointDirectory: Sendable {
+public struct CheckpointFolder: Sendable {
   /// Which step of a run is meant.
   public enum Choice: Hashable, Sendable {
     /// What `latest` or `latest_checkpointed_iteration.txt` says, or the only one there is.
@@ -33,7 +33,7 @@ public struct CheckpointDirectory: Sendable {
   public init(
     scanning root: FilePath, choice: Choice = .latest, layout: CheckpointLayout? = nil
   ) throws(Failure) {
-    switch try CheckpointDirectory.kind(root) {
+    switch try CheckpointFolder.kind(root) {
     case .folder: try self.init(folder: root, choice, layout)
     case .file: try self.init(file: root)
     case .other:
@@ -50,10 +50,10 @@ public struct CheckpointDirectory: Sendable {
     self.root = root
     var folder = root
     var tag: String?
-    var files = try CheckpointDirectory.list(root)
-    if choice != .latest || CheckpointDirectory.layouts(of: files).isEmpty {
-      let found = CheckpointDirectory.withSlashes(
-        try CheckpointDirectory.step(in: root, files, choice, layout))
+    var files = try CheckpointFolder.list(root)
+    if choice != .latest || CheckpointFolder.layouts(of: files).isEmpty {
+      let found = CheckpointFolder.withSlashes(
+        try CheckpointFolder.step(in: root, files, choice, layout))
       // Trackers that people wrote may hold a path, or end in a slash.
       let isUpward = FilePath(found).components.contains { $0.kind == .parentDirectory }
       let name = isUpward ? found : FilePath(found).lastComponent.map(\.string) ?? found
@@ -61,22 +61,22 @@ public struct CheckpointDirectory: Sendable {
         throw Failure(
           .checkpointBadTag, "\"\(found)\" is not the name of a folder",
           file: root.string,
-          hint: CheckpointDirectory.available(files) ?? "name a folder with --tag")
+          hint: CheckpointFolder.available(files) ?? "name a folder with --tag")
       }
       folder = root.appending(component)
       tag = name
-      if try CheckpointDirectory.kind(folder) != .folder {
+      if try CheckpointFolder.kind(folder) != .folder {
         // A number alone is that of a step.
         guard let number = Int(name),
-          let step = try? CheckpointDirectory.step(in: root, files, .iteration(number), layout),
+          let step = try? CheckpointFolder.step(in: root, files, .iteration(number), layout),
           let component = FilePath.Component(step)
         else { throw CheckpointAdvice.noStep(name, in: root, files, choice) }
         folder = root.appending(component)
         tag = step
       }
-      files = try CheckpointDirectory.list(folder)
+      files = try CheckpointFolder.list(folder)
     }
-    let found = CheckpointDirectory.layouts(of: files)
+    let found = CheckpointFolder.layouts(of: files)
     guard !found.isEmpty else {
       throw CheckpointAdvice.none(in: folder, of: folder == root ? nil : root)
     }

@@ -5,7 +5,7 @@ import TorchArchive
 /// What the state file of a model-parallel rank says besides weights: arguments, version,
 /// iteration (`mp_rank_XX_model_states.pt`; DeepSpeed `runtime/engine.py` `_save_checkpoint`,
 /// Megatron `checkpointing.py` `save_checkpoint`).
-struct RankState {
+struct StateFile {
   let file: String
   let arguments: TrainingArguments?
   /// As recorded; what is no number is an error only where the user has not set it.
@@ -17,7 +17,7 @@ struct RankState {
 
   init(_ file: TorchFile, named name: String) throws(Failure) {
     let graph = file.graph
-    guard let home = RankState.home(in: graph) else {
+    guard let home = StateFile.home(in: graph) else {
       throw Failure(
         .checkpointNoState,
         "the file holds no dictionary; \(WeightsRoot.holdings(of: file))", file: name)
@@ -30,7 +30,7 @@ struct RankState {
       }
     }
     self.file = name
-    arguments = try RankState.arguments(in: file, home, name)
+    arguments = try StateFile.arguments(in: file, home, name)
     checkpointVersion = recorded(value("checkpoint_version"))
     iteration = recorded(value("iteration")) ?? recorded(value("global_steps"))
     originalVocabularySizes = ["checkpoint_info", "universal_checkpoint_info"].compactMap {
@@ -91,7 +91,7 @@ struct RankState {
   ]
 
   /// Compares the states of all ranks: files of several checkpoints may lie in one folder.
-  static func checkAgreement(_ states: [RankState]) throws(Failure) {
+  static func checkAgreement(_ states: [StateFile]) throws(Failure) {
     guard let first = states.first else { return }
     for state in states.dropFirst() {
       func differ(_ what: String, _ a: String, _ b: String) -> Failure {

@@ -5,7 +5,7 @@ public import SystemPackage
 ///
 /// Stored entries are read anywhere at no cost. Deflated ones are inflated from the front, so
 /// reading backwards starts over; nothing is ever inflated beyond the declared size.
-public final class EntryReader {
+public final class StoredBytesReader {
   /// What is known of the CRC of an entry.
   public enum Verdict: Hashable, Sendable {
     /// All bytes were read and agree with the recorded CRC.
@@ -18,7 +18,7 @@ public final class EntryReader {
     case notChecked
   }
 
-  public let entry: ZipEntry
+  public let entry: StoredBytes
   /// The checksums of what was read so far; kept by the caller when it reads an entry in turns.
   public var ledger: ChecksumLedger
   private let file: InputFile
@@ -35,7 +35,7 @@ public final class EntryReader {
   ///   - checksums: Whether the CRC is computed along the way.
   ///   - ledger: What is known of the CRC from earlier turns.
   public init(
-    _ entry: ZipEntry, in file: InputFile, checksums: Bool = true,
+    _ entry: StoredBytes, in file: InputFile, checksums: Bool = true,
     ledger: ChecksumLedger = ChecksumLedger()
   ) {
     self.entry = entry
@@ -150,7 +150,7 @@ public final class EntryReader {
 private final class DeflateStream {
   /// How many bytes of the contents were produced.
   private(set) var position = 0
-  private let entry: ZipEntry
+  private let entry: StoredBytes
   private let file: InputFile
   private let inflater = Inflater()
   private let input: ByteBuffer
@@ -158,7 +158,7 @@ private final class DeflateStream {
   private var consumed = 0
   private var finished = false
 
-  init(_ entry: ZipEntry, in file: InputFile) {
+  init(_ entry: StoredBytes, in file: InputFile) {
     self.entry = entry
     self.file = file
     input = ByteBuffer(count: max(1, min(1 << 18, entry.storedSize)))

@@ -2,15 +2,15 @@ import ByteIO
 import Diagnostics
 import SystemPackage
 
-extension OutputFolder {
+extension OutputTransaction {
   /// Turns the finished files into OUTPUT.
   ///
   /// - Returns: `created`, or `overwritten`.
-  /// - Throws: ``Lost`` when another process has taken the hidden folder; ``Failure`` 73 when
+  /// - Throws: ``StagingTaken`` when another process has taken the hidden folder; ``Failure`` 73 when
   ///   OUTPUT exists by now, and 74.
   func commit() throws -> Outcome {
     let taken = try take()
-    OutputFolder.scatter(taken)
+    OutputTransaction.scatter(taken)
     do {
       let gathered = taken.appending(HiddenFolder.gathered)
       try FileSystem.makeFolder(gathered)
@@ -20,15 +20,15 @@ extension OutputFolder {
       try FileSystem.syncFolder(gathered)
       let outcome = try put(gathered)
       isCommitted = true
-      kept = OutputFolder.removeSiblings(path, parent, staging)
+      kept = OutputTransaction.removeSiblings(path, parent, staging)
       return outcome
     } catch {
       // The next run finds the finished files, and their records, where it looks for them.
-      OutputFolder.scatter(taken)
+      OutputTransaction.scatter(taken)
       try? FileSystem.renameWithoutReplacing(taken, to: staging)
       // A name can be taken by now; all else is a failure on the way.
       guard error.code == .exists || error.code == .notEmpty else { throw failure(error) }
-      if overwrite { throw Lost() }
+      if overwrite { throw StagingTaken() }
       throw Failure(
         .outputExists, "it has come into being meanwhile", file: path.string,
         hint: "--overwrite replaces it once the new one is complete")
@@ -46,7 +46,8 @@ extension OutputFolder {
 
   /// Renames the hidden folder to a name that no other process knows.
   private func take() throws -> FilePath {
-    let taken = parent.appending("\(staging.lastComponent?.string ?? "").\(OutputFolder.mark())")
+    let taken = parent.appending(
+      "\(staging.lastComponent?.string ?? "").\(OutputTransaction.mark())")
     do {
       try FileSystem.rename(staging, to: taken)
     } catch {
@@ -144,7 +145,7 @@ extension OutputFolder {
   }
 
   /// Where the old OUTPUT is for a moment, on file systems that cannot exchange two names.
-  private var replaced: FilePath { OutputFolder.replaced(path, parent) }
+  private var replaced: FilePath { OutputTransaction.replaced(path, parent) }
 
   private static func replaced(_ path: FilePath, _ parent: FilePath) -> FilePath {
     parent.appending(".\(path.lastComponent?.string ?? "").meg2hf-replaced")
@@ -167,22 +168,22 @@ extension OutputFolder {
   /// its folder gone and begins again with what is there.
   func adoptTakenFolder() throws {
     var patience = 100
-    while let sibling = OutputFolder.siblings(parent, staging).first(where: {
+    while let sibling = OutputTransaction.siblings(parent, staging).first(where: {
       FileSystem.isOwnFolder($0) && !HiddenFolder.holdsOldOutput($0, fingerprint)
     }) {
-      guard OutputFolder.fingerprint(of: path) != fingerprint else { throw Lost() }
-      if patience == 0 || OutputFolder.isAbandoned(sibling.lastComponent?.string ?? "") {
+      guard OutputTransaction.fingerprint(of: path) != fingerprint else { throw StagingTaken() }
+      if patience == 0 || OutputTransaction.isAbandoned(sibling.lastComponent?.string ?? "") {
         // The hidden folder is new and empty; a rename replaces it.
         do {
           try FileSystem.rename(sibling, to: staging)
-          return OutputFolder.scatter(staging)
+          return OutputTransaction.scatter(staging)
         } catch {
           guard [.notFound, .notEmpty, .exists].contains(error.code) else { throw error }
         }
       }
       guard patience > 0 else { return }
       patience -= 1
-      try Stop.check()
+      try Interrupted.check()
       Process.sleep(milliseconds: 100)
     }
   }

@@ -3,7 +3,7 @@ import Diagnostics
 import SystemPackage
 
 /// Where an OUTPUT can be made.
-extension OutputFolder {
+extension OutputTransaction {
   /// OUTPUT as a folder of its own: a link to a folder is written through, and `.` is the folder that it
   /// stands for.
   static func resolved(_ path: FilePath) -> FilePath {

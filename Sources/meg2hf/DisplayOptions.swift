@@ -12,7 +12,7 @@ enum ProgressStyle: String, ExpressibleByArgument, CaseIterable {
 }
 
 /// What goes to the two streams: the options of every command.
-struct OutputOptions: ParsableArguments {
+struct DisplayOptions: ParsableArguments {
   @Flag(name: .long, help: "Print one JSON document instead of text.")
   var json = false
 
