@@ -144,7 +144,7 @@ import Testing
   func conversionsOfManyGiveTheBitsOfConversionsOfOne(from: FloatFormat, to: FloatFormat) {
     var random = SeededGenerator(12)
     for turn in 0..<400 {
-      // Some runs hold what has to be plural, the others nothing of the kind.
+      // Some runs hold what has to be counted, the others nothing of the kind.
       let count = Int.random(in: 1...70, using: &random)
       let bytes = (0..<count).flatMap { _ -> [UInt8] in
         let bits = UInt32.random(in: 0...UInt32.max, using: &random)

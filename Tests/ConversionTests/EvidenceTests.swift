@@ -105,7 +105,7 @@ import Testing
     ("normalization", .string("rmsnorm"), "model/norm"),
     ("apply_residual_connection_post_layernorm", .bool(true), "model/residual"),
     ("num_experts", .list([.int(8)]), "model/experts"), ("num_experts", .int(4), "model/experts"),
-    ("num_key_value_heads", .int(2), "model/thousands-query"),
+    ("num_key_value_heads", .int(2), "model/grouped-query"),
     ("kv_channels", .int(16), "model/kv-channels"),
     ("ds_sequence_parallel_fpdt", .bool(true), "model/fpdt"),
   ]

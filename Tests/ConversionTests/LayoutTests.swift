@@ -223,7 +223,7 @@ import Testing
   }
 
   @Test func layersThatShareTheirWeightsAreSpelledOut() throws {
-    for (style, order) in [("thousands", [0, 1, 0, 1]), ("spaced", [0, 0, 1, 1])] {
+    for (style, order) in [("grouped", [0, 1, 0, 1]), ("spaced", [0, 0, 1, 1])] {
       let source = fixture("layouts/classic_2020_tp2")
       var overrides = ArgumentOverrides()
       // The fixture has four layers; said to be those of a model of eight.
@@ -236,7 +236,7 @@ import Testing
       let names = (0..<8).compactMap { layer in
         index.tensor("layers.\(layer).input_layernorm.weight")?.shards[0].key
       }
-      let expected = style == "thousands" ? [0, 1, 2, 3, 0, 1, 2, 3] : [0, 0, 1, 1, 2, 2, 3, 3]
+      let expected = style == "grouped" ? [0, 1, 2, 3, 0, 1, 2, 3] : [0, 0, 1, 1, 2, 2, 3, 3]
       #expect(names.map { Int($0.split(separator: ".")[3]) } == expected.map { Optional($0) })
       #expect(order.count == 4)
       #expect(try Planner.plan(index).geometry.layers == 8)

@@ -92,7 +92,7 @@ import Testing
     let output = folder.path.appending("out")
     let shared = ["num_unique_layers=4", "num_layers=8"]
     for (style, result) in [
-      ("thousands", "none"), ("thousands", "none"), ("spaced", "73 output/exists"),
+      ("grouped", "none"), ("grouped", "none"), ("spaced", "73 output/exists"),
     ] {
       let converter = try Converter(
         ConversionTests.index(

@@ -216,10 +216,12 @@ import Testing
   }
 
   @Test func keysThatPythonFindsEqualAreOneAndOthersAreNot() throws {
-    // 2^70 as text and in 9 and in 11 bytes; two NaNs; two texts that Unicode finds equal.
+    // 2^70 as text with and without L, and in 9 and in 11 bytes; two NaNs; two texts that Unicode finds equal.
     let seventy = [0, 0, 0, 0, 0, 0, 0, 0, 0x40] as [UInt8]
     let keys: [(one: [UInt8], other: [UInt8], count: Int)] = [
-      (Array("L1180591620717411303424L\n".utf8), [0x8A, 9] + seventy, 1),
+      (
+        Array("L1180591620717411303424L\n".utf8), Array("L1180591620717411303424\n".utf8), 1
+      ),
       ([0x8A, 11] + seventy + [0, 0], [0x8A, 9] + seventy, 1),
       ([0x47, 0x7F, 0xF8, 0, 0, 0, 0, 0, 0], [0x47, 0x7F, 0xF8, 0, 0, 0, 0, 0, 0], 2),
       ([0x8C, 2] + Array("\u{E9}".utf8), [0x8C, 3] + Array("e\u{301}".utf8), 2),
