@@ -1,6 +1,7 @@
-import JSON
 import Conversion
 import Glibc
+import JSON
+import Megatron
 import Pickle
 import Safetensors
 import SystemPackage
