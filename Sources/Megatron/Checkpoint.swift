@@ -67,6 +67,8 @@ public struct Checkpoint: Sendable {
   package private(set) var oddMask: String?
   /// Whether the tensors have the names of Megatron-core.
   var isCore = false
+  /// Checksums, offsets and shapes of the masks that were read.
+  private var knownMasks: Set<[Int]> = []
   private var positions: [String: Int] = [:]
   private let overrides: ArgumentOverrides
 
@@ -155,7 +157,7 @@ public struct Checkpoint: Sendable {
     }
     let name = ParameterName.unwrapped(named.name)
     guard let reason = Bookkeeping.reason(name, tensor) else { return tensor }
-    if reason == Bookkeeping.mask, oddMask == nil {
+    if reason == Bookkeeping.mask, oddMask == nil, isNewMask(tensor) {
       do {
         oddMask = try CausalMask.contradiction(tensor, in: file).map { "in \(name), \($0)" }
       } catch {
@@ -164,6 +166,12 @@ public struct Checkpoint: Sendable {
     }
     passOver(name, reason)
     return nil
+  }
+
+  /// Whether a mask has to be read: each layer has one, and those with one checksum are read once.
+  private mutating func isNewMask(_ tensor: TorchTensor) -> Bool {
+    guard let crc = tensor.storage.entry.crc, tensor.isPlain else { return true }
+    return knownMasks.insert([Int(crc), tensor.storageOffset] + tensor.sizes).inserted
   }
 
   /// Notes a tensor that is no part of the model.

@@ -312,6 +312,11 @@ import Testing
     for words in [words, buffer.name, "--set pretrain_causal_attention=true"] {
       #expect(refused.text.contains(words), "\(refused.text)")
     }
+    // What the checkpoint says of its mask does not make it another one.
+    for said in [true, false] {
+      writer.arguments["pretrain_causal_attention"] = { $0.bool(said) }
+      #expect(try convert(writer).status == "69 model/attention-mask")
+    }
     let forced = try convert(writer, ["pretrain_causal_attention=true"])
     #expect(forced.isExactly(TestModel()), "\(forced.text)")
   }

@@ -21,16 +21,20 @@ enum AttentionMask {
   /// Why the mask is known not to be causal; `nil` where it is, or where nothing is known.
   static func refusal(_ index: Checkpoint) throws(Failure) -> String? {
     let arguments = index.arguments
+    // What the arguments say of the mask does not change the one that was used; only the user knows better.
+    let isSettled =
+      try arguments.bool("pretrain_causal_attention") == true
+      && arguments.source(of: "pretrain_causal_attention") == .user
+    if let odd = index.oddMask, !isSettled {
+      return
+        "the mask beside the weights is not causal: \(odd); if GPT-2's mask is right after all: --set "
+        + "pretrain_causal_attention=true"
+    }
     if let isCausal = try arguments.bool("pretrain_causal_attention") {
       // In other scripts than pretrain_gpt the flag stands in the arguments all the same.
       return isCausal || !isBigsciencePipeline(index)
         ? nil
         : "pretrain_causal_attention is False: attention sees more than what comes before"
-    }
-    if let odd = index.oddMask {
-      return
-        "the mask beside the weights is not causal: \(odd); if GPT-2's mask is right after all: --set "
-        + "pretrain_causal_attention=true"
     }
     guard isBigsciencePipeline(index), arguments.has("universal_checkpoint") else { return nil }
     return "the arguments know universal_checkpoint (from 2022-07-20) but not "

@@ -42,26 +42,35 @@ struct CausalMask {
     self.columns = columns
   }
 
-  /// Looks at the next elements.
+  /// Looks at the next elements. Those of a row on one side of the diagonal are alike, so they are compared
+  /// with their neighbours, and one of them with the rest of the mask.
   private mutating func take(_ bytes: [UInt8]) -> String? {
-    for start in stride(from: 0, to: bytes.count, by: size) {
-      let element = bytes[start..<start + size]
+    var start = 0
+    while start < bytes.count {
       let (row, column) = position.quotientAndRemainder(dividingBy: columns)
-      position += 1
-      let seen = seen ?? Array(element)
-      self.seen = seen
-      let looks = element.elementsEqual(seen)
-      guard looks == (column <= row) else {
-        return "position \(row) \(looks ? "looks" : "does not look") at position \(column)"
-      }
-      if !looks {
-        let hidden = hidden ?? Array(element)
-        self.hidden = hidden
-        guard element.elementsEqual(hidden) else {
-          return "position \(row) sees position \(column) in a way of its own"
-        }
-      }
+      let left = column <= row ? row + 1 - column : columns - column
+      var count = min(left, (bytes.count - start) / size)
+      let end = start + count * size
+      if !bytes[start..<end - size].elementsEqual(bytes[start + size..<end]) { count = 1 }
+      if let found = judge(bytes[start..<start + size], row, column) { return found }
+      position += count
+      start += count * size
     }
     return nil
+  }
+
+  /// What is wrong with an element.
+  private mutating func judge(_ element: ArraySlice<UInt8>, _ row: Int, _ column: Int) -> String? {
+    let seen = seen ?? Array(element)
+    self.seen = seen
+    let looks = element.elementsEqual(seen)
+    guard looks == (column <= row) else {
+      return "position \(row) \(looks ? "looks" : "does not look") at position \(column)"
+    }
+    if looks { return nil }
+    let hidden = hidden ?? Array(element)
+    self.hidden = hidden
+    return element.elementsEqual(hidden)
+      ? nil : "position \(row) sees position \(column) in a way of its own"
   }
 }
