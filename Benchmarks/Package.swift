@@ -6,7 +6,7 @@ let package = Package(
   name: "Benchmarks",
   dependencies: [.package(name: "meg2hf", path: "..")],
   targets: [
-    // ByteIO, which is measured, is no product of its own; Pickle brings it.
+    // ByteIO is measured. It is not a product; the Pickle product pulls it in.
     .executableTarget(name: "Kernels", dependencies: [.product(name: "Pickle", package: "meg2hf")])
   ],
   swiftLanguageModes: [.v6]

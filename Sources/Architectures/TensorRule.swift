@@ -40,7 +40,7 @@ public struct TensorRule: Hashable, Sendable {
     case required
     /// Zeros, where no block has one of its kind: a bias that the model was trained without.
     case zeros
-    /// Another tensor, by its target name: there is none of its own.
+    /// Another tensor, by its target name, is used in its place.
     case tied(to: String)
   }
 

@@ -26,7 +26,7 @@ extension FileError: DiagnosticError {
   /// The diagnostic of a file that was to be written.
   ///
   /// - Parameter creating: Whether it was to be created first.
-  /// - Returns: It; a full disk is no fault of the place.
+  /// - Returns: The diagnostic. A full disk is an error of writing, not of the place.
   func diagnostic(creating: Bool) -> Diagnostic {
     diagnostic(creating && code != .noSpace ? .cannotCreate : .inputOutput)
   }

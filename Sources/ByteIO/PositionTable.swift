@@ -5,7 +5,7 @@
 package struct PositionTable: Sendable {
   /// By position.
   private var hashes: [UInt32] = []
-  /// Positions, found from the low bits of their hashes on; -1 where there is none.
+  /// Positions by the low bits of their hashes, with linear probing; -1 marks a free slot.
   private var slots: [Int32] = []
 
   package init() {}

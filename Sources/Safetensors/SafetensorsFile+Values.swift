@@ -108,11 +108,16 @@ extension SafetensorsFile {
     }
     let header = SafetensorsHeader(
       laying: tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata)
+    let start = header.serialized
+    guard start.count - 8 <= SafetensorsHeader.maximumSize else {
+      throw SafetensorsError(
+        .headerTooLarge,
+        "a header of \(start.count - 8) bytes; readers take \(SafetensorsHeader.maximumSize)")
+    }
     let name = path.lastComponent?.string ?? ""
     let temporary = path.removingLastComponent().appending(".\(name).\(Process.identifier).part")
     let file = try OutputFile(creating: temporary)
     do {
-      let start = header.serialized
       try file.write(start, at: 0)
       for tensor in header.tensors {
         guard let bytes = byName[UTF8Key(tensor.name)]?.bytes else { continue }

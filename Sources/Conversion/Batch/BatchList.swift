@@ -29,7 +29,7 @@ public struct BatchList: Sendable {
   ///   - template: The path of each OUTPUT, in which `{tag}`, `{iteration}` and `{name}` (of the run)
   ///     are filled in; `nil` if each line names its own.
   ///   - layout: How the checkpoints are laid out; `nil` to tell by the names.
-  /// - Throws: ``Failure`` 66 when there is no list, 64 when it cannot be carried out.
+  /// - Throws: ``Failure`` 66 when the list is missing, 64 when a line of it makes no sense.
   public init(
     reading path: FilePath, template: String?, layout: CheckpointLayout? = nil
   ) throws(Failure) {
@@ -103,7 +103,7 @@ public struct BatchList: Sendable {
     let text = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
     guard String(validating: text, as: UTF8.self) != nil, !text.contains(0) else {
       throw Failure(
-        .batchLine, "the list is no text in UTF-8", file: path.string)
+        .batchLine, "the list is not UTF-8 text", file: path.string)
     }
     return text.split(separator: UInt8(ascii: "\n")).map(trimmed).filter {
       !$0.isEmpty && $0.first != UInt8(ascii: "#")
