@@ -70,7 +70,8 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
-    .target(name: "Architectures", swiftSettings: settings),
+    .target(
+      name: "Architectures", dependencies: ["Diagnostics", "JSON"], swiftSettings: settings),
     .target(
       name: "HuggingFace",
       dependencies: [

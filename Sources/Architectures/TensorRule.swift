@@ -24,7 +24,21 @@ public enum Partition: String, Hashable, Sendable {
 public struct TensorRule: Hashable, Sendable {
   /// What a dimension counts.
   public enum Dimension: Hashable, Sendable {
-    case hidden, qkv, feedForward, vocabulary, positions
+    case hidden, vocabulary, positions, feedForward
+    /// The gate and the upward projection of a gated feed-forward layer.
+    case twoFeedForward
+    /// The channels of all queries.
+    case query
+    /// The channels of all queries, keys and values.
+    case qkv
+  }
+
+  /// A part of a fused projection.
+  public enum Part: String, Hashable, Sendable {
+    case query, key, value
+    /// The first and the second half of each rank's rows, as a gated layer has them.
+    case firstHalf = "first half"
+    case secondHalf = "second half"
   }
 
   /// Which rows of the source the target has, and in which order.
@@ -32,6 +46,8 @@ public struct TensorRule: Hashable, Sendable {
     case asStored
     /// Those of query, key and value, brought into one order over all ranks.
     case fused(as: QKVOrder)
+    /// Some of those of a fused projection, which is the source of several rules.
+    case part(Part)
   }
 
   /// What stands for a tensor that the checkpoint does not have.
@@ -91,6 +107,8 @@ public struct TensorRule: Hashable, Sendable {
     case (.asStored, true): "transposed"
     case (.fused, false): "qkv"
     case (.fused, true): "qkv, transposed"
+    case (.part(let part), false): part.rawValue
+    case (.part(let part), true): "\(part.rawValue), transposed"
     }
   }
 }

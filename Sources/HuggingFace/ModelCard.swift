@@ -4,13 +4,12 @@ public import Architectures
 /// is known to a converter, so none is named.
 public enum ModelCard {
   /// What a card says.
-  public struct Facts: Hashable, Sendable {
+  public struct Facts: Sendable {
+    public var format: ModelFormat
     public var sizes: ModelSizes
     /// All elements of the tensors, and the size that cards of such models state.
     public var parameters: Int
     public var statedParameters: Int
-    /// The ratio of width to depth.
-    public var ratio: Int
     public var activation: String
     /// The element type, by the name that PyTorch has for it.
     public var dtype: String
@@ -23,13 +22,14 @@ public enum ModelCard {
     public var version: String
 
     public init(
-      sizes: ModelSizes, parameters: Int, statedParameters: Int, ratio: Int, activation: String,
-      dtype: String, tag: String?, iteration: Int?, layout: String, version: String
+      format: ModelFormat, sizes: ModelSizes, parameters: Int, statedParameters: Int,
+      activation: String, dtype: String, tag: String?, iteration: Int?, layout: String,
+      version: String
     ) {
+      self.format = format
       self.sizes = sizes
       self.parameters = parameters
       self.statedParameters = statedParameters
-      self.ratio = ratio
       self.activation = activation
       self.dtype = dtype
       self.tag = tag
@@ -44,10 +44,11 @@ public enum ModelCard {
     let sizes = facts.sizes
     // The name of the folder is not in here: the same input gives the same bytes under any name.
     let name =
-      "GPT-2, \(sizes.layers) x \(sizes.hidden)" + (facts.tag.map { ", \($0)" } ?? "")
+      "\(facts.format.title), \(sizes.layers) x \(sizes.hidden)"
+      + (facts.tag.map { ", \($0)" } ?? "")
     let billions = hundredths(facts.statedParameters, of: 1_000_000_000)
     let rows: [(String, String)] = [
-      ("architecture", "GPT-2 (`GPT2LMHeadModel`)"),
+      ("architecture", "\(facts.format.title) (`\(facts.format.className)`)"),
       ("parameters", "\(facts.parameters) (\(billions)B)"),
       ("layers", "\(sizes.layers)"),
       ("hidden size", "\(sizes.hidden)"),
@@ -55,7 +56,7 @@ public enum ModelCard {
       ("feed-forward size", "\(sizes.feedForward)"),
       ("positions", "\(sizes.positions)"),
       ("vocabulary", "\(sizes.vocabulary) rows"),
-      ("ratio of hidden size to layers", "\(facts.ratio)"),
+      ("ratio of hidden size to layers", "\(sizes.ratio)"),
       ("activation", "`\(facts.activation)`"),
       ("element type", facts.dtype),
       ("trained iterations", facts.iteration.map { "\($0)" } ?? "not recorded"),
@@ -66,14 +67,14 @@ public enum ModelCard {
       library_name: transformers
       pipeline_tag: text-generation
       tags:
-      - gpt2
+      - \(facts.format.modelType)
       - megatron-deepspeed
       - safetensors
       ---
 
       # \(name)
 
-      A GPT-2 model that was trained with Megatron (\(facts.layout)) and converted to
+      A \(facts.format.title) model that was trained with Megatron (\(facts.layout)) and converted to
       the format of Hugging Face transformers with meg2hf \(facts.version).
 
       | | |

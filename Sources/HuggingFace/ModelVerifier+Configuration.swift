@@ -1,44 +1,13 @@
+import Architectures
 import Diagnostics
 import JSON
 
 /// The fields of `config.json`.
 extension ModelVerifier {
-  /// The kinds of values that transformers 5 accepts in a field, or that other consumers need.
-  private enum FieldType {
-    case size, real, truth, text, token
-  }
-
-  // swift-format-ignore
-  private static let fields: [(key: String, type: FieldType, isNeeded: Bool)] = [
-    ("model_type",                      .text,  true),
-    ("n_embd",                          .size,  true),
-    ("n_layer",                         .size,  true),
-    ("n_head",                          .size,  true),
-    ("n_positions",                     .size,  true),
-    ("vocab_size",                      .size,  true),
-    ("activation_function",             .text,  false),
-    ("layer_norm_epsilon",              .real,  false),
-    ("initializer_range",               .real,  false),
-    ("n_inner",                         .size,  false),
-    ("scale_attn_weights",              .truth, false),
-    ("scale_attn_by_inverse_layer_idx", .truth, false),
-    ("reorder_and_upcast_attn",         .truth, false),
-    ("tie_word_embeddings",             .truth, false),
-    ("use_cache",                       .truth, false),
-    ("bos_token_id",                    .token, false),
-    ("eos_token_id",                    .token, false),
-  ]
-
-  /// The names that transformers takes for those of GPT-2, too (`GPT2Config.attribute_map`).
-  private static let aliases = [
-    "hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
-    "max_position_embeddings": "n_positions",
-  ]
-
-  /// A configuration under GPT-2's own names.
+  /// A configuration under the family's own names.
   mutating func resolvingAliases(_ config: JSONObject) -> JSONObject {
     var result = config
-    for (alias, name) in ModelVerifier.aliases.sorted(by: { $0.key < $1.key }) {
+    for (alias, name) in architecture.format.aliases.sorted(by: { $0.key < $1.key }) {
       guard let value = config[alias] else { continue }
       if let own = config[name], own != value {
         fault(
@@ -63,14 +32,14 @@ extension ModelVerifier {
     "prelu", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu", "swish", "tanh", "xielu",
   ]
 
-  private mutating func checkActivation(_ config: JSONObject) {
-    switch config["activation_function"] {
+  private mutating func checkActivation(_ key: String, _ value: JSONValue?) {
+    switch value {
     case nil: break
     case .string(let name) where ModelVerifier.activations.contains(name): break
     case let value?:
       fault(
         .configActivation,
-        "activation_function is \(JSONWriter.text(value, .compact)), which transformers does not know",
+        "\(key) is \(JSONWriter.text(value, .compact)), which transformers does not know",
         file: "config.json")
     }
   }
@@ -79,15 +48,16 @@ extension ModelVerifier {
     for key in config.repeatedKeys {
       fault(.configField, "\(key) occurs twice", file: "config.json")
     }
-    for (key, type, isNeeded) in ModelVerifier.fields {
+    for field in architecture.format.fields {
+      let key = field.key
       guard let value = config[key], value != .null else {
-        if isNeeded { fault(.configMissingField, "\(key) is missing", file: "config.json") }
+        if field.isNeeded { fault(.configMissingField, "\(key) is missing", file: "config.json") }
         continue
       }
       let fits: Bool =
-        switch (type, value) {
+        switch (field.kind, value) {
         case (.size, .int(let size)): size > 0
-        case (.real, .double), (.truth, .bool), (.text, .string): true
+        case (.real, .double), (.truth, .bool), (.text, .string), (.activation, .string): true
         case (.token, .int), (.token, .array): true
         default: false
         }
@@ -98,14 +68,13 @@ extension ModelVerifier {
           file: "config.json")
       }
     }
-    checkActivation(config)
-    if let type = config["model_type"]?.string, type != "gpt2" {
-      fault(.configModelType, "model_type is \(type), not gpt2", file: "config.json")
+    for field in architecture.format.fields where field.kind == .activation {
+      checkActivation(field.key, config[field.key])
     }
-    if let width = config["n_embd"]?.int, let heads = config["n_head"]?.int, heads > 0,
-      !width.isMultiple(of: heads)
-    {
-      fault(.configHeads, "\(width) cannot be divided into \(heads) heads", file: "config.json")
+    if let type = config["model_type"]?.string, type != architecture.format.modelType {
+      fault(
+        .configModelType, "model_type is \(type), not \(architecture.format.modelType)",
+        file: "config.json")
     }
     for key in ["bos_token_id", "eos_token_id"] {
       if let id = config[key]?.int, let rows = config["vocab_size"]?.int, id >= rows || id < 0 {
@@ -118,18 +87,18 @@ extension ModelVerifier {
           .configDtype, "\(key) is \(name); transformers 5 knows no prefix", file: "config.json")
       }
     }
-    if config["n_ctx"] == nil {
-      note(.configNCtx, "n_ctx is missing, which llama.cpp and MLX need", file: "config.json")
-    } else if let size = config["n_ctx"], size != config["n_positions"] {
-      note(
-        .configNCtx,
-        "n_ctx, which llama.cpp and MLX read, is \(JSONWriter.text(size, .compact)), but n_positions is "
-          + (config["n_positions"].map { JSONWriter.text($0, .compact) } ?? "missing"),
-        file: "config.json")
+    for finding in architecture.review(config, hasTensor: { directory[fullName($0)] != nil }) {
+      switch finding {
+      case .fault(let found):
+        fault(found.code, found.message, file: found.file, tensor: found.tensor.map(fullName))
+      case .note(let found):
+        note(found.code, found.message, file: found.file, tensor: found.tensor.map(fullName))
+      }
     }
-    if config["architectures"]?.array?.first?.string != "GPT2LMHeadModel" {
+    let className = architecture.format.className
+    if config["architectures"]?.array?.first?.string != className {
       note(
-        .configArchitectures, "architectures is not [\"GPT2LMHeadModel\"], which llama.cpp needs",
+        .configArchitectures, "architectures is not [\"\(className)\"], which llama.cpp needs",
         file: "config.json")
     }
   }

@@ -8,58 +8,45 @@ import Transfer
 
 /// Names, shapes and types of tensors, and the tokenizer, against `config.json`.
 extension ModelVerifier {
-  /// The sizes that `config.json` states.
-  private func sizes(_ config: JSONObject) -> ModelSizes? {
-    guard let layers = config["n_layer"]?.int, let hidden = config["n_embd"]?.int,
-      let vocabulary = config["vocab_size"]?.int, let positions = config["n_positions"]?.int,
-      layers > 0, (1...1 << 40).contains(hidden)
-    else { return nil }
-    return ModelSizes(
-      layers: layers, hidden: hidden, heads: config["n_head"]?.int ?? 1,
-      feedForward: config["n_inner"]?.int ?? 4 * hidden, positions: positions,
-      vocabulary: vocabulary)
-  }
-
   /// How the names begin; told by the embedding.
   public var keyStyle: KeyStyle {
-    directory["transformer.wte.weight"] == nil && directory["wte.weight"] != nil
+    let format = architecture.format
+    return directory[format.name(format.embedding)] == nil && directory[format.embedding] != nil
       ? .bare : .transformer
   }
 
+  /// The name of a tensor in this folder.
+  func fullName(_ target: String) -> String { architecture.format.name(target, keyStyle) }
+
   mutating func checkTensors(_ config: JSONObject) {
-    guard let sizes = sizes(config) else {
-      if let hidden = config["n_embd"]?.int, hidden > 1 << 40 {
-        fault(.configField, "no model has a hidden size of \(hidden)", file: "config.json")
-      }
-      return
-    }
+    guard let sizes = architecture.sizes(config: config) else { return }
+    let format = architecture.format
     let isTied = config["tie_word_embeddings"]?.bool ?? true
-    let style = keyStyle
     // Layers that are claimed or there by the hundred would be as many faults: one says it.
-    let found = layerCount(style)
+    let found = layerCount()
     if found != sizes.layers {
       fault(
         .outputLayers,
         "config.json asks for \(sizes.layers) layers, but the tensors have \(found): they are of another "
           + "model, or some are missing", file: "config.json")
     }
-    if let words = directory[style.name("wte.weight")]?.declared.shape, words.count == 2,
+    if let words = directory[fullName(format.embedding)]?.declared.shape, words.count == 2,
       words[1] != sizes.hidden
     {
       fault(
         .outputAnotherModel,
         "the tensors are of another model than config.json: a hidden size of \(words[1]) against "
-          + "\(sizes.hidden)", tensor: style.name("wte.weight"))
+          + "\(sizes.hidden)", tensor: fullName(format.embedding))
       return
     }
     let layers = min(sizes.layers, found)
-    checkCrossAttention(config, layers, style)
-    let rules = GPT2Rules.table.applied(blocks: layers) { source in
-      source == GPT2Rules.head.source && !isTied
-    }
+    let table = architecture.table
+    // Of the tensors that may be missing, only a head of its own is known to be there.
+    let heads = table.rules.filter { $0.target == format.head }.map(\.source)
+    let rules = table.applied(blocks: layers) { heads.contains($0) && !isTied }
     var expected: Set<String> = []
     for applied in rules {
-      let name = style.name(applied.target)
+      let name = fullName(applied.target)
       expected.insert(name)
       guard let tensor = directory[name] else {
         fault(
@@ -75,14 +62,14 @@ extension ModelVerifier {
       }
     }
     for name in directory.names where !expected.contains(name) {
-      judgeExtra(name, isTied: isTied, style)
+      judgeExtra(name, isTied: isTied, config, layers: sizes.layers)
     }
     checkTypes(config, expected)
   }
 
   /// The number of layers by the names of the tensors.
-  private func layerCount(_ style: KeyStyle) -> Int {
-    let prefix = style.name("h.")
+  private func layerCount() -> Int {
+    let prefix = fullName(architecture.format.blocks)
     var numbers: Set<Int> = []
     for name in directory.names where name.hasPrefix(prefix) {
       if let number = Int(name.dropFirst(prefix.count).prefix { $0 != "." }) {
@@ -90,19 +77,6 @@ extension ModelVerifier {
       }
     }
     return numbers.count
-  }
-
-  /// Cross attention adds tensors, which transformers would fill with random numbers.
-  private mutating func checkCrossAttention(
-    _ config: JSONObject, _ layers: Int, _ style: KeyStyle
-  ) {
-    guard config["add_cross_attention"] == true else { return }
-    let name = style.name("h.0.crossattention.c_attn.weight")
-    guard directory[name] == nil, layers > 0 else { return }
-    fault(
-      .outputMissingTensor,
-      "add_cross_attention is true, but the tensors of cross attention are missing, and transformers would "
-        + "fill them with random numbers", tensor: name)
   }
 
   /// Ids that the embedding does not have end in an error, or in another token's row, while it runs.
@@ -124,30 +98,31 @@ extension ModelVerifier {
     }
   }
 
-  /// Tensors of GPT-2 directories that other tools write: masks, and copies of the embedding.
-  private mutating func judgeExtra(_ name: String, isTied: Bool, _ style: KeyStyle) {
-    let bare = name.hasPrefix("transformer.") ? String(name.dropFirst(12)) : "transformer.\(name)"
-    if directory[bare] != nil, name != "lm_head.weight" {
+  /// Tensors that no rule names: those that other tools write, masks, copies of the embedding.
+  private mutating func judgeExtra(
+    _ name: String, isTied: Bool, _ config: JSONObject, layers: Int
+  ) {
+    let format = architecture.format
+    let hasPrefix = name.hasPrefix(format.prefix)
+    let inner = hasPrefix ? String(name.dropFirst(format.prefix.count)) : name
+    let surplus = architecture.surplus(inner, config)
+    if directory[hasPrefix ? inner : format.prefix + name] != nil, name != format.head {
       fault(
         .outputDuplicateTensor,
         "it is there with and without its prefix: loaders take one of them",
         tensor: name)
-    } else if name.contains(".crossattention.") || name.contains(".ln_cross_attn."),
-      config?["add_cross_attention"] == true
-    {
+    } else if surplus == .expected {
       return
-    } else if name.hasPrefix(style.name("h.")),
-      let number = Int(
-        name.dropFirst(style.name("h.").count).prefix { $0 != "." }),
-      let layers = config?["n_layer"]?.int,
+    } else if name.hasPrefix(fullName(format.blocks)),
+      let number = Int(name.dropFirst(fullName(format.blocks).count).prefix { $0 != "." }),
       number >= layers
     {
       // Said once for all of them.
       return
-    } else if name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias") {
+    } else if surplus == .mask {
       note(.outputMaskBuffer, "a mask that no release needs any more", tensor: name)
-    } else if name == "lm_head.weight", isTied {
-      guard let head = directory[name], let words = directory[style.name("wte.weight")],
+    } else if name == format.head, isTied {
+      guard let head = directory[name], let words = directory[fullName(format.embedding)],
         head.declared.shape == words.declared.shape,
         let comparison = try? TensorDifference(TensorContent(head), TensorContent(words))
       else {
@@ -163,7 +138,7 @@ extension ModelVerifier {
             + "which of the two is used", tensor: name)
       }
     } else {
-      fault(.outputUnexpectedTensor, "GPT-2 has no tensor of this name", tensor: name)
+      fault(.outputUnexpectedTensor, "\(format.title) has no tensor of this name", tensor: name)
     }
   }
 

@@ -1,13 +1,16 @@
+public import Architectures
 import ByteIO
 public import Diagnostics
 public import JSON
 import Safetensors
 public import SystemPackage
 
-/// Checks a GPT-2 directory of transformers, whoever wrote it: the safetensors rules, the index, and
+/// Checks a folder of transformers, whichever program wrote it: the safetensors rules, the index, and
 /// every name, shape and type against `config.json`.
 public struct ModelVerifier {
   public let directory: ModelDirectory
+  /// The family that `config.json` names.
+  public private(set) var architecture: any Architecture
   /// What breaks a rule, or loads silently wrong.
   public private(set) var faults: [Diagnostic]
   /// What deserves to be known.
@@ -20,7 +23,10 @@ public struct ModelVerifier {
   /// Reads headers and `config.json`, no tensor but an embedding with a copy of it beside.
   ///
   /// - Throws: ``Failure`` 66 when there is no output.
-  public init(_ path: FilePath) throws(Failure) {
+  public init(
+    _ path: FilePath, architectures: [any Architecture] = KnownArchitectures.all
+  ) throws(Failure) {
+    architecture = architectures.last ?? GPT2()
     directory = try ModelDirectory(reading: path)
     faults = directory.faults
     notes = directory.notes
@@ -35,6 +41,11 @@ public struct ModelVerifier {
         return
       }
       config = object
+      if let named = architectures.first(where: {
+        $0.format.modelType == object["model_type"]?.string
+      }) {
+        architecture = named
+      }
       let resolved = resolvingAliases(object)
       checkFields(resolved)
       checkTensors(resolved)

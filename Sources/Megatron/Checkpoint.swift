@@ -1,3 +1,4 @@
+public import Architectures
 public import ByteIO
 public import Diagnostics
 public import SystemPackage
@@ -49,8 +50,6 @@ public struct Checkpoint: Sendable {
   /// How many tensor-parallel ranks were put together already in each tensor: 1 but for universal
   /// checkpoints. It matters where the order of the rows goes rank by rank.
   public var mergedRanks = 1
-  /// The number of tensor-parallel ranks that the model was trained on.
-  public var trainedTensorParallel: Int { tensorParallel * mergedRanks }
   public var arguments = TrainingArguments.absent
   public var checkpointVersion: Double?
   public var iteration: Int?
@@ -64,7 +63,7 @@ public struct Checkpoint: Sendable {
   /// Tensors that are no part of the model, and why; a name with the number of its block left out.
   public private(set) var passedOver: [String: String] = [:]
   /// The first mask beside the weights that is not causal, and where it is not.
-  package private(set) var oddMask: String?
+  public private(set) var oddMask: String?
   /// Whether the tensors have the names of Megatron-core.
   var isCore = false
   /// Checksums, offsets and shapes of the masks that were read.

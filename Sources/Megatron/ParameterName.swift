@@ -6,7 +6,7 @@
 /// `language_model.py`, `load_state_dict`, accepts some of them).
 package enum ParameterName {
   /// The embedding of the vocabulary.
-  static let wordEmbeddings = "embedding.word_embeddings.weight"
+  package static let wordEmbeddings = "embedding.word_embeddings.weight"
   /// The copy of it that the last pipeline stage has for the head.
   package static let embeddingCopy = "word_embeddings_for_head.weight"
   /// A head that is not tied to the embedding.

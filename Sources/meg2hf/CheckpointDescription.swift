@@ -22,7 +22,7 @@ struct CheckpointDescription {
 
   /// Rows of the vocabulary before padding, or all.
   private var vocabulary: Int {
-    let padded = inspection.geometry?.paddedVocabulary ?? 0
+    let padded = inspection.sizes?.vocabulary ?? 0
     guard let original = index.originalVocabularySize, (1...max(padded, 1)).contains(original)
     else {
       return padded
@@ -51,26 +51,24 @@ struct CheckpointDescription {
         ["layout": .string($0.layout.rawValue), "evidence": .string($0.reason)]
       } ?? nil
     result["activation"] =
-      inspection.plan.map {
-        [
-          "name": .string($0.activation.name), "evidence": .string($0.activation.reason),
-        ]
+      inspection.plan?.activation.map {
+        ["name": .string($0.text), "evidence": .string($0.reason)]
       } ?? nil
-    if let geometry = inspection.geometry {
+    if let sizes = inspection.sizes {
       result["model"] = [
-        "layers": .int(geometry.layers), "hidden": .int(geometry.hidden),
-        "heads": .int(geometry.heads), "feed_forward": .int(geometry.feedForward),
-        "positions": .int(geometry.positions),
-        "padded_vocabulary": .int(geometry.paddedVocabulary),
+        "layers": .int(sizes.layers), "hidden": .int(sizes.hidden),
+        "heads": .int(sizes.heads), "feed_forward": .int(sizes.feedForward),
+        "positions": .int(sizes.positions),
+        "padded_vocabulary": .int(sizes.vocabulary),
         "original_vocabulary": index.originalVocabularySize.map { .int($0) } ?? nil,
-        "tied": .bool(!geometry.isUntied),
+        "tied": .bool(inspection.model.isTied),
       ]
       result["parameters"] = .int(
-        geometry.parameterCount(vocabulary: geometry.paddedVocabulary))
+        inspection.parameterCount())
       result["parameters_without_embeddings"] = .int(
-        geometry.parameterCount(vocabulary: 0, positions: 0))
-      result["card_parameters"] = .int(geometry.cardParameterCount(vocabulary: vocabulary))
-      result["ratio"] = .int(geometry.cardRatio)
+        inspection.parameterCount(vocabulary: 0, positions: 0))
+      result["card_parameters"] = .int(inspection.statedParameters(vocabulary: vocabulary))
+      result["ratio"] = .int(sizes.ratio)
     }
     var arguments = JSONObject()
     for key in index.arguments.values.keys.sorted() {
@@ -135,25 +133,25 @@ struct CheckpointDescription {
       "tp \(index.trainedTensorParallel), pp \(index.pipelineParallel.map { "\($0)" } ?? "not recorded")"
     )
     table.add("dtype", dtype)
-    if let geometry = inspection.geometry {
+    if let sizes = inspection.sizes {
       table.add(
         "model",
-        "\(geometry.layers) layers, hidden \(geometry.hidden), \(geometry.heads) heads, "
-          + "feed-forward \(geometry.feedForward), \(geometry.positions) positions")
+        "\(sizes.layers) layers, hidden \(sizes.hidden), \(sizes.heads) heads, "
+          + "feed-forward \(sizes.feedForward), \(sizes.positions) positions")
       let padding =
-        vocabulary < geometry.paddedVocabulary
+        vocabulary < sizes.vocabulary
         ? ", \(vocabulary) before padding"
         : index.originalVocabularySize == nil ? ", padding unknown" : ""
-      table.add("vocabulary", "\(geometry.paddedVocabulary) rows\(padding)")
-      let all = geometry.parameterCount(vocabulary: geometry.paddedVocabulary)
-      let inner = geometry.parameterCount(vocabulary: 0, positions: 0)
+      table.add("vocabulary", "\(sizes.vocabulary) rows\(padding)")
+      let all = inspection.parameterCount()
+      let inner = inspection.parameterCount(vocabulary: 0, positions: 0)
       table.add(
         "parameters",
         "\(countText(all)) (\(thousands(all))), without embeddings \(countText(inner))")
       table.add(
         "card size",
-        "\(countText(geometry.cardParameterCount(vocabulary: vocabulary))), ratio of hidden size to layers "
-          + "\(geometry.cardRatio)")
+        "\(countText(inspection.statedParameters(vocabulary: vocabulary))), ratio of hidden size to layers "
+          + "\(sizes.ratio)")
     }
     let optimizer = OptimizerFiles(index)
     table.add(

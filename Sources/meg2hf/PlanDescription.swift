@@ -1,5 +1,6 @@
 import Architectures
 import Conversion
+import Diagnostics
 import JSON
 import Megatron
 import Transfer
@@ -16,10 +17,10 @@ struct PlanDescription {
 
   /// What is called how.
   var rows: [(String, String)] {
-    let geometry = plan.geometry
+    let sizes = plan.sizes
     let padding =
-      plan.vocabulary == geometry.paddedVocabulary
-      ? "" : " of \(geometry.paddedVocabulary) stored"
+      plan.vocabulary == plan.paddedVocabulary
+      ? "" : " of \(plan.paddedVocabulary) stored"
     return [
       (
         "source",
@@ -29,8 +30,8 @@ struct PlanDescription {
       ),
       (
         "model",
-        "\(geometry.layers) layers, hidden \(geometry.hidden), \(geometry.heads) heads, "
-          + "\(geometry.positions) positions, \(plan.vocabulary)\(padding) tokens"
+        "\(sizes.layers) layers, hidden \(sizes.hidden), \(sizes.heads) heads, "
+          + "\(sizes.positions) positions, \(plan.vocabulary)\(padding) tokens"
       ),
       (
         "parameters",
@@ -45,28 +46,28 @@ struct PlanDescription {
 
   /// The same for programs.
   var json: JSONValue {
-    let geometry = plan.geometry
+    let sizes = plan.sizes
     return [
       "layout": .string(index.directory.layout.rawValue),
       "tag": index.directory.tag.map { .string($0) } ?? nil,
       "iteration": index.iteration.map { .int($0) } ?? nil,
       "tensor_parallel": .int(index.trainedTensorParallel),
       "pipeline_parallel": index.pipelineParallel.map { .int($0) } ?? nil,
-      "layers": .int(geometry.layers),
-      "hidden": .int(geometry.hidden),
-      "heads": .int(geometry.heads),
-      "feed_forward": .int(geometry.feedForward),
-      "positions": .int(geometry.positions),
+      "layers": .int(sizes.layers),
+      "hidden": .int(sizes.hidden),
+      "heads": .int(sizes.heads),
+      "feed_forward": .int(sizes.feedForward),
+      "positions": .int(sizes.positions),
       "vocabulary": .int(plan.vocabulary),
-      "padded_vocabulary": .int(geometry.paddedVocabulary),
+      "padded_vocabulary": .int(plan.paddedVocabulary),
       "parameters": .int(plan.parameterCount),
       "dtype": .string(plan.format.torchName),
       "weights": .string(index.weights.rawValue),
       "qkv": ["layout": .string(plan.qkv.layout.rawValue), "evidence": .string(plan.qkv.reason)],
-      "activation": [
-        "name": .string(plan.activation.name), "evidence": .string(plan.activation.reason),
-      ],
-      "tied": .bool(!geometry.isUntied),
+      "activation": plan.activation.map {
+        ["name": .string($0.text), "evidence": .string($0.reason)]
+      } ?? nil,
+      "tied": .bool(plan.isTied),
     ]
   }
 }

@@ -169,7 +169,7 @@ struct SourceOptions: ParsableArguments {
     _ directory: CheckpointFolder, weights fallback: WeightSource = .model,
     settings: JSONObject = JSONObject()
   ) throws(Failure) -> Checkpoint {
-    var overrides = ArgumentOverrides(architectures: FunctionArguments.keys)
+    var overrides = ArgumentOverrides(architectures: KnownArchitectures.argumentKeys)
     for setting in set { try overrides.add(setting: setting) }
     if let config {
       let file = Process.path(argument: config)

@@ -1,3 +1,4 @@
+import Architectures
 import ByteIO
 import Diagnostics
 import JSON
@@ -48,6 +49,15 @@ func index(
   for setting in settings { try overrides.add(setting: setting) }
   return try Checkpoint(
     reading: CheckpointFolder(scanning: folder), overrides: overrides, weights: weights)
+}
+
+extension Planner {
+  /// The plan of a checkpoint.
+  static func plan(
+    _ index: Checkpoint, options: ConversionOptions = ConversionOptions()
+  ) throws(Failure) -> ConversionPlan {
+    try plan(Recognition(index, options: options), options: options)
+  }
 }
 
 /// What a body throws, as the code of the error and its exit status.

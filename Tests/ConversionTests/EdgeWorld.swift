@@ -39,7 +39,7 @@ struct EdgeOutcome {
         guard let target = rules.first(where: { $0.source == name })?.target,
           let expected = model.expected(name)
         else { return false }
-        return tensors[KeyStyle.transformer.name(target)] == expected.values
+        return tensors[GPT2().format.name(target)] == expected.values
       }
   }
 }

@@ -1,9 +1,9 @@
-import Architectures
 import JSON
 import Safetensors
 import TestSupport
 import Testing
 
+@testable import Architectures
 @testable import Conversion
 @testable import Megatron
 

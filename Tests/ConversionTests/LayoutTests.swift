@@ -174,7 +174,7 @@ import Testing
   @Test func theFileOfASingleRankIsACheckpoint() throws {
     let file = fixture("layouts/classic_release_345m/release/mp_rank_00/model_optim_rng.pt")
     let converter = try Converter(index(file, ["num_attention_heads=4"]))
-    #expect(converter.plan.geometry.layers == 4)
+    #expect(converter.plan.sizes.layers == 4)
     let layer = fixture(
       "layouts/pipeline_undivided_tp2pp2/global_step7/layer_03-model_00-model_states.pt")
     #expect(failure { _ = try index(layer) } == "66 checkpoint/part")
@@ -239,7 +239,7 @@ import Testing
       let expected = style == "grouped" ? [0, 1, 2, 3, 0, 1, 2, 3] : [0, 0, 1, 1, 2, 2, 3, 3]
       #expect(names.map { Int($0.split(separator: ".")[3]) } == expected.map { Optional($0) })
       #expect(order.count == 4)
-      #expect(try Planner.plan(index).geometry.layers == 8)
+      #expect(try Planner.plan(index).sizes.layers == 8)
     }
   }
 
@@ -311,13 +311,12 @@ import Testing
       ),
     ]
     for row in rows {
-      let config = try Converter(index(fixture("layouts/\(row.layout)"), row.settings)).config
-        .json
-        .object
-      for (key, value) in row.fields { #expect(config?[key] == value, "\(row.era): \(key)") }
-      #expect(config?.members.count == 29)
-      #expect(config?["scale_attn_by_inverse_layer_idx"] == false)
-      #expect(config?["model_type"] == "gpt2")
+      let config = try Converter(index(fixture("layouts/\(row.layout)"), row.settings))
+        .plan.configuration.config
+      for (key, value) in row.fields { #expect(config[key] == value, "\(row.era): \(key)") }
+      #expect(config.members.count == 29)
+      #expect(config["scale_attn_by_inverse_layer_idx"] == false)
+      #expect(config["model_type"] == "gpt2")
     }
   }
 }

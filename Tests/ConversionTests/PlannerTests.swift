@@ -30,7 +30,8 @@ import Testing
       guard let expected = writer.model.expected(name).flatMap({ adjust(name, $0) }) else {
         continue
       }
-      let found = try #require(tensors[options.keyStyle.name(target.target)], "\(name)")
+      let found = try #require(
+        tensors[GPT2().format.name(target.target, options.keyStyle)], "\(name)")
       #expect(found.declared.shape == expected.shape, "\(name)")
       let bytes = try found.file.file.read(
         at: found.start, count: found.declared.dataOffsets.count)
@@ -81,8 +82,8 @@ import Testing
     try check(writer)
     let folder = try TemporaryFolder()
     try writer.write(to: folder)
-    let config = try Converter(index(folder.path)).config.json.object
-    #expect(config?["tie_word_embeddings"] == false)
+    let config = try Converter(index(folder.path)).plan.configuration.config
+    #expect(config["tie_word_embeddings"] == false)
   }
 
   @Test(arguments: [1, 2, 4])
@@ -169,10 +170,10 @@ import Testing
     let folder = try TemporaryFolder()
     try DumpWriter().write(to: folder)
     var index = try index(folder.path)
-    #expect(try UnsupportedFeatures.all(of: index) == [])
+    #expect(try GPT2().refusals(index) == [])
     let shards = try #require(index.tensors.last).shards
     index.tensors.append(IndexedTensor(name: name, shards: shards))
-    let found = try UnsupportedFeatures.all(of: index)
+    let found = try GPT2().refusals(index)
     #expect(found.map(\.code.name) == ["model/\(code)"])
     #expect(found.map(\.tensor) == [name])
   }

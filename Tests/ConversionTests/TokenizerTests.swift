@@ -36,8 +36,8 @@ import Testing
     try writer.write(to: folder)
     let tokenizer = try self.tokenizer()
     let converter = try Converter(index(folder.path), tokenizer: tokenizer)
-    #expect(converter.config.json.object?["eos_token_id"] == .int(tokenizer.eos ?? -1))
-    #expect(converter.config.generation.object?["bos_token_id"] == .int(tokenizer.eos ?? -1))
+    #expect(converter.plan.configuration.config["eos_token_id"] == .int(tokenizer.eos ?? -1))
+    #expect(converter.plan.configuration.generation["bos_token_id"] == .int(tokenizer.eos ?? -1))
     var options = ConversionOptions()
     options.vocabulary = .rows(400)
     #expect(

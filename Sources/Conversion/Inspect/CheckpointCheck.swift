@@ -57,7 +57,7 @@ public struct CheckpointCheck: Sendable {
           .checkpointOptimizer, "the optimizer state is not complete: \(rank) is missing"))
     }
     do {
-      _ = try DuplicatedShards.check(index, accepted: false)
+      _ = try DuplicatedShards.check(inspection.model, accepted: false)
     } catch {
       errors.append(error)
     }

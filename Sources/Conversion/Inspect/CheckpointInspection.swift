@@ -1,4 +1,4 @@
-import Architectures
+public import Architectures
 import ByteIO
 public import Diagnostics
 public import Megatron
@@ -38,12 +38,13 @@ public struct CheckpointInspection: Sendable {
     public let byteCount: Int
   }
 
-  public let index: Checkpoint
+  /// The model as it was recognised.
+  public let model: Recognition
   public let rows: [Row]
   /// Why it cannot be converted; empty if it can.
   public let reasons: [Failure]
   /// The sizes of the model, if they could be worked out.
-  public let geometry: GPT2Geometry?
+  public let sizes: ModelSizes?
   public let qkv: QKVEvidence?
   /// What was concluded, as far as the checkpoint can be converted.
   public let decisions: [Decision]
@@ -51,9 +52,19 @@ public struct CheckpointInspection: Sendable {
   public let plan: ConversionPlan?
 
   /// Works out what there is and whether it can be converted.
-  public init(_ index: Checkpoint, options: ConversionOptions) throws(Failure) {
-    self.index = index
-    var reasons = try UnsupportedFeatures.all(of: index).map { Failure($0) }
+  ///
+  /// - Parameters:
+  ///   - index: The checkpoint.
+  ///   - options: What the user chose.
+  ///   - architectures: The families that are asked.
+  /// - Throws: ``Failure`` 78 for an argument of the wrong type.
+  public init(
+    _ index: Checkpoint, options: ConversionOptions = ConversionOptions(),
+    architectures: [any Architecture] = KnownArchitectures.all
+  ) throws(Failure) {
+    let model = try Recognition(index, options: options, architectures: architectures)
+    self.model = model
+    var reasons = model.refusals.map { Failure($0) }
     let isRefused = !reasons.isEmpty
     func attempt<Value>(_ body: () throws(Failure) -> Value) -> Value? {
       do throws(Failure) {
@@ -64,30 +75,45 @@ public struct CheckpointInspection: Sendable {
         return nil
       }
     }
-    geometry = attempt { () throws(Failure) in
-      try GPT2Geometry(of: index, mergedRanks: options.mergedRanks)
-    }
-    qkv = attempt { () throws(Failure) in
-      try QKVEvidence(index, chosen: options.qkvLayout)
-    }
+    sizes = attempt { () throws(Failure) in try model.sizes.get() }
+    qkv = attempt { () throws(Failure) in try model.qkv.get() }
     plan =
       isRefused
       ? nil
-      : attempt { () throws(Failure) in try Planner.plan(index, options: options) }
+      : attempt { () throws(Failure) in try Planner.plan(model, options: options) }
     decisions =
       plan?.decisions
       ?? [Decision("layout", .string(index.directory.layout.rawValue), index.directory.reason)]
       + index.decisions + (qkv.map { [$0.decision] } ?? [])
     self.reasons = reasons
-    rows = CheckpointInspection.rows(index, geometry, options.keyStyle)
+    rows = CheckpointInspection.rows(model, options.keyStyle)
   }
 
-  private static func rows(
-    _ index: Checkpoint, _ geometry: GPT2Geometry?, _ style: KeyStyle
-  ) -> [Row] {
-    let applied = GPT2Rules.table.applied(blocks: index.blockCount) { index.tensor($0) != nil }
+  /// The checkpoint.
+  public var index: Checkpoint { model.checkpoint }
+
+  /// The number of parameters with so many rows of the embedding, and of positions; `nil` for all.
+  public func parameterCount(vocabulary: Int? = nil, positions: Int? = nil) -> Int {
+    guard let sizes else { return 0 }
+    return ModelSizes(
+      layers: sizes.layers, hidden: sizes.hidden, heads: sizes.heads,
+      keyValueHeads: sizes.keyValueHeads, headSize: sizes.headSize,
+      feedForward: sizes.feedForward, positions: positions ?? sizes.positions,
+      vocabulary: vocabulary ?? sizes.vocabulary
+    ).parameterCount(model.rules)
+  }
+
+  /// The number of parameters that model cards state with so many rows of the embedding.
+  public func statedParameters(vocabulary: Int) -> Int {
+    guard var sizes else { return 0 }
+    sizes.vocabulary = vocabulary
+    return model.architecture.statedParameters(sizes)
+  }
+
+  private static func rows(_ model: Recognition, _ style: KeyStyle) -> [Row] {
+    let (index, format) = (model.checkpoint, model.architecture.format)
     var rules: [String: RuleTable.Applied] = [:]
-    for rule in applied { rules[rule.source] = rule }
+    for rule in model.rules { rules[rule.source] = rule }
     return index.tensors.map { tensor in
       let applied = rules[tensor.name]
       let shapes = tensor.shards.map(\.sizes)
@@ -97,7 +123,7 @@ public struct CheckpointInspection: Sendable {
         name: tensor.name, dtype: tensor.shards[0].dtype.rawValue,
         shardShapes: Set(shapes).count == 1 ? [shapes[0]] : shapes, ranks: shapes.count,
         mergedShape: merged, partition: applied?.rule.partition.rawValue,
-        target: applied.map { style.name($0.target) },
+        target: applied.map { format.name($0.target, style) },
         targetShape: isTransposed ? merged?.reversed() : merged,
         shards: tensor.shards.map { shard in
           Shard(

@@ -1,3 +1,4 @@
+import Architectures
 import ByteIO
 public import JSON
 public import Megatron

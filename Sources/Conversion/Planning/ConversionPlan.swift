@@ -1,3 +1,4 @@
+public import Architectures
 public import ByteIO
 public import Diagnostics
 public import Megatron
@@ -6,13 +7,19 @@ public import Transfer
 /// What a conversion makes, and all that was concluded for it: the transfer as plain data, the sizes and
 /// settings of the model, and the decisions with their reasons.
 @dynamicMemberLookup
-public struct ConversionPlan: Hashable, Sendable {
+public struct ConversionPlan: Sendable {
   public let transfer: TransferPlan
-  public let geometry: GPT2Geometry
+  /// The family of the model.
+  public let architecture: any Architecture
+  /// The sizes of the output.
+  public let sizes: ModelSizes
+  /// Rows of the embedding as stored, padding included.
+  public let paddedVocabulary: Int
+  /// Whether the head is the embedding.
+  public let isTied: Bool
   public let qkv: QKVEvidence
-  public let settings: GPT2Settings
-  /// Rows of the vocabulary in the output.
-  public let vocabulary: Int
+  /// What `config.json` says.
+  public let configuration: ModelConfiguration
   /// The element type of the output.
   public let format: FloatFormat
   public let options: ConversionOptions
@@ -20,8 +27,13 @@ public struct ConversionPlan: Hashable, Sendable {
   public let decisions: [Decision]
   public let warnings: [Diagnostic]
 
-  /// The function of the feed-forward layers.
-  public var activation: GPT2Activation { settings.activation }
+  /// Rows of the vocabulary in the output.
+  public var vocabulary: Int { sizes.vocabulary }
+
+  /// The function of the feed-forward layers, and how it is known.
+  public var activation: Decision? {
+    configuration.decisions.first { $0.name == "activation_function" }
+  }
 
   public subscript<Value>(dynamicMember part: KeyPath<TransferPlan, Value>) -> Value {
     transfer[keyPath: part]

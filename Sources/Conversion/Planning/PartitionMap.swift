@@ -10,23 +10,43 @@ struct PartitionMap {
     let size: Int
     /// How far apart neighbours along this axis are in the output tensor.
     let stride: Int
+    /// The positions that are kept; the first of them goes to the beginning of the axis.
+    let kept: Range<Int>
+
+    init(_ size: Int, stride: Int, kept: Range<Int>? = nil) {
+      self.size = size
+      self.stride = stride
+      self.kept = kept ?? 0..<size
+    }
   }
 
   /// The shape of the output tensor.
   let shape: [Int]
   private let rule: TensorRule
-  private let geometry: GPT2Geometry
   private let sizes: ModelSizes
   private let qkv: QKVOrder
+  /// How many tensor-parallel ranks there are, and how many were concatenated in each of them.
+  private let ranks: (stored: Int, merged: Int)
 
-  init(_ rule: TensorRule, geometry: GPT2Geometry, qkv: QKVOrder, vocabulary: Int) {
+  /// A map for a rule.
+  ///
+  /// - Parameters:
+  ///   - rule: The row of the table.
+  ///   - sizes: The sizes with all rows of the embedding.
+  ///   - qkv: The order in which query, key and value rows are stored.
+  ///   - ranks: How many tensor-parallel ranks there are, and how many were concatenated in each.
+  ///   - vocabulary: The rows of the embedding that are kept.
+  init(
+    _ rule: TensorRule, sizes: ModelSizes, qkv: QKVOrder, ranks: (stored: Int, merged: Int),
+    vocabulary: Int
+  ) {
     self.rule = rule
-    self.geometry = geometry
+    self.sizes = sizes
     self.qkv = qkv
-    sizes = geometry.sizes
-    var full = sizes.sourceShape(rule)
-    if rule.partition == .vocabulary { full[0] = vocabulary }
-    shape = rule.isTransposed ? full.reversed() : full
+    self.ranks = ranks
+    var output = sizes
+    output.vocabulary = vocabulary
+    shape = output.targetShape(rule)
   }
 
   /// Whether every rank holds all of the tensor.
@@ -40,12 +60,13 @@ struct PartitionMap {
   /// - Returns: The part of the shard that is kept, and where it goes; `nil` if nothing is.
   func place(_ rank: Int, _ shard: StoredBox) -> (StoredBox, Piece.Destination)? {
     let (rows, column, offset) = axes(rank, rows: shard.box.sizes[0])
-    guard rows.allSatisfy({ $0.size > 0 }) else { return nil }
+    guard rows.allSatisfy({ !$0.kept.isEmpty }) else { return nil }
     var source = shard
-    let rowStrides = PartitionMap.rowMajor(rows.map(\.size)).map { $0 * shard.box.strides[0] }
+    let strides = PartitionMap.rowMajor(rows.map(\.size)).map { $0 * shard.box.strides[0] }
+    source.offset += zip(rows, strides).reduce(0) { $0 + $1.0.kept.lowerBound * $1.1 }
     source.box = ElementBox(
-      sizes: rows.map(\.size) + shard.box.sizes.dropFirst(),
-      strides: rowStrides + shard.box.strides.dropFirst())
+      sizes: rows.map(\.kept.count) + shard.box.sizes.dropFirst(),
+      strides: strides + shard.box.strides.dropFirst())
     return (
       source,
       Piece.Destination(offset: offset, strides: rows.map(\.stride) + column.map(\.stride))
@@ -63,20 +84,24 @@ struct PartitionMap {
   func place(
     _ rank: Int, run elements: Range<Int>, _ run: StoredBox
   ) -> [(StoredBox, Piece.Destination)] {
-    let shardShape = sizes.shardShape(rule, ranks: geometry.tensorParallel)
+    let shardShape = sizes.shardShape(rule, ranks: ranks.stored)
     let (rows, column, offset) = axes(rank, rows: shardShape[0])
-    let all = rows + column
-    let sizes = all.map(\.size)
-    // Rows of the vocabulary that are cut off lie at the end.
-    let kept = elements.clamped(to: 0..<max(sizes.reduce(1, *), 0))
-    let strides = PartitionMap.rowMajor(sizes)
-    return PartitionMap.boxes(of: kept, in: sizes).map { origin, extent in
+    let axes = rows + column
+    let strides = PartitionMap.rowMajor(axes.map(\.size))
+    return PartitionMap.boxes(of: elements, in: axes.map(\.size)).compactMap { origin, extent in
       var source = run
-      let position = zip(origin, strides).reduce(0) { $0 + $1.0 * $1.1 }
-      source.offset = run.offset + position - elements.lowerBound
-      source.box = ElementBox(sizes: extent, strides: strides)
-      let target = zip(origin, all).reduce(offset) { $0 + $1.0 * $1.1.stride }
-      return (source, Piece.Destination(offset: target, strides: all.map(\.stride)))
+      source.offset -= elements.lowerBound
+      var target = offset
+      var kept: [Int] = []
+      for (axis, (first, stride)) in zip(axes, zip(origin, strides)) {
+        let part = (first..<first + extent[kept.count]).clamped(to: axis.kept)
+        guard !part.isEmpty else { return nil }
+        source.offset += part.lowerBound * stride
+        target += (part.lowerBound - axis.kept.lowerBound) * axis.stride
+        kept.append(part.count)
+      }
+      source.box = ElementBox(sizes: kept, strides: strides)
+      return (source, Piece.Destination(offset: target, strides: axes.map(\.stride)))
     }
   }
 
@@ -88,39 +113,60 @@ struct PartitionMap {
     // Strides of the output tensor along the two axes of the Megatron tensor.
     var strides = PartitionMap.rowMajor(shape)
     if rule.isTransposed { strides.reverse() }
-    let columns =
-      rule.shape.count > 1 ? sizes.shardShape(rule, ranks: geometry.tensorParallel)[1] : 1
-    let column = rule.shape.count > 1 ? [Axis(size: columns, stride: strides[1])] : []
-    if case .fused = rule.rows {
-      return (headAxes(strides[0]), column, rank * rows / 3 * strides[0])
+    let columns = rule.shape.count > 1 ? sizes.shardShape(rule, ranks: ranks.stored)[1] : 1
+    let column = rule.shape.count > 1 ? [Axis(columns, stride: strides[1])] : []
+    if let heads = headAxes(strides[0]) {
+      // A rank's rows begin where those of the ranks before it end.
+      return (heads, column, rank * heads[0].size * heads[0].stride)
     }
+    let (row, start) = (Axis(rows, stride: strides[0]), rank * rows * strides[0])
     switch rule.partition {
-    case .replicated: return ([Axis(size: rows, stride: strides[0])], column, 0)
+    case .replicated: return ([row], column, 0)
+    case .column: return ([row], column, start)
     case .vocabulary:
-      let kept = max(0, min(rows, shape[0] - rank * rows))
-      return ([Axis(size: kept, stride: strides[0])], column, rank * rows * strides[0])
-    case .column:
-      return ([Axis(size: rows, stride: strides[0])], column, rank * rows * strides[0])
-    case .row:
-      return ([Axis(size: rows, stride: strides[0])], column, rank * columns * strides[1])
+      let kept = 0..<max(0, min(rows, shape[0] - rank * rows))
+      return ([Axis(rows, stride: strides[0], kept: kept)], column, start)
+    case .row: return ([row], column, rank * columns * strides[1])
     }
   }
 
-  /// The rows of a fused projection as axes: query, key or value; head; channel.
+  /// The rows of a fused projection as axes, the ranks that were concatenated being the outermost:
+  /// group of heads, slot, channel; `nil` for a rule that takes the rows as stored.
   ///
-  /// In the output the rows are [3, heads, hn]; a rank holds a run of the heads. Where several ranks
-  /// were put together already, they are the outermost axis.
-  private func headAxes(_ stride: Int) -> [Axis] {
-    let heads = geometry.heads / (geometry.tensorParallel * geometry.mergedRanks)
-    let hn = geometry.headSize
-    let part = Axis(size: 3, stride: geometry.hidden * stride)
-    let head = Axis(size: heads, stride: hn * stride)
-    let channel = Axis(size: hn, stride: stride)
-    let ranks = Axis(size: geometry.mergedRanks, stride: heads * hn * stride)
+  /// A group has a slot for each of its queries, one for its key and one for its value. In a model
+  /// with as many keys as queries a group is a head. A rank holds a run of the groups.
+  private func headAxes(_ stride: Int) -> [Axis]? {
+    let count = ranks.stored * ranks.merged
+    let (hn, queries) = (sizes.headSize, sizes.queriesPerGroup)
+    let groups = sizes.keyValueHeads / count
+    let slots = queries + 2
+    // How far apart groups, slots and channels are in the output, in rows.
+    let apart: (group: Int, slot: Int, channel: Int)
+    let kept: Range<Int>
+    switch rule.rows {
+    case .asStored: return nil
+    case .part(.firstHalf), .part(.secondHalf):
+      let rows = sizes.sourceShape(rule)[0] / count / 2
+      let half = rule.rows == .part(.firstHalf) ? 0..<1 : 1..<2
+      return [
+        Axis(ranks.merged, stride: rows * stride), Axis(2, stride: rows * stride, kept: half),
+        Axis(rows, stride: stride),
+      ]
+    case .part(.query): (apart, kept) = ((queries * hn, hn, 1), 0..<queries)
+    case .part(.key): (apart, kept) = ((hn, hn, 1), queries..<queries + 1)
+    case .part(.value): (apart, kept) = ((hn, hn, 1), queries + 1..<slots)
+    case .fused(as: .heads3HN): (apart, kept) = ((slots * hn, hn, 1), 0..<slots)
+    case .fused(as: .headsHN3): (apart, kept) = ((slots * hn, 1, slots), 0..<slots)
+    case .fused(as: .thirds): (apart, kept) = ((hn, groups * count * hn, 1), 0..<slots)
+    }
+    let group = Axis(groups, stride: apart.group * stride)
+    let slot = Axis(slots, stride: apart.slot * stride, kept: kept)
+    let channel = Axis(hn, stride: apart.channel * stride)
+    let merged = Axis(ranks.merged, stride: groups * apart.group * stride)
     return switch qkv {
-    case .heads3HN: [ranks, head, part, channel]
-    case .headsHN3: [ranks, head, channel, part]
-    case .thirds: [ranks, part, head, channel]
+    case .heads3HN: [merged, group, slot, channel]
+    case .headsHN3: [merged, group, channel, slot]
+    case .thirds: [merged, slot, group, channel]
     }
   }
 

@@ -21,7 +21,7 @@ extension Planner {
     for tensor in index.tensors where !known.contains(tensor.name) {
       throw Failure(
         .checkpointUnknownTensor,
-        "GPT-2 has no tensor of this name, and leaving it out could change the model",
+        "\(model.architecture.format.title) has no tensor of this name, and leaving it out could change the model",
         file: index.files[tensor.shards[0].file].name, tensor: tensor.name)
     }
   }
@@ -65,7 +65,7 @@ extension Planner {
 
   /// The rows of the vocabulary that are written: all, those before the padding, or a number.
   mutating func vocabularyRows(_ tokenizer: ModelTokenizer?) throws(Failure) -> Int {
-    let padded = geometry.paddedVocabulary
+    let padded = sizes.vocabulary
     let recorded = try RecordedVocabulary(index)
     let rows: Int
     let reason: String
@@ -138,16 +138,16 @@ extension Planner {
   /// Whether the checkpoint has an output head beside the embedding.
   var headDecision: Decision {
     Decision(
-      "tie_word_embeddings", .bool(!geometry.isUntied),
-      geometry.isUntied
-        ? "the checkpoint has a separate output head" : "the checkpoint has no separate output head"
+      "tie_word_embeddings", .bool(model.isTied),
+      model.isTied
+        ? "the checkpoint has no separate output head" : "the checkpoint has a separate output head"
     )
   }
 
   /// The kinds of biases that the model was trained without, and of which zeros are exact: all of those of
   /// linear layers, or those that are missing in every block where the arguments say so.
   mutating func lackedBiases() throws(Failure) -> Set<TensorRule> {
-    let kinds = GPT2Rules.table.rules.filter { $0.presence == .zeros }
+    let kinds = model.architecture.table.rules.filter { $0.presence == .zeros }
     let patterns = Set(
       index.tensors.map { tensor in
         tensor.name.hasPrefix("layers.")
@@ -197,11 +197,11 @@ extension Planner {
   }
 
   private func checked(_ rows: Int) throws(Failure) -> Int {
-    guard rows > 0, rows <= geometry.paddedVocabulary else {
+    guard rows > 0, rows <= sizes.vocabulary else {
       throw Failure(
         .vocabularyRange,
         "a vocabulary of \(rows) rows was asked for; the embedding has "
-          + "\(geometry.paddedVocabulary)", hint: "choose another --vocab-size")
+          + "\(sizes.vocabulary)", hint: "choose another --vocab-size")
     }
     return rows
   }

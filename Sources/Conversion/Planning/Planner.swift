@@ -2,17 +2,18 @@ import Architectures
 import ByteIO
 public import Diagnostics
 public import HuggingFace
-public import Megatron
+import Megatron
 import Safetensors
 import TorchArchive
 import Transfer
 
 /// Turns an index into a plan by the rule table. No tensor is read.
 public struct Planner {
-  let index: Checkpoint
+  let model: Recognition
   let options: ConversionOptions
-  let geometry: GPT2Geometry
+  let sizes: ModelSizes
   private let qkv: QKVEvidence
+  private let ranks: MergedRanks
   let keepsFormats: Bool
   private var files: [PlanFile] = []
   private var filePositions: [Int: Int] = [:]
@@ -24,33 +25,32 @@ public struct Planner {
   /// Makes the plan of a conversion.
   ///
   /// - Parameters:
-  ///   - index: The checkpoint.
+  ///   - model: The model as it was recognised.
   ///   - options: What the user chose.
   ///   - tokenizer: The tokenizer that was given.
   /// - Returns: The plan.
-  /// - Throws: ``Failure`` 69 for a model that is not GPT-2, 65 for tensors that are missing,
+  /// - Throws: ``Failure`` 69 for a model that cannot be converted exactly, 65 for tensors that are missing,
   ///   left over or of the wrong shape, 78 for arguments that contradict the tensors.
   public static func plan(
-    _ index: Checkpoint, options: ConversionOptions = ConversionOptions(),
+    _ model: Recognition, options: ConversionOptions = ConversionOptions(),
     tokenizer: ModelTokenizer? = nil
   ) throws(Failure) -> ConversionPlan {
-    try plan(index, options: options, tokenizer: tokenizer, keepsFormats: false)
+    try plan(model, options: options, tokenizer: tokenizer, keepsFormats: false)
   }
 
   // With `keepsFormats`, tensors of several types stay as they are instead of being widened to one.
   private static func plan(
-    _ index: Checkpoint, options: ConversionOptions, tokenizer: ModelTokenizer?,
+    _ model: Recognition, options: ConversionOptions, tokenizer: ModelTokenizer?,
     keepsFormats: Bool
   ) throws(Failure) -> ConversionPlan {
-    if let refusal = try UnsupportedFeatures.all(of: index).first { throw Failure(refusal) }
-    // What is no Megatron model at all is said first.
-    let words = GPT2Rules.words.source
-    if index.tensor(words) == nil { throw MissingTensor.error(words, in: index) }
-    let qkv = try QKVEvidence(index, chosen: options.qkvLayout)
-    let ranks = try MergedRanks(index, order: qkv.layout, chosen: options.mergedRanks)
-    let geometry = try GPT2Geometry(of: index, mergedRanks: ranks.count)
+    if let refusal = model.refusals.first { throw Failure(refusal) }
+    // What is not a Megatron model at all is said first.
+    let words = ParameterName.wordEmbeddings
+    if !model.checkpoint.has(words) { throw model.checkpoint.missing(words) }
+    let (qkv, ranks) = (try model.qkv.get(), try model.ranks.get())
     var planner = Planner(
-      index: index, options: options, geometry: geometry, qkv: qkv, keepsFormats: keepsFormats)
+      model, options: options, sizes: try model.sizes.get(), qkv: qkv, ranks: ranks,
+      keepsFormats: keepsFormats)
     planner.decisions.append(qkv.decision)
     if let overridden = qkv.overridden {
       planner.warn(
@@ -62,35 +62,40 @@ public struct Planner {
   }
 
   /// The plan of the same output from the weights as trained, in the type that each is stored in;
-  /// `nil` unless the index has their masters as well.
+  /// `nil` unless the checkpoint has their masters as well.
   static func trainedPlan(
-    _ index: Checkpoint, options: ConversionOptions, tokenizer: ModelTokenizer?
+    _ model: Recognition, options: ConversionOptions, tokenizer: ModelTokenizer?
   ) throws(Failure) -> ConversionPlan? {
-    guard let trained = index.withTrainedWeights else { return nil }
+    guard let trained = model.ofTrainedWeights else { return nil }
     var options = options
     options.dtype = nil
     return try plan(trained, options: options, tokenizer: tokenizer, keepsFormats: true)
   }
 
   private mutating func plan(_ tokenizer: ModelTokenizer?) throws(Failure) -> ConversionPlan {
-    let rules = GPT2Rules.table.applied(blocks: geometry.layers) { index.tensor($0) != nil }
+    let rules = model.rules
     try checkLeftovers(rules)
     let format = try outputFormat()
-    let vocabulary = try vocabularyRows(tokenizer)
-    let settings = try GPT2Settings(index, vocabulary: vocabulary, tokenizer: tokenizer)
+    var sizes = sizes
+    sizes.vocabulary = try vocabularyRows(tokenizer)
+    let configuration = try model.architecture.configuration(
+      index,
+      for: ModelOutput(
+        sizes: sizes, isTied: model.isTied, dtype: format.torchName,
+        tokens: tokenizer.map { SpecialTokens.Given(bos: $0.bos, eos: $0.eos) }))
     decisions.append(headDecision)
-    decisions += settings.decisions
+    decisions += configuration.decisions
     let lacking = try lackedBiases()
     var tensors: [TensorPlan] = []
     for rule in rules {
       tensors.append(
         try output(
-          rule, format: storedFormat(rule) ?? format, vocabulary: vocabulary,
-          addend: rule.rule.role == .norm ? settings.normAddend : 0,
+          rule, format: storedFormat(rule) ?? format, vocabulary: sizes.vocabulary,
+          addend: rule.rule.role == .norm ? configuration.normAddend : 0,
           mayLack: lacking.contains(rule.rule)))
     }
     try Planner.validate(tensors)
-    try DuplicatedShards.check(index, accepted: options.acceptsDuplicatedShards).map { warning in
+    try DuplicatedShards.check(model, accepted: options.acceptsDuplicatedShards).map { warning in
       warnings.append(warning)
     }
     let unknown = KnownArguments.telling(in: index.arguments)
@@ -100,8 +105,8 @@ public struct Planner {
       warn(
         .argumentsUnfamiliar,
         "arguments that are not known speak of what the model computes: \(shown)"
-          + "\(unknown.count > 6 ? " and \(unknown.count - 6) more" : ""); if GPT-2 does not have it, the "
-          + "logits are wrong")
+          + "\(unknown.count > 6 ? " and \(unknown.count - 6) more" : ""); if \(model.architecture.format.title) does not "
+          + "have it, the logits are wrong")
     }
     decisions.append(tokenizer?.decision ?? Planner.withoutTokenizer(index.arguments))
     warnings += decisions.compactMap(\.warning)
@@ -109,25 +114,30 @@ public struct Planner {
       transfer: TransferPlan(
         files: files, storages: storages, tensors: tensors,
         shards: Planner.shards(of: tensors, limit: options.maximumShardSize),
-        isWidening: options.dtype == .f32), geometry: geometry, qkv: qkv, settings: settings,
-      vocabulary: vocabulary, format: format, options: options,
-      decisions: decisions, warnings: warnings)
+        isWidening: options.dtype == .f32), architecture: model.architecture, sizes: sizes,
+      paddedVocabulary: self.sizes.vocabulary, isTied: model.isTied, qkv: qkv,
+      configuration: configuration, format: format, options: options, decisions: decisions,
+      warnings: warnings)
   }
 
   private init(
-    index: Checkpoint, options: ConversionOptions, geometry: GPT2Geometry, qkv: QKVEvidence,
-    keepsFormats: Bool
+    _ model: Recognition, options: ConversionOptions, sizes: ModelSizes, qkv: QKVEvidence,
+    ranks: MergedRanks, keepsFormats: Bool
   ) {
-    self.keepsFormats = keepsFormats
-    self.index = index
+    self.model = model
     self.options = options
-    self.geometry = geometry
+    self.sizes = sizes
     self.qkv = qkv
+    self.ranks = ranks
+    self.keepsFormats = keepsFormats
+    let index = model.checkpoint
     warnings = index.warnings
     decisions =
       [Decision("layout", .string(index.directory.layout.rawValue), index.directory.reason)]
       + index.decisions
   }
+
+  var index: Checkpoint { model.checkpoint }
 
   mutating func warn(_ code: Diagnostic.Code, _ message: String) {
     warnings.append(Diagnostic(code, message))
@@ -139,13 +149,15 @@ public struct Planner {
     _ applied: RuleTable.Applied, format: FloatFormat, vocabulary: Int, addend: Float, mayLack: Bool
   ) throws(Failure) -> TensorPlan {
     let rule = applied.rule
-    let arranger = PartitionMap(rule, geometry: geometry, qkv: qkv.layout, vocabulary: vocabulary)
-    let name = options.keyStyle.name(applied.target)
+    let arranger = PartitionMap(
+      rule, sizes: sizes, qkv: qkv.layout, ranks: (index.tensorParallel, ranks.count),
+      vocabulary: vocabulary)
+    let name = model.architecture.format.name(applied.target, options.keyStyle)
     let pieces: [Piece]
     if let tensor = index.tensor(applied.source) {
       try checkShapes(tensor, rule)
       let copies =
-        applied.source == GPT2Rules.words.source
+        applied.source == ParameterName.wordEmbeddings
         ? index.tensor(ParameterName.embeddingCopy) : nil
       if let copies { try checkShapes(copies, rule) }
       pieces = try self.pieces(tensor, copies, arranger, addend: addend)
@@ -153,7 +165,7 @@ public struct Planner {
       let count = arranger.shape.reduce(1, *)
       pieces = [.fill(0, count: count, Piece.Destination(offset: 0, strides: [1]))]
     } else {
-      throw MissingTensor.error(applied.source, in: index)
+      throw index.missing(applied.source)
     }
     return TensorPlan(
       name: name, format: format, shape: arranger.shape, pieces: pieces, source: applied.source,
@@ -193,10 +205,10 @@ public struct Planner {
     _ tensor: IndexedTensor, _ rule: TensorRule
   ) throws(Failure) {
     let first = tensor.shards[0]
-    guard tensor.shards.map(\.rank) == Array(0..<geometry.tensorParallel) else {
+    guard tensor.shards.map(\.rank) == Array(0..<index.tensorParallel) else {
       throw Failure(
         .checkpointMissingShard,
-        "it is on \(tensor.shards.count) of \(geometry.tensorParallel) tensor-parallel ranks",
+        "it is on \(tensor.shards.count) of \(index.tensorParallel) tensor-parallel ranks",
         file: index.files[first.file].name, tensor: tensor.name)
     }
     for shard in tensor.shards where shard.sizes != first.sizes {
@@ -205,13 +217,13 @@ public struct Planner {
         "its shape is \(shard.sizes), but \(first.sizes) on tensor-parallel rank "
           + "\(first.rank)", file: index.files[shard.file].name, tensor: tensor.name)
     }
-    let expected = geometry.sizes.shardShape(rule, ranks: geometry.tensorParallel)
+    let expected = sizes.shardShape(rule, ranks: index.tensorParallel)
     guard first.sizes == expected else {
       throw Failure(
         .tensorUnexpectedShape,
         "its shape is \(first.sizes); \(expected) was expected from the embedding "
-          + "(hidden size \(geometry.hidden)), the first block (feed-forward size "
-          + "\(geometry.feedForward)) and \(geometry.tensorParallel) tensor-parallel ranks",
+          + "(hidden size \(sizes.hidden)), the first block (feed-forward size "
+          + "\(sizes.feedForward)) and \(index.tensorParallel) tensor-parallel ranks",
         file: index.files[first.file].name, tensor: tensor.name)
     }
   }

@@ -22,15 +22,16 @@ enum DuplicatedShards {
   /// these do not tell; where two do, their values are read to make sure.
   ///
   /// - Parameters:
-  ///   - index: The checkpoint.
+  ///   - model: The model as it was recognised.
   ///   - accepted: Whether they are taken all the same.
   /// - Returns: A warning where they are.
   /// - Throws: ``Failure`` 65.
   static func check(
-    _ index: Checkpoint, accepted: Bool
+    _ model: Recognition, accepted: Bool
   ) throws(Failure) -> Diagnostic? {
-    if let warning = try checkMerged(index, accepted: accepted) { return warning }
-    let found = try pairs(index)
+    let index = model.checkpoint
+    if let warning = try checkMerged(model, accepted: accepted) { return warning }
+    let found = try pairs(model)
     guard let first = found.first else { return nil }
     let names = first.files.map { index.files[$0].name }
     let what =
@@ -46,12 +47,11 @@ enum DuplicatedShards {
   /// Looks for the same in tensors that were put together already: their halves, thirds and so on along the
   /// rows, as many as there were ranks.
   private static func checkMerged(
-    _ index: Checkpoint, accepted: Bool
+    _ model: Recognition, accepted: Bool
   ) throws(Failure) -> Diagnostic? {
+    let index = model.checkpoint
     guard index.mergedRanks > 1 else { return nil }
-    let partitioned = Set(
-      GPT2Rules.table.applied(blocks: index.blockCount) { index.tensor($0) != nil }
-        .filter { $0.rule.partition.isByRows }.map(\.source))
+    let partitioned = Set(model.rules.filter { $0.rule.partition.isByRows }.map(\.source))
     for tensor in index.tensors where partitioned.contains(tensor.name) {
       guard let shard = tensor.shards.first, shard.isContiguous,
         let run = shard.firstRun(in: index), let rows = shard.sizes.first, rows > 0,
@@ -78,11 +78,10 @@ enum DuplicatedShards {
   }
 
   /// All pairs that agree: the first of each tensor.
-  static func pairs(_ index: Checkpoint) throws(Failure) -> [Pair] {
+  static func pairs(_ model: Recognition) throws(Failure) -> [Pair] {
+    let index = model.checkpoint
     guard index.tensorParallel > 1 else { return [] }
-    let partitioned = Set(
-      GPT2Rules.table.applied(blocks: index.blockCount) { index.tensor($0) != nil }
-        .filter { $0.rule.partition != .replicated }.map(\.source))
+    let partitioned = Set(model.rules.filter { $0.rule.partition != .replicated }.map(\.source))
     var result: [Pair] = []
     for tensor in index.tensors where partitioned.contains(tensor.name) {
       let shards = tensor.shards

@@ -1,4 +1,4 @@
-import Architectures
+public import Architectures
 import ByteIO
 public import Diagnostics
 public import HuggingFace
@@ -31,12 +31,12 @@ public struct Converter {
     case resumedFile(name: String, bytes: Int)
   }
 
-  public let index: Checkpoint
+  /// The model as it was recognised.
+  public let model: Recognition
   public let plan: ConversionPlan
   /// The same output made of the weights as trained, to compare the masters with.
   let trained: ConversionPlan?
   public let tokenizer: ModelTokenizer?
-  public let config: GPT2Config
   /// A SHA-256 of all that decides about the output, but for the checks of a run.
   private let identity: String
 
@@ -45,16 +45,19 @@ public struct Converter {
   /// - Throws: ``Failure``.
   public init(
     _ index: Checkpoint, options: ConversionOptions = ConversionOptions(),
-    tokenizer: ModelTokenizer? = nil
+    tokenizer: ModelTokenizer? = nil,
+    architectures: [any Architecture] = KnownArchitectures.all
   ) throws(Failure) {
-    self.index = index
     self.tokenizer = tokenizer
-    plan = try Planner.plan(index, options: options, tokenizer: tokenizer)
-    trained = try Planner.trainedPlan(index, options: options, tokenizer: tokenizer)
+    model = try Recognition(index, options: options, architectures: architectures)
+    plan = try Planner.plan(model, options: options, tokenizer: tokenizer)
+    trained = try Planner.trainedPlan(model, options: options, tokenizer: tokenizer)
     try tokenizer?.check(rows: plan.vocabulary)
-    config = GPT2Config(plan)
-    identity = Converter.identity(plan, index, config, tokenizer)
+    identity = Converter.identity(plan, index, tokenizer)
   }
+
+  /// The checkpoint.
+  public var index: Checkpoint { model.checkpoint }
 
   /// What identifies the output of a run: the checks that were asked for are options like others.
   private func fingerprint(_ options: RunOptions) -> String {
@@ -73,15 +76,14 @@ public struct Converter {
 
   /// A SHA-256 over plan, options, configuration, and the inputs' names, sizes and directories.
   private static func identity(
-    _ plan: ConversionPlan, _ index: Checkpoint, _ config: GPT2Config,
-    _ tokenizer: ModelTokenizer?
+    _ plan: ConversionPlan, _ index: Checkpoint, _ tokenizer: ModelTokenizer?
   ) -> String {
     var hasher = SHA256Hasher()
     func add(_ text: String) { hasher.update(Array("\(text)\u{0}".utf8)) }
     add(ConversionManifest.schema)
     add(toolVersion)
     add(JSONWriter.text(ConversionManifest.options(plan, index), .compact))
-    add(JSONWriter.text(config.json, .compact))
+    add(JSONWriter.text(.object(plan.configuration.config), .compact))
     add(plan.qkv.layout.rawValue)
     for file in index.files.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
       add("\(file.name) \(file.identity.size) \(file.directoryDigest)")
@@ -95,7 +97,7 @@ public struct Converter {
     for tensor in plan.tensors {
       for piece in tensor.pieces { add(plan.transfer.identity(of: piece)) }
     }
-    for file in tokenizer?.files(positions: plan.geometry.positions) ?? [] {
+    for file in tokenizer?.files(positions: plan.sizes.positions) ?? [] {
       add(file.name)
       hasher.update(file.bytes)
     }
@@ -249,35 +251,19 @@ public struct Converter {
         weightMap: map, totalSize: plan.tensorBytes, totalParameters: plan.parameterCount)
       add(ShardIndex.fileName, index.serialized)
     }
-    add("config.json", JSONWriter.text(config.json, .sorted))
-    add("generation_config.json", JSONWriter.text(config.generation, .sorted))
-    files += tokenizer?.files(positions: plan.geometry.positions) ?? []
+    add("config.json", JSONWriter.text(.object(plan.configuration.config), .sorted))
+    add("generation_config.json", JSONWriter.text(.object(plan.configuration.generation), .sorted))
+    files += tokenizer?.files(positions: plan.sizes.positions) ?? []
     add("README.md", ModelCard.text(cardFacts))
     return files
   }
 
   private var cardFacts: ModelCard.Facts {
     ModelCard.Facts(
-      sizes: config.sizes, parameters: plan.parameterCount,
-      statedParameters: plan.geometry.cardParameterCount(vocabulary: plan.vocabulary),
-      ratio: plan.geometry.cardRatio, activation: config.activation, dtype: config.dtype,
+      format: plan.architecture.format, sizes: plan.sizes, parameters: plan.parameterCount,
+      statedParameters: plan.architecture.statedParameters(plan.sizes),
+      activation: plan.activation?.text ?? "not recorded", dtype: plan.format.torchName,
       tag: index.directory.tag, iteration: index.iteration, layout: index.directory.layout.title,
       version: toolVersion)
-  }
-}
-
-extension GPT2Config {
-  /// The configuration of the output of a plan.
-  init(_ plan: ConversionPlan) {
-    let (geometry, settings) = (plan.geometry, plan.settings)
-    self.init(
-      sizes: ModelSizes(
-        layers: geometry.layers, hidden: geometry.hidden, heads: geometry.heads,
-        feedForward: geometry.feedForward, positions: geometry.positions,
-        vocabulary: plan.vocabulary),
-      isTied: !geometry.isUntied, activation: settings.activation.name, epsilon: settings.epsilon,
-      hiddenDropout: settings.hiddenDropout, attentionDropout: settings.attentionDropout,
-      initializerRange: settings.initializerRange, bos: settings.tokens.bos,
-      eos: settings.tokens.eos, dtype: plan.format.torchName)
   }
 }

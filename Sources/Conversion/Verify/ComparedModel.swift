@@ -41,7 +41,8 @@ public struct ComparedModel {
     switch try ComparedModel.kind(of: path) {
     case .checkpoint:
       kind = .checkpoint
-      let plan = try Planner.plan(try checkpoint(path), options: options)
+      let plan = try Planner.plan(
+        Recognition(checkpoint(path), options: options), options: options)
       warnings = plan.warnings
       tensors = try ComparedModel.collect(
         plan.tensors.enumerated().map { position, tensor in

@@ -35,7 +35,9 @@ extension ModelVerifier {
     started: (ConversionPlan) -> Void = { _ in }
   ) throws -> ExecutionReport {
     let manifest = manifest
-    let plan = try Planner.plan(index, options: options(manifest, choices))
+    let options = try options(manifest, choices)
+    let plan = try Planner.plan(
+      Recognition(index, options: options, architectures: [architecture]), options: options)
     started(plan)
     // Type and rows are those of the output; its tokens are its own affair.
     decisions = plan.decisions.compactMap { decision in
@@ -121,7 +123,9 @@ extension ModelVerifier {
     let replicas = stated?["replicas"]?.string.flatMap { ConversionOptions.Replicas(rawValue: $0) }
     options.replicas = choices.replicas ?? replicas ?? .mean
     // The output's own rows and type are what is compared; the manifest cannot know better.
-    if let words = directory[keyStyle.name("wte.weight")]?.declared {
+    if let words = directory[architecture.format.name(architecture.format.embedding, keyStyle)]?
+      .declared
+    {
       if let rows = words.shape.first { options.vocabulary = .rows(rows) }
       options.dtype = words.dtype
     }
@@ -144,18 +148,11 @@ extension ModelVerifier {
     _ plan: ConversionPlan, _ index: Checkpoint
   ) throws(Failure) {
     guard let config else { return }
-    let expected = GPT2Config(plan).json.object
-    let defaults: [String: JSONValue] = [
-      "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
-      "scale_attn_by_inverse_layer_idx": false, "scale_attn_weights": true,
-      "tie_word_embeddings": true,
-    ]
-    for key in [
-      "n_embd", "n_head", "n_layer", "n_positions", "vocab_size", "activation_function",
-      "layer_norm_epsilon", "scale_attn_by_inverse_layer_idx", "scale_attn_weights",
-      "tie_word_embeddings",
-    ] {
-      guard let wanted = expected?[key], let found = config[key] ?? defaults[key] else { continue }
+    let (expected, format) = (plan.configuration.config, plan.architecture.format)
+    for key in format.functionFields {
+      guard let wanted = expected[key], let found = config[key] ?? format.defaults[key] else {
+        continue
+      }
       let tanh: [JSONValue] = ["gelu_fast", "gelu_new", "gelu_pytorch_tanh"]
       if found == wanted || tanh.contains(found) && tanh.contains(wanted) { continue }
       if let a = found.number, let b = wanted.number, a == b { continue }

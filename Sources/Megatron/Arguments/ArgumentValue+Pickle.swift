@@ -1,5 +1,5 @@
+import Architectures
 import ByteIO
-public import JSON
 import Pickle
 import TorchArchive
 
@@ -162,37 +162,6 @@ extension ArgumentValue {
       self = .double(Double("\(value)") ?? Double(value))
     case .float64: self = .double(Double(bitPattern: bits))
     default: return nil
-    }
-  }
-
-  /// A value as the user writes it after `--set KEY=`.
-  public init(parsing text: String) {
-    switch text {
-    case "None", "none", "null", "": self = .none
-    case "True", "true": self = .bool(true)
-    case "False", "false": self = .bool(false)
-    default:
-      if let value = Int(text) {
-        self = .int(value)
-      } else if let value = Double(text), value.isFinite {
-        self = .double(value)
-      } else {
-        self = .string(text)
-      }
-    }
-  }
-
-  /// A value of a JSON file; `nil` for objects.
-  public init?(_ json: JSONValue) {
-    switch json {
-    case .null: self = .none
-    case .bool(let value): self = .bool(value)
-    case .int(let value): self = .int(value)
-    case .double(let value): self = .double(value)
-    case .bigInt(let text): self = .other(text)
-    case .string(let text): self = .string(text)
-    case .array(let values): self = .list(values.compactMap { ArgumentValue($0) })
-    case .object: return nil
     }
   }
 }

@@ -1,3 +1,5 @@
+import Architectures
+
 /// The settings of a NeMo-1 model (`hyper_parameters` of its Lightning file), under the names that
 /// Megatron has for them (NeMo `nlp/modules/common/megatron`, `nlp/models/language_modeling/conf`).
 ///

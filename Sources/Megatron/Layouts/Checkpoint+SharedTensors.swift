@@ -1,3 +1,4 @@
+import Architectures
 import Diagnostics
 
 /// Tensors that a file has under a name of its own, or once for several layers.

@@ -1,3 +1,4 @@
+import Architectures
 import ByteIO
 import Diagnostics
 import Pickle

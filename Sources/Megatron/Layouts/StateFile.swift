@@ -1,3 +1,4 @@
+import Architectures
 import Diagnostics
 import Pickle
 import TorchArchive

@@ -1,12 +1,11 @@
 import Diagnostics
-import Megatron
 
 /// The features that would load and give wrong logits. They are looked for in the arguments and in
 /// the names of the tensors, since either may be missing.
 enum UnsupportedFeatures {
   /// Every reason why a model cannot be converted; none for GPT-2.
-  static func all(of index: Checkpoint) throws(Failure) -> [Diagnostic] {
-    let arguments = index.arguments
+  static func all(of facts: any ModelFacts) throws(Failure) -> [Diagnostic] {
+    let arguments = facts.arguments
     var result: [Diagnostic] = []
     func refuse(_ code: String, _ reason: String, tensor: String? = nil) {
       guard !result.contains(where: { $0.code == .model(code) }) else { return }
@@ -64,34 +63,34 @@ enum UnsupportedFeatures {
     for refusal in try FunctionArguments.refusals(arguments) {
       refuse(refusal.code, refusal.reason)
     }
-    if let reason = try AttentionMask.refusal(index) { refuse("attention-mask", reason) }
+    if let reason = try AttentionMask.refusal(facts) { refuse("attention-mask", reason) }
     // Blocks have the same names but for their number, and looking for parts of names takes its time.
     var seen: Set<Substring> = []
-    for tensor in index.tensors {
-      let name = tensor.name[...]
+    for full in facts.tensorNames {
+      let name = full[...]
       let kind = name.hasPrefix("layers.") ? name.dropFirst(7).drop { $0 != "." } : name
       guard seen.insert(kind).inserted else { continue }
       // `word_embeddings.norm` is BLOOM's, `.norm` within a block GPT-NeoX's.
-      let isEmbedding = tensor.name.hasPrefix("embedding.")
+      let isEmbedding = full.hasPrefix("embedding.")
       for (part, code, reason) in tensors
-      where tensor.name.contains(part) && !(isEmbedding && code == "gpt-neox") {
-        refuse(code, reason, tensor: tensor.name)
+      where full.contains(part) && !(isEmbedding && code == "gpt-neox") {
+        refuse(code, reason, tensor: full)
       }
     }
     // What the arguments may not say, the tensors show.
-    let names = Set(index.tensors.map(\.name))
-    if names.contains("embedding.word_embeddings.weight"),
+    let names = facts.tensorNames
+    if facts.has("embedding.word_embeddings.weight"),
       !names.contains(where: { $0.contains("position_embeddings") })
     {
       refuse("positions", "there are no position embeddings: GPT-2 has learned absolute positions")
     }
-    if names.contains("final_layernorm.weight"),
+    if facts.has("final_layernorm.weight"),
       !names.contains(where: { $0.hasSuffix("layernorm.bias") })
     {
       refuse("norm", "the norms have no biases, as those of RMSNorm: GPT-2 has LayerNorm")
     }
-    if let up = index.tensor("layers.0.mlp.dense_h_to_4h.weight")?.shards[0].sizes,
-      let down = index.tensor("layers.0.mlp.dense_4h_to_h.weight")?.shards[0].sizes,
+    if let up = facts.shape(of: "layers.0.mlp.dense_h_to_4h.weight"),
+      let down = facts.shape(of: "layers.0.mlp.dense_4h_to_h.weight"),
       up.count == 2, down.count == 2, down[1] < 1 << 40, up[0] == 2 * down[1]
     {
       refuse(
@@ -99,9 +98,7 @@ enum UnsupportedFeatures {
         "the feed-forward layer widens to \(up[0]) and narrows from \(down[1]), as a gated "
           + "one does: GPT-2 has none", tensor: "layers.0.mlp.dense_h_to_4h.weight")
     }
-    for file in index.directory.files where file.kind == .expert {
-      refuse("experts", "\(file.name) belongs to a mixture of experts")
-    }
+    for file in facts.expertFiles { refuse("experts", "\(file) belongs to a mixture of experts") }
     return result
   }
 

@@ -1,15 +1,14 @@
-public import Diagnostics
-import Megatron
+import Diagnostics
 
 /// Which function the feed-forward layers were trained with, by its name in transformers.
 ///
 /// Megatron changed its default twice, so the arguments tell by what they have as well as by what
 /// they say (NVIDIA/Megatron-LM 3ea5491e, 51a2e6b0, 9acc8956).
-public struct GPT2Activation: Hashable, Sendable {
+struct GPT2Activation {
   /// `gelu_fast` is the tanh form with Megatron's own order of operations; `gelu` the exact one.
-  public let name: String
-  public let reason: String
-  public let basis: Decision.Basis
+  let name: String
+  let reason: String
+  let basis: Decision.Basis
 
   private init(_ name: String, _ reason: String, _ basis: Decision.Basis = .fact) {
     self.name = name

@@ -1,53 +1,49 @@
-import Architectures
-public import Diagnostics
-public import Megatron
-import SystemPackage
+import Diagnostics
 
 /// The sizes of a GPT-2 model, taken from its tensors and compared with its arguments.
-public struct GPT2Geometry: Hashable, Sendable {
-  public let layers: Int
-  public let hidden: Int
-  public let heads: Int
-  public let feedForward: Int
-  public let positions: Int
+struct GPT2Sizes {
+  private let layers: Int
+  private let hidden: Int
+  private let heads: Int
+  private let feedForward: Int
+  private let positions: Int
   /// Rows of the embedding as stored, padding included.
-  public let paddedVocabulary: Int
-  public let tensorParallel: Int
+  private let paddedVocabulary: Int
+  private let tensorParallel: Int
   /// Whether the head is a tensor of its own.
-  public let isUntied: Bool
-  let hasDividedPositions: Bool
-  /// How many ranks were put together already in each shard; see ``Checkpoint/mergedRanks``.
-  let mergedRanks: Int
+  private let isUntied: Bool
+  private let hasDividedPositions: Bool
+  private let mergedRanks: Int
 
-  /// The size of a head.
-  public var headSize: Int { hidden / heads }
+  /// The sizes as a value of their own.
+  var sizes: ModelSizes {
+    ModelSizes(
+      layers: layers, hidden: hidden, heads: heads, feedForward: feedForward,
+      positions: positions, vocabulary: paddedVocabulary)
+  }
 
   /// Works out the sizes.
-  ///
-  /// - Throws: ``Failure`` 65 when tensors are missing or disagree with each other, 78 when
-  ///   they contradict the arguments or the arguments leave the number of heads open.
-  public init(of index: Checkpoint, mergedRanks ranks: Int? = nil) throws(Failure) {
-    let arguments = index.arguments
+  init(_ facts: any ModelFacts, mergedRanks: Int) throws(Failure) {
+    let arguments = facts.arguments
     func shape(_ name: String, rank: Int) throws(Failure) -> [Int] {
-      guard let tensor = index.tensor(name) else { throw MissingTensor.error(name, in: index) }
-      let sizes = tensor.shards[0].sizes
+      guard let sizes = facts.shape(of: name) else { throw facts.missing(name) }
       if sizes.contains(0) {
         throw Failure(
           .checkpointPlaceholder,
           "its shape is \(sizes): a placeholder, as ZeRO-3 leaves it where the weights are in the shards of "
-            + "the optimizer", file: index.files[tensor.shards[0].file].name, tensor: name,
+            + "the optimizer", file: facts.file(of: name), tensor: name,
           hint: "copy the zero_pp_rank_X_mp_rank_YY files, too, and give the folder")
       }
       guard sizes.count == rank, sizes.allSatisfy({ (1...1 << 40).contains($0) }) else {
         throw Failure(
           .tensorUnexpectedShape,
           "its shape is \(sizes); \(rank) dimensions that are not empty were expected",
-          file: index.files[tensor.shards[0].file].name, tensor: name)
+          file: facts.file(of: name), tensor: name)
       }
       return sizes
     }
     func times(_ size: Int, _ name: String) throws(Failure) -> Int {
-      let (product, overflow) = size.multipliedReportingOverflow(by: index.tensorParallel)
+      let (product, overflow) = size.multipliedReportingOverflow(by: facts.tensorParallel)
       guard !overflow, product < 1 << 60 else {
         throw Failure(
           .tensorUnexpectedShape, "a size of \(size)", tensor: name)
@@ -55,20 +51,20 @@ public struct GPT2Geometry: Hashable, Sendable {
       return product
     }
     let words = try shape("embedding.word_embeddings.weight", rank: 2)
-    hasDividedPositions = index.tensor(GPT2Rules.dividedPositions.source) != nil
+    hasDividedPositions = facts.has(GPT2Rules.dividedPositions.source)
     let positionName =
       hasDividedPositions ? GPT2Rules.dividedPositions.source : GPT2Rules.positions.source
     let positionRows = try shape(positionName, rank: 2)[0]
-    guard index.blockCount > 0 else { throw MissingTensor.error("layers.0", in: index) }
+    guard facts.blockCount > 0 else { throw facts.missing("layers.0") }
     let upward = try shape("layers.0.mlp.dense_h_to_4h.weight", rank: 2)
-    tensorParallel = index.tensorParallel
-    mergedRanks = ranks ?? index.mergedRanks
-    layers = index.blockCount
+    tensorParallel = facts.tensorParallel
+    self.mergedRanks = mergedRanks
+    layers = facts.blockCount
     hidden = words[1]
     paddedVocabulary = try times(words[0], "embedding.word_embeddings.weight")
     positions = hasDividedPositions ? try times(positionRows, positionName) : positionRows
     feedForward = try times(upward[0], "layers.0.mlp.dense_h_to_4h.weight")
-    isUntied = index.tensor(GPT2Rules.head.source) != nil
+    isUntied = facts.has(GPT2Rules.head.source)
 
     // A missing rank would make everything else look wrong.
     for key in ["tensor_model_parallel_size", "model_parallel_size"] {
@@ -77,8 +73,8 @@ public struct GPT2Geometry: Hashable, Sendable {
       else { continue }
       throw Failure(
         .checkpointMissingFiles,
-        "the argument \(key) is \(said), but there are \(index.tensorParallel) tensor-parallel ranks",
-        file: index.directory.folder.string, hint: "the dump is not whole: copy the missing files")
+        "the argument \(key) is \(said), but there are \(facts.tensorParallel) tensor-parallel ranks",
+        file: facts.folderName, hint: "the dump is not whole: copy the missing files")
     }
     guard let heads = try arguments.int("num_attention_heads") else {
       throw Failure(
@@ -108,15 +104,15 @@ public struct GPT2Geometry: Hashable, Sendable {
     guard estimate < 0x1p50 else {
       throw Failure(
         .tensorUnexpectedShape, "no model has some \(estimate) parameters",
-        file: index.directory.folder.string)
+        file: facts.folderName)
     }
-    try compare(with: index)
+    try compare(with: facts)
   }
 
   // MARK: - Checks
 
-  private func compare(with index: Checkpoint) throws(Failure) {
-    let arguments = index.arguments
+  private func compare(with facts: any ModelFacts) throws(Failure) {
+    let arguments = facts.arguments
     func check(_ key: String, _ found: Int, _ what: String) throws(Failure) {
       guard let said = try arguments.int(key), said != found else { return }
       // Without layers or ranks the dump is not whole; other sizes cannot get lost.
@@ -136,7 +132,7 @@ public struct GPT2Geometry: Hashable, Sendable {
     // Sizes over all ranks make no sense while a rank is missing, so this comes first.
     for key in ["tensor_model_parallel_size", "model_parallel_size"] {
       // A tool that puts ranks together may have written down how many are left.
-      if mergedRanks != index.mergedRanks, try arguments.int(key) == tensorParallel { continue }
+      if mergedRanks != facts.mergedRanks, try arguments.int(key) == tensorParallel { continue }
       try check(key, tensorParallel * mergedRanks, "the number of tensor-parallel ranks found is")
     }
     try check("num_layers", layers, "the number of blocks found is")
@@ -144,12 +140,12 @@ public struct GPT2Geometry: Hashable, Sendable {
     try check("max_position_embeddings", positions, "the position embedding has this many rows:")
     // Universal checkpoints are cut to the rows before padding.
     let padded = try arguments.int("padded_vocab_size") ?? 0
-    if index.directory.layout != .universal || paddedVocabulary > padded {
+    if !facts.isCutToVocabulary || paddedVocabulary > padded {
       try check("padded_vocab_size", paddedVocabulary, "the embedding has this many rows:")
     }
     try check("ffn_hidden_size", feedForward, "the feed-forward layer has a size of")
     if let untied = try arguments.bool("untie_embeddings_and_output_weights"), untied != isUntied {
-      if untied { throw MissingTensor.error(GPT2Rules.head.source, in: index) }
+      if untied { throw facts.missing(GPT2Rules.head.source) }
       throw Failure(
         .argumentsContradiction,
         "untie_embeddings_and_output_weights is False, but there is a head of its own",
@@ -157,33 +153,4 @@ public struct GPT2Geometry: Hashable, Sendable {
         hint: "if the head is right: --set untie_embeddings_and_output_weights=true")
     }
   }
-
-  /// The sizes as a value of their own.
-  var sizes: ModelSizes {
-    ModelSizes(
-      layers: layers, hidden: hidden, heads: heads, feedForward: feedForward,
-      positions: positions, vocabulary: paddedVocabulary)
-  }
-
-  /// The number of parameters of the converted model with a vocabulary of `vocabulary` rows.
-  ///
-  /// - Parameters:
-  ///   - vocabulary: The rows of the embedding.
-  ///   - positions: The rows of the position embedding; `nil` for all.
-  /// - Returns: The number of parameters.
-  public func parameterCount(vocabulary: Int, positions: Int? = nil) -> Int {
-    let h = hidden
-    let block = 4 * h + 3 * h * h + 3 * h + h * h + h + 2 * h * feedForward + feedForward + h
-    return (isUntied ? 2 : 1) * vocabulary * h + (positions ?? self.positions) * h + layers * block
-      + 2 * h
-  }
-
-  /// The size that the model cards of bigscience state: `l(12h² + 13h) + vh + sh + 2h` parameters.
-  public func cardParameterCount(vocabulary: Int) -> Int {
-    let h = hidden
-    return layers * (12 * h * h + 13 * h) + vocabulary * h + positions * h + 2 * h
-  }
-
-  /// The ratio of width to depth that those model cards state.
-  public var cardRatio: Int { hidden / layers }
 }

@@ -1,13 +1,11 @@
-import Megatron
-
 /// The names of the arguments that trainers write down: those of genuine checkpoints of bigscience and
 /// deepspeedai Megatron-DeepSpeed, NVIDIA Megatron-LM from v1.0 on, Megatron-core up to 0.20, and
 /// EleutherAI's GPT-NeoX, read off their files.
-enum KnownArguments {
-  static let names: Set<String> = Set(
-    (genuine + " " + FunctionArguments.keys.joined(separator: " "))
-      .utf8.split(separator: UInt8(ascii: " ")).map { String(Substring($0)) }
-      + ArgumentOverrides.common)
+package enum KnownArguments {
+  package static let names: Set<String> = Set(
+    genuine.utf8.split(separator: UInt8(ascii: " ")).map { String(Substring($0)) }
+      + KnownArchitectures.argumentKeys
+  ).union(ArgumentOverrides.common)
 
   /// Parts of names that speak of what a model computes rather than of how it is trained.
   private static let telling = [
@@ -22,7 +20,9 @@ enum KnownArguments {
 
   /// Arguments that no trainer known here has, that are in effect, and whose names speak of what a model
   /// computes: a fork may have added something that GPT-2 does not have.
-  static func telling(in arguments: TrainingArguments) -> [(key: String, value: ArgumentValue)] {
+  package static func telling(in arguments: TrainingArguments) -> [(
+    key: String, value: ArgumentValue
+  )] {
     arguments.values.filter { key, value in
       guard !names.contains(key), arguments.source(of: key) == .checkpoint else { return false }
       let off: [ArgumentValue] = [

@@ -1,22 +1,21 @@
+import Architectures
 import ByteIO
-import Diagnostics
-import Megatron
+public import Diagnostics
 import SystemPackage
 
 /// The error for a tensor that a model needs and a checkpoint does not have. Before it says that a file is
 /// missing, it looks at what is there.
-enum MissingTensor {
-  static func error(_ name: String, in index: Checkpoint) -> Failure {
-    let (code, message, hint) = diagnosis(name, index)
-    return Failure(
-      code, message, file: index.directory.folder.string, tensor: name, hint: hint)
+extension Checkpoint {
+  public func missing(_ name: String) -> Failure {
+    let (code, message, hint) = diagnosis(of: name)
+    return Failure(code, message, file: directory.folder.string, tensor: name, hint: hint)
   }
 
-  private static func diagnosis(
-    _ name: String, _ index: Checkpoint
+  private func diagnosis(
+    of name: String
   ) -> (code: Diagnostic.Code, message: String, hint: String) {
-    let keys = index.tensors.flatMap { [$0.shards.first?.key ?? "", $0.name] }
-    if let found = keys.first(where: isHuggingFace) {
+    let keys = tensors.flatMap { [$0.shards.first?.key ?? "", $0.name] }
+    if let found = keys.first(where: Checkpoint.isHuggingFace) {
       return (
         .checkpointHuggingFaceNames,
         "the checkpoint does not have it: its tensors have Hugging Face names already, such as \"\(found)\"",
@@ -39,52 +38,52 @@ enum MissingTensor {
         "save it with weights in a plain type"
       )
     }
-    if let said = try? index.arguments.int("tensor_model_parallel_size") ?? 1,
-      said > index.trainedTensorParallel
+    if let said = try? arguments.int("tensor_model_parallel_size") ?? 1,
+      said > trainedTensorParallel
     {
       return (
         .checkpointMissingFiles,
-        "the checkpoint does not have it, and only \(index.tensorParallel) of \(said) tensor-parallel ranks "
+        "the checkpoint does not have it, and only \(tensorParallel) of \(said) tensor-parallel ranks "
           + "are there", "the dump is not whole: copy the missing files"
       )
     }
-    if index.tensors.isEmpty {
+    if tensors.isEmpty {
       return (
         .checkpointNoWeights, "the checkpoint holds no tensors of a model",
-        index.directory.layout == .deepspeed
+        directory.layout == .deepspeed
           ? "the weights of a pipeline are in layer_XX-model_YY-model_states.pt: copy those, too"
           : "give the folder that holds the weights"
       )
     }
-    let isKnown = index.tensors.contains { ParameterName.isOfModel($0.name) }
+    let isKnown = tensors.contains { ParameterName.isOfModel($0.name) }
     if !isKnown {
       return (
         .checkpointUnknownModel,
         "the checkpoint does not have it; its tensors are "
-          + PathAdvice.listed(index.tensors.map(\.name)),
+          + PathAdvice.listed(tensors.map(\.name)),
         "they are not those of a Megatron GPT"
       )
     }
     let kind = name.drop { !$0.isNumber }.drop { $0.isNumber }
-    let others = index.tensors.filter { $0.name.hasPrefix("layers.") && $0.name.hasSuffix(kind) }
+    let others = tensors.filter { $0.name.hasPrefix("layers.") && $0.name.hasSuffix(kind) }
     if name.hasPrefix("layers."), !kind.isEmpty, !others.isEmpty {
       return (
         .checkpointMissingTensor,
-        "the checkpoint does not have it, although \(others.count) of \(index.blockCount) blocks have theirs",
+        "the checkpoint does not have it, although \(others.count) of \(blockCount) blocks have theirs",
         "the dump is not whole: copy the file of this block again"
       )
     }
-    if name.hasPrefix("layers."), !kind.isEmpty, index.blockCount > 0 {
+    if name.hasPrefix("layers."), !kind.isEmpty, blockCount > 0 {
       return (
         .checkpointMissingTensor, "no block of the checkpoint has it",
-        "its tensors are \(PathAdvice.listed(index.tensors.map(\.name).filter { $0.hasPrefix("layers.0.") }))"
+        "its tensors are \(PathAdvice.listed(tensors.map(\.name).filter { $0.hasPrefix("layers.0.") }))"
       )
     }
     return (
       .checkpointMissingTensor, "the checkpoint does not have it",
-      index.directory.layout == .deepspeedPipeline
+      directory.layout == .deepspeedPipeline
         ? "the dump is not whole: copy the missing layer file"
-        : "its tensors are \(PathAdvice.listed(index.tensors.map(\.name)))"
+        : "its tensors are \(PathAdvice.listed(tensors.map(\.name)))"
     )
   }
 

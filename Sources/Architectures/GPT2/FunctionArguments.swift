@@ -1,10 +1,9 @@
 import Diagnostics
-import Megatron
 
 /// Arguments that change the function that a model computes and leave no trace in its tensors' names: one
 /// that is in effect refuses the model (arguments of NVIDIA/Megatron-LM, deepspeedai and bigscience
 /// Megatron-DeepSpeed, EleutherAI/gpt-neox, and forks of them).
-package enum FunctionArguments {
+enum FunctionArguments {
   /// When an argument is in effect.
   private enum Condition {
     /// True, or anything but False, zero and nothing.
@@ -220,7 +219,7 @@ package enum FunctionArguments {
   }
 
   /// The names of the arguments that are looked at.
-  package static let keys = table.map(\.key)
+  static let keys = table.map(\.key)
 }
 
 extension ArgumentValue {

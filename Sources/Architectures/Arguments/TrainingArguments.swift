@@ -1,0 +1,113 @@
+public import Diagnostics
+package import JSON
+
+/// The arguments that a model was trained with: the pickled `argparse.Namespace` of Megatron, and
+/// what the user set.
+public struct TrainingArguments: Hashable, Sendable {
+  /// Where a value comes from.
+  public enum Source: Hashable, Sendable {
+    case checkpoint, user
+  }
+
+  /// Whether the checkpoint has any.
+  public private(set) var isPresent: Bool
+  public private(set) var values: [String: ArgumentValue]
+  private var userKeys: Set<String> = []
+  /// What the checkpoint says where the user set something else.
+  public private(set) var replaced: [String: ArgumentValue] = [:]
+
+  /// No arguments at all.
+  public static let absent = TrainingArguments(values: [:], isPresent: false)
+
+  public init(values: [String: ArgumentValue], isPresent: Bool = true) {
+    self.values = values
+    self.isPresent = isPresent
+  }
+
+  /// Sets values by the user's word.
+  public mutating func override(_ values: [String: ArgumentValue]) {
+    for (key, value) in values {
+      guard source(of: key) == .checkpoint, let recorded = self[key],
+        recorded.literal != value.literal
+      else { continue }
+      replaced[key] = recorded
+    }
+    self.values.merge(values) { $1 }
+    userKeys.formUnion(values.keys)
+  }
+
+  /// What the user set, sorted by name.
+  package var userSettings: JSONObject {
+    JSONObject(
+      userKeys.sorted().map { .init(key: $0, value: values[$0]?.json ?? .null) })
+  }
+
+  /// Where the value of `key` comes from.
+  public func source(of key: String) -> Source { userKeys.contains(key) ? .user : .checkpoint }
+
+  /// Whether there is a value, be it None.
+  public func has(_ key: String) -> Bool { values[key] != nil }
+
+  /// The value of `key`; `nil` when there is none or it is None.
+  public subscript(key: String) -> ArgumentValue? {
+    guard let value = values[key], value != .none else { return nil }
+    return value
+  }
+
+  /// An integer; `nil` when there is none.
+  public func int(_ key: String) throws(Failure) -> Int? {
+    switch self[key] {
+    case nil: return nil
+    case let value?:
+      if value.literal == .none { return nil }
+      guard let integer = value.integer else { throw wrong(key, value, "an integer") }
+      return integer
+    }
+  }
+
+  /// A number; `nil` when there is none.
+  public func double(_ key: String) throws(Failure) -> Double? {
+    switch self[key] {
+    case nil: return nil
+    case let value?:
+      if value.literal == .none { return nil }
+      guard let number = value.number else { throw wrong(key, value, "a number") }
+      return number
+    }
+  }
+
+  /// A truth value; `nil` when there is none. Integers count as Python counts them.
+  public func bool(_ key: String) throws(Failure) -> Bool? {
+    guard let value = self[key] else { return nil }
+    switch value.literal {
+    case .none: return nil
+    case .bool(let value): return value
+    case .int(let value): return value != 0
+    case .double(let value) where value == 0 || value == 1: return value == 1
+    default: throw wrong(key, value, "True or False")
+    }
+  }
+
+  /// A value that the checkpoint records beside the arguments.
+  ///
+  /// - Throws: ``Failure`` 78 for a value that is there and is no number.
+  package static func recorded(
+    _ value: ArgumentValue?, as key: String, in file: String
+  ) throws(Failure) -> Double? {
+    guard let value, value != .none else { return nil }
+    guard let number = value.number else {
+      throw Failure(
+        .argumentsType,
+        "the recorded \(key) is \(value.quoted); a number was expected", file: file,
+        hint: "set it with --set \(key)=VALUE")
+    }
+    return number
+  }
+
+  private func wrong(_ key: String, _ value: ArgumentValue, _ expected: String) -> Failure {
+    Failure(
+      .argumentsType,
+      "the argument \(key) is \(value.quoted); \(expected) was expected",
+      hint: "set it with --set \(key)=VALUE")
+  }
+}

@@ -1,0 +1,26 @@
+public import Architectures
+import SystemPackage
+
+/// What architectures ask of a checkpoint.
+extension Checkpoint: ModelFacts {
+  public var tensorNames: [String] { tensors.map(\.name) }
+
+  // Universal checkpoints are cut to the rows before padding.
+  public var isCutToVocabulary: Bool { directory.layout == .universal }
+
+  public var isOfPipelineModule: Bool {
+    directory.layout == .deepspeedPipeline || directory.layout == .universal
+  }
+
+  public var expertFiles: [String] {
+    directory.files.filter { $0.kind == .expert }.map(\.name)
+  }
+
+  public var folderName: String { directory.folder.string }
+
+  public func shape(of name: String) -> [Int]? { tensor(name)?.shards.first?.sizes }
+
+  public func file(of name: String) -> String? {
+    tensor(name)?.shards.first.map { files[$0.file].name }
+  }
+}
