@@ -6,17 +6,17 @@ extension Checkpoint: ModelFacts {
   public var tensorNames: [String] { tensors.map(\.name) }
 
   // Universal checkpoints are cut to the rows before padding.
-  public var isCutToVocabulary: Bool { directory.layout == .universal }
+  public var isCutToVocabulary: Bool { folder.layout == .universal }
 
   public var isOfPipelineModule: Bool {
-    directory.layout == .deepspeedPipeline || directory.layout == .universal
+    folder.layout == .deepspeedPipeline || folder.layout == .universal
   }
 
   public var expertFiles: [String] {
-    directory.files.filter { $0.kind == .expert }.map(\.name)
+    folder.files.filter { $0.kind == .expert }.map(\.name)
   }
 
-  public var folderName: String { directory.folder.string }
+  public var folderName: String { folder.path.string }
 
   public func shape(of name: String) -> [Int]? { tensor(name)?.shards.first?.sizes }
 

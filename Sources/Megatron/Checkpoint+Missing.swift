@@ -8,7 +8,7 @@ import SystemPackage
 extension Checkpoint {
   public func missing(_ name: String) -> Failure {
     let (code, message, hint) = diagnosis(of: name)
-    return Failure(code, message, file: directory.folder.string, tensor: name, hint: hint)
+    return Failure(code, message, file: folder.path.string, tensor: name, hint: hint)
   }
 
   private func diagnosis(
@@ -50,7 +50,7 @@ extension Checkpoint {
     if tensors.isEmpty {
       return (
         .checkpointNoWeights, "the checkpoint holds no tensors of a model",
-        directory.layout == .deepspeed
+        folder.layout == .deepspeed
           ? "the weights of a pipeline are in layer_XX-model_YY-model_states.pt: copy those, too"
           : "give the folder that holds the weights"
       )
@@ -81,7 +81,7 @@ extension Checkpoint {
     }
     return (
       .checkpointMissingTensor, "the checkpoint does not have it",
-      directory.layout == .deepspeedPipeline
+      folder.layout == .deepspeedPipeline
         ? "the dump is not whole: copy the missing layer file"
         : "its tensors are \(PathAdvice.listed(tensors.map(\.name)))"
     )

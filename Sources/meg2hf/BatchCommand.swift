@@ -150,13 +150,13 @@ struct BatchCommand: ParsableCommand {
     _ item: BatchList.Item, _ tokenizer: ModelTokenizer?, _ line: inout JSONObject
   ) throws {
     let started = Process.monotonicSeconds
-    let directory = try item.directory.get()
+    let folder = try item.folder.get()
     guard let path = item.output else {
       throw Failure(.bugUnexpected, "an output without a name")
     }
     let converter = try Converter(
-      source.index(directory), options: plan.options(source), tokenizer: tokenizer)
-    let progress = ProgressReporter(shown, verb: "converting \(directory.folder.string)")
+      source.index(folder), options: plan.options(source), tokenizer: tokenizer)
+    let progress = ProgressReporter(shown, verb: "converting \(folder.path.string)")
     defer { progress.finish() }
     let result = try converter.run(to: path, options: manner.run(source)) { progress.show($0) }
     line["status"] = .string(result.outcome.rawValue)
@@ -234,7 +234,7 @@ struct BatchCommand: ParsableCommand {
   ) -> (word: String, detail: String, kind: Diagnostic.Kind?) {
     do {
       let converter = try Converter(
-        source.index(item.directory.get()), options: plan.options(source), tokenizer: tokenizer)
+        source.index(item.folder.get()), options: plan.options(source), tokenizer: tokenizer)
       guard let output = item.output else { return ("error", "no output", .bug) }
       switch converter.state(of: output, options: manner.run(source)) {
       case .done: return ("done", "done", nil)

@@ -36,10 +36,10 @@ struct CheckpointDescription {
     var result = JSONObject()
     result["convertible"] = .bool(isConvertible)
     result["reasons"] = .array(inspection.reasons.map(\.json))
-    result["path"] = .string(index.directory.folder.string)
-    result["layout"] = .string(index.directory.layout.rawValue)
-    result["layout_evidence"] = .string(index.directory.reason)
-    result["tag"] = index.directory.tag.map { .string($0) } ?? nil
+    result["path"] = .string(index.folder.path.string)
+    result["layout"] = .string(index.folder.layout.rawValue)
+    result["layout_evidence"] = .string(index.folder.reason)
+    result["tag"] = index.folder.tag.map { .string($0) } ?? nil
     result["iteration"] = index.iteration.map { .int($0) } ?? nil
     result["tensor_parallel"] = .int(index.trainedTensorParallel)
     result["pipeline_parallel"] = index.pipelineParallel.map { .int($0) } ?? nil
@@ -126,7 +126,7 @@ struct CheckpointDescription {
   /// - Returns: The lines.
   func text(verbose: Bool, listing: TensorListing, columns: [TensorColumn]?) -> String {
     var table = TextTable()
-    table.add("layout", "\(index.directory.layout.title) (\(index.directory.reason))")
+    table.add("layout", "\(index.folder.layout.title) (\(index.folder.reason))")
     table.add("iteration", index.iteration.map { "\($0)" } ?? "not recorded")
     table.add(
       "parallel",
@@ -163,7 +163,7 @@ struct CheckpointDescription {
             + (optimizer.missing.count > 1 ? " and \(optimizer.missing.count - 1) more" : "")
             + (optimizer.missing.count > 1 ? " are missing" : " is missing")))
     table.add("convertible", isConvertible ? "yes" : "no")
-    var text = "\(index.directory.folder.string)\n" + table.text()
+    var text = "\(index.folder.path.string)\n" + table.text()
     for reason in inspection.reasons {
       text += "  - \(reason)" + (reason.hint.map { " (\($0))" } ?? "") + "\n"
     }

@@ -153,7 +153,7 @@ struct PlanCommand: ParsableCommand {
     table.add("reads", "\(byteText(plan.sourceBytes)) from \(plan.files.count) files")
     table.add("needs", "\(byteText(need.disk)) of disk, \(byteText(need.memory)) of memory")
     var text =
-      index.directory.folder.string + "\n" + table.text() + "\nDECISIONS\n"
+      index.folder.path.string + "\n" + table.text() + "\nDECISIONS\n"
       + PlanDescription(plan, index).decisions + "\nFILES\n"
     for shard in plan.shards {
       text +=

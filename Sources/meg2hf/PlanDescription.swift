@@ -24,7 +24,7 @@ struct PlanDescription {
     return [
       (
         "source",
-        "\(index.directory.layout.title), tp \(index.trainedTensorParallel), pp "
+        "\(index.folder.layout.title), tp \(index.trainedTensorParallel), pp "
           + (index.pipelineParallel.map { "\($0)" } ?? "unknown")
           + (index.iteration.map { ", iteration \($0)" } ?? "")
       ),
@@ -48,8 +48,8 @@ struct PlanDescription {
   var json: JSONValue {
     let sizes = plan.sizes
     return [
-      "layout": .string(index.directory.layout.rawValue),
-      "tag": index.directory.tag.map { .string($0) } ?? nil,
+      "layout": .string(index.folder.layout.rawValue),
+      "tag": index.folder.tag.map { .string($0) } ?? nil,
       "iteration": index.iteration.map { .int($0) } ?? nil,
       "tensor_parallel": .int(index.trainedTensorParallel),
       "pipeline_parallel": index.pipelineParallel.map { .int($0) } ?? nil,

@@ -114,7 +114,7 @@ struct VerifyCommand: ParsableCommand {
     return [
       (
         "compared",
-        "all bytes with \(index.directory.folder.string), \(found.crcVerified) checksums verified"
+        "all bytes with \(index.folder.path.string), \(found.crcVerified) checksums verified"
       )
     ]
   }

@@ -139,8 +139,9 @@ import Testing
     var writer = DumpWriter()
     writer.arguments["add_bias_linear"] = { $0.bool(false) }
     try writer.write(to: folder)
-    var index = try index(folder.path)
-    index.tensors.removeAll { $0.name == "layers.1.mlp.dense_h_to_4h.bias" }
+    let index = try index(folder.path).changed {
+      $0.tensors.removeAll { $0.name == "layers.1.mlp.dense_h_to_4h.bias" }
+    }
     #expect(failure { _ = try Planner.plan(index) } == "65 checkpoint/missing-tensor")
   }
 
@@ -216,9 +217,10 @@ import Testing
     for size in [Int.min, -5, 0, 1 << 62] {
       let folder = try TemporaryFolder()
       try DumpWriter().write(to: folder)
-      var index = try index(folder.path)
-      index.originalVocabularySize = size
-      index.arguments.override(["original_vocab_size": .int(size)])
+      let index = try index(folder.path).changed {
+        $0.originalVocabularySize = size
+        $0.arguments.override(["original_vocab_size": .int(size)])
+      }
       #expect(failure { _ = try Planner.plan(index) } == "none")
       var options = ConversionOptions()
       options.vocabulary = .trim

@@ -51,6 +51,15 @@ func index(
     reading: CheckpointFolder(scanning: folder), overrides: overrides, weights: weights)
 }
 
+extension Checkpoint {
+  /// The same checkpoint with some of its facts changed.
+  func changed(_ change: (inout CheckpointBuilder) -> Void) -> Checkpoint {
+    var builder = CheckpointBuilder(self)
+    change(&builder)
+    return Checkpoint(builder, tensors: builder.tensors, trained: trained)
+  }
+}
+
 extension Planner {
   /// The plan of a checkpoint.
   static func plan(

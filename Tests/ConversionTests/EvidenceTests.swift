@@ -127,14 +127,14 @@ import Testing
     let folder = try TemporaryFolder()
     try DumpWriter().write(to: folder)
     for row in EvidenceTests.refused {
-      var index = try index(folder.path)
-      index.arguments.override([row.argument: row.value])
+      let index = try index(folder.path).changed {
+        $0.arguments.override([row.argument: row.value])
+      }
       #expect(failure { _ = try Planner.plan(index) } == "69 \(row.code)", "\(row.argument)")
       #expect(try CheckpointInspection(index, options: ConversionOptions()).plan == nil)
     }
     for (key, value) in EvidenceTests.accepted {
-      var index = try index(folder.path)
-      index.arguments.override([key: value])
+      let index = try index(folder.path).changed { $0.arguments.override([key: value]) }
       #expect(failure { _ = try Planner.plan(index) } == "none", "\(key)")
     }
   }

@@ -11,7 +11,7 @@ public struct BatchList: Sendable {
   /// A checkpoint of the list.
   public struct Item: Sendable {
     /// The checkpoint as it was found by names alone, or why it was not.
-    public let directory: Result<CheckpointFolder, Failure>
+    public let folder: Result<CheckpointFolder, Failure>
     public let checkpoint: FilePath
     /// The folder to make; `nil` when its name depends on a checkpoint that was not found.
     public let output: FilePath?
@@ -150,21 +150,21 @@ public struct BatchList: Sendable {
         .batchOutput, "no output is given for \(checkpoint.string)",
         hint: "--output TEMPLATE, such as --output 'hf/{name}-{iteration}'")
     }
-    let directory: Result<CheckpointFolder, Failure>
+    let folder: Result<CheckpointFolder, Failure>
     do {
-      directory = .success(
+      folder = .success(
         try CheckpointFolder(scanning: checkpoint, choice: choice, layout: layout))
     } catch {
-      directory = .failure(error)
+      folder = .failure(error)
     }
-    let output = try fill(pattern, try? directory.get())
+    let output = try fill(pattern, try? folder.get())
     return Item(
-      directory: directory, checkpoint: checkpoint, output: output.map { FilePath($0) })
+      folder: folder, checkpoint: checkpoint, output: output.map { FilePath($0) })
   }
 
   /// Fills in the names; `nil` when one is asked for that is not known.
   private static func fill(
-    _ pattern: String, _ directory: CheckpointFolder?
+    _ pattern: String, _ folder: CheckpointFolder?
   ) throws(Failure) -> String? {
     var result = ""
     var rest = pattern[...]
@@ -177,9 +177,9 @@ public struct BatchList: Sendable {
       let name = rest[rest.index(after: open)..<close]
       let value: String? =
         switch name {
-        case "tag": directory?.tag
-        case "iteration": directory?.iterationText
-        case "name": directory?.runName
+        case "tag": folder?.tag
+        case "iteration": folder?.iterationText
+        case "name": folder?.runName
         default:
           throw Failure(
             .batchPlaceholder,
@@ -203,7 +203,7 @@ extension CheckpointFolder {
 
   /// The name of the folder of the run, in which the step is.
   var runName: String? {
-    let folder = FileSystem.absolute(folder)
+    let folder = FileSystem.absolute(path)
     let isStep = tag != nil && folder.lastComponent?.string == tag
     return (isStep ? folder.removingLastComponent() : folder).lastComponent?.string
   }

@@ -83,7 +83,7 @@ public struct CheckpointInspection: Sendable {
       : attempt { () throws(Failure) in try Planner.plan(model, options: options) }
     decisions =
       plan?.decisions
-      ?? [Decision("layout", .string(index.directory.layout.rawValue), index.directory.reason)]
+      ?? [Decision("layout", .string(index.folder.layout.rawValue), index.folder.reason)]
       + index.decisions + (qkv.map { [$0.decision] } ?? [])
     self.reasons = reasons
     rows = CheckpointInspection.rows(model, options.keyStyle)

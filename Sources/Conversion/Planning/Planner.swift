@@ -133,7 +133,7 @@ public struct Planner {
     let index = model.checkpoint
     warnings = index.warnings
     decisions =
-      [Decision("layout", .string(index.directory.layout.rawValue), index.directory.reason)]
+      [Decision("layout", .string(index.folder.layout.rawValue), index.folder.reason)]
       + index.decisions
   }
 

@@ -41,7 +41,7 @@ enum DuplicatedShards {
     if accepted {
       return Diagnostic(.checkpointDuplicatedShards, what, tensor: first.tensor)
     }
-    throw error(what, file: index.directory.folder.appending(names[1]), tensor: first.tensor)
+    throw error(what, file: index.folder.path.appending(names[1]), tensor: first.tensor)
   }
 
   /// Looks for the same in tensors that were put together already: their halves, thirds and so on along the

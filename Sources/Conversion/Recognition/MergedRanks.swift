@@ -51,7 +51,7 @@ struct MergedRanks {
       "\(world) processes trained it (world_size), but tensor-parallel \(index.tensorParallel), pipeline "
         + "\(stages) and data-parallel \(data) make \(product): a tool put ranks together or changed the "
         + "arguments, and the order of the query, key and value rows depends on how many ranks there were",
-      file: index.directory.folder.string,
+      file: index.folder.path.string,
       hint: "say how many ranks are in each file with --merged-ranks N "
         + (merged.map {
           "(up to \($0), as the stages of the pipeline may be among them; 1 for none)"

@@ -150,8 +150,8 @@ public struct ConversionManifest: Sendable {
 
   private static func source(_ plan: ConversionPlan, _ index: Checkpoint) -> JSONValue {
     [
-      "layout": .string(index.directory.layout.rawValue),
-      "tag": index.directory.tag.map { .string($0) } ?? .null,
+      "layout": .string(index.folder.layout.rawValue),
+      "tag": index.folder.tag.map { .string($0) } ?? .null,
       "iteration": index.iteration.map { .int($0) } ?? .null,
       "checkpoint_version": index.checkpointVersion.map { .double($0) } ?? .null,
       "tensor_parallel": .int(index.trainedTensorParallel),

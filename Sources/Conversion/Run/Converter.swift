@@ -134,7 +134,7 @@ public struct Converter {
     do {
       _ = try OutputTransaction(
         output, fingerprint: fingerprint, overwrite: options.overwrite,
-        inputs: [index.directory.root, index.directory.folder])
+        inputs: [index.folder.root, index.folder.path])
     } catch {
       return .other(error)
     }
@@ -172,7 +172,7 @@ public struct Converter {
       do {
         let made = try OutputTransaction(
           output, fingerprint: fingerprint, overwrite: options.overwrite,
-          inputs: [index.directory.root, index.directory.folder])
+          inputs: [index.folder.root, index.folder.path])
         folder = made
         return try run(in: made, options, watcher)
       } catch is OutputTransaction.StagingTaken {
@@ -263,7 +263,7 @@ public struct Converter {
       format: plan.architecture.format, sizes: plan.sizes, parameters: plan.parameterCount,
       statedParameters: plan.architecture.statedParameters(plan.sizes),
       activation: plan.activation?.text ?? "not recorded", dtype: plan.format.torchName,
-      tag: index.directory.tag, iteration: index.iteration, layout: index.directory.layout.title,
+      tag: index.folder.tag, iteration: index.iteration, layout: index.folder.layout.title,
       version: toolVersion)
   }
 }

@@ -16,7 +16,7 @@ public struct QKVEvidence: Hashable, Sendable {
   package init(_ index: Checkpoint, chosen: QKVOrder?) throws(Failure) {
     try self.init(
       chosen: chosen, version: index.checkpointVersion, arguments: index.arguments,
-      firstBlock: index.firstBlockLayer, layout: index.directory.layout, isCore: index.isCore)
+      firstBlock: index.firstBlockLayer, layout: index.folder.layout, isCore: index.isCore)
   }
 
   /// Decides by what the user says, else by what the checkpoint says of its age.

@@ -1,65 +1,51 @@
 /// The kinds of files and folders that trainers leave behind, by the forms of their names.
-package enum CheckpointFileKind: String, Hashable, Sendable {
-  /// One layer of a pipeline module on one tensor-parallel rank.
-  case layer
-  /// The state of one model-parallel rank: arguments, and the weights when there is no pipeline.
-  case modelStates
-  /// The same for ZeRO-3, one for each data-parallel rank.
-  case zeroModelStates
-  /// Optimizer state of one data-parallel rank.
-  case optimizerStates
-  /// A mixture of experts.
-  case expert
-  /// A folder of one rank of classic Megatron-LM.
-  case rankFolder
-  /// A file of classic Megatron-LM.
-  case rankFile
-  /// The folder of parameters of a universal checkpoint.
-  case universalFolder
-  /// A part of a checkpoint of Megatron-core.
-  case distributed
-  /// A folder of one step of DeepSpeed.
-  case stepFolder
-  /// A folder of one iteration of classic Megatron-LM.
-  case iterationFolder
+package struct CheckpointFileKind: RawRepresentable, Hashable, Sendable {
+  package let rawValue: String
 
-  // swift-format-ignore
-  private static let table: [(form: FilePattern, kind: CheckpointFileKind)] = [
-    // DeepSpeed runtime/pipe/module.py, ckpt_layer_path
-    (FilePattern("layer_{layer}-model_{tp}-model_states.pt"),               .layer),
-    // DeepSpeed runtime/engine.py, _get_ckpt_name
-    (FilePattern("mp_rank_{mp}_model_states.pt"),                           .modelStates),
-    (FilePattern("zero_pp_rank_{dp}_mp_rank_{mp}_model_states.pt"),         .zeroModelStates),
-    // DeepSpeed runtime/engine.py, _get_zero_ckpt_prefix
-    (FilePattern("zero_pp_rank_{dp}_mp_rank_{mp}_optim_states.pt"),         .optimizerStates),
-    (FilePattern("bf16_zero_pp_rank_{dp}_mp_rank_{mp}_optim_states.pt"),    .optimizerStates),
-    (FilePattern("zero_pp_rank_{dp}_mp_rank_{mp}optim_states.pt"),          .optimizerStates),
-    // DeepSpeed runtime/engine.py, _get_expert_ckpt_name
-    (FilePattern("layer_{layer}_expert_{e}_mp_rank_{mp}_model_states.pt"),  .expert),
-    (FilePattern("expert_{e}_mp_rank_{mp}_model_states.pt"),                .expert),
-    (FilePattern("expp_rank_{e}_mp_rank_{mp}_optim_states.pt"),             .expert),
-    // Megatron-LM checkpointing.py, get_checkpoint_name
-    (FilePattern("mp_rank_{tp}"),                                           .rankFolder),
-    (FilePattern("mp_rank_{tp}_{pp}"),                                      .rankFolder),
-    (FilePattern("mp_rank_{tp}_{pp}_{ep}"),                                 .rankFolder),
-    // NeMo 1
-    (FilePattern("tp_rank_{tp}_pp_rank_{pp}"),                              .rankFolder),
-    (FilePattern("model_optim_rng.pt"),                                     .rankFile),
-    (FilePattern("model_rng.pt"),                                           .rankFile),
-    // DeepSpeed checkpoint/ds_to_universal.py
-    (FilePattern("zero"),                                                   .universalFolder),
-    // Megatron-core dist_checkpointing
-    (FilePattern("__{rank}_{n}.distcp"),                                    .distributed),
-    (FilePattern(".metadata"),                                              .distributed),
-    (FilePattern("global_step{step}"),                                      .stepFolder),
-    (FilePattern("global_step{step}_universal"),                            .stepFolder),
-    (FilePattern("iter_{iteration}"),                                       .iterationFolder),
-    (FilePattern("release"),                                                .iterationFolder),
+  package init(rawValue: String) { self.rawValue = rawValue }
+
+  /// One layer of a pipeline module on one tensor-parallel rank.
+  package static let layer = CheckpointFileKind(rawValue: "layer")
+  /// The state of one model-parallel rank: arguments, and the weights when there is no pipeline.
+  package static let modelStates = CheckpointFileKind(rawValue: "modelStates")
+  /// The same for ZeRO-3, one for each data-parallel rank.
+  package static let zeroModelStates = CheckpointFileKind(rawValue: "zeroModelStates")
+  /// Optimizer state of one data-parallel rank.
+  package static let optimizerStates = CheckpointFileKind(rawValue: "optimizerStates")
+  /// A mixture of experts.
+  package static let expert = CheckpointFileKind(rawValue: "expert")
+  /// A folder of one rank of classic Megatron-LM.
+  package static let rankFolder = CheckpointFileKind(rawValue: "rankFolder")
+  /// A file of classic Megatron-LM.
+  package static let rankFile = CheckpointFileKind(rawValue: "rankFile")
+  /// The folder of parameters of a universal checkpoint.
+  package static let universalFolder = CheckpointFileKind(rawValue: "universalFolder")
+  /// A part of a checkpoint of Megatron-core.
+  package static let distributed = CheckpointFileKind(rawValue: "distributed")
+  /// A folder of one step of DeepSpeed.
+  package static let stepFolder = CheckpointFileKind(rawValue: "stepFolder")
+  /// A folder of one iteration of classic Megatron-LM.
+  package static let iterationFolder = CheckpointFileKind(rawValue: "iterationFolder")
+
+  /// The folders of steps, which lie above those of all layouts.
+  private static let steps: [(form: FilePattern, kind: CheckpointFileKind)] = [
+    (FilePattern("global_step{step}"), .stepFolder),
+    (FilePattern("global_step{step}_universal"), .stepFolder),
+    (FilePattern("iter_{iteration}"), .iterationFolder),
+    (FilePattern("release"), .iterationFolder),
   ]
+  private static let known = LayoutReaders.all.flatMap(\.names) + steps
 
   /// The kind that a name has, and the numbers in it.
-  package static func of(_ name: String) -> (kind: CheckpointFileKind, numbers: [String: Int])? {
-    for (form, kind) in table {
+  ///
+  /// - Parameters:
+  ///   - name: The name.
+  ///   - others: Forms of names besides those of the layouts that are known.
+  /// - Returns: `nil` for a name that no layout has.
+  package static func of(
+    _ name: String, besides others: [(form: FilePattern, kind: CheckpointFileKind)] = []
+  ) -> (kind: CheckpointFileKind, numbers: [String: Int])? {
+    for (form, kind) in others + known {
       if let numbers = form.match(name) { return (kind, numbers) }
     }
     return nil

@@ -1,6 +1,7 @@
 import ByteIO
 public import Diagnostics
 public import SystemPackage
+import TorchArchive
 
 /// Where a checkpoint is and how it is laid out, found by names alone.
 public struct CheckpointFolder: Sendable {
@@ -15,13 +16,15 @@ public struct CheckpointFolder: Sendable {
   /// The path that was given.
   public let root: FilePath
   /// The folder that holds the files.
-  public let folder: FilePath
+  public let path: FilePath
   /// The name of that folder, when it was found below the root.
   public let tag: String?
-  public let layout: CheckpointLayout
+  public var layout: CheckpointLayout { reader.layout }
   /// Why it is taken for that layout.
   public let reason: String
   package let files: [CheckpointFile]
+  /// What reads it.
+  package let reader: any LayoutReader
 
   /// Looks at `root` and finds the checkpoint in it.
   ///
@@ -33,8 +36,16 @@ public struct CheckpointFolder: Sendable {
   public init(
     scanning root: FilePath, choice: Choice = .latest, layout: CheckpointLayout? = nil
   ) throws(Failure) {
+    try self.init(scanning: root, choice: choice, layout: layout, readers: LayoutReaders.all)
+  }
+
+  /// The same with readers of the caller's.
+  package init(
+    scanning root: FilePath, choice: Choice = .latest, layout: CheckpointLayout? = nil,
+    readers: [any LayoutReader]
+  ) throws(Failure) {
     switch try CheckpointFolder.kind(root) {
-    case .folder: try self.init(folder: root, choice, layout)
+    case .folder: try self.init(folder: root, choice, layout, readers)
     case .file: try self.init(file: root)
     case .other:
       throw Failure(
@@ -45,13 +56,14 @@ public struct CheckpointFolder: Sendable {
   }
 
   private init(
-    folder root: FilePath, _ choice: Choice, _ layout: CheckpointLayout?
+    folder root: FilePath, _ choice: Choice, _ layout: CheckpointLayout?,
+    _ readers: [any LayoutReader]
   ) throws(Failure) {
     self.root = root
     var folder = root
     var tag: String?
-    var files = try CheckpointFolder.list(root)
-    if choice != .latest || CheckpointFolder.layouts(of: files).isEmpty {
+    var files = try CheckpointFolder.list(root, readers)
+    if choice != .latest || CheckpointFolder.layouts(of: files, readers).isEmpty {
       let found = CheckpointFolder.withSlashes(
         try CheckpointFolder.step(in: root, files, choice, layout))
       // Trackers that people wrote may hold a path, or end in a slash.
@@ -74,33 +86,34 @@ public struct CheckpointFolder: Sendable {
         folder = root.appending(component)
         tag = step
       }
-      files = try CheckpointFolder.list(folder)
+      files = try CheckpointFolder.list(folder, readers)
     }
-    let found = CheckpointFolder.layouts(of: files)
+    let found = CheckpointFolder.layouts(of: files, readers)
     guard !found.isEmpty else {
       throw CheckpointAdvice.none(in: folder, of: folder == root ? nil : root)
     }
-    let fitting = found.filter { layout == nil ? $0.isPrimary : $0.layout == layout }
+    let fitting = found.filter { layout == nil ? $0.isPrimary : $0.reader.layout == layout }
     guard let chosen = fitting.first else {
       throw Failure(
         .layoutAbsent,
         "nothing in the folder is of the layout \(layout?.rawValue ?? "")", file: folder.string,
-        hint: "found: " + found.map(\.layout.rawValue).joined(separator: ", "))
+        hint: "found: " + found.map(\.reader.layout.rawValue).joined(separator: ", "))
     }
     guard fitting.count == 1 else {
       throw Failure(
         .layoutSeveral,
         "the folder holds several checkpoints: "
-          + fitting.map { "\($0.layout.title) (\($0.mark))" }.joined(separator: ", "),
+          + fitting.map { "\($0.reader.layout.title) (\($0.mark))" }.joined(separator: ", "),
         file: folder.string,
-        hint: "choose with --layout " + fitting.map(\.layout.rawValue).joined(separator: " or "))
+        hint: "choose with --layout "
+          + fitting.map(\.reader.layout.rawValue).joined(separator: " or "))
     }
-    if chosen.layout == .classic, choice == .latest {
+    if chosen.reader.layout == .classic, choice == .latest {
       try CheckpointAdvice.refuseLoneRank(folder, files)
     }
-    self.folder = folder
+    path = folder
     self.tag = tag ?? folder.lastComponent?.string
-    self.layout = chosen.layout
+    reader = chosen.reader
     self.files = files
     reason = "the folder holds \(chosen.mark)"
     isLayoutChosen = layout != nil
@@ -114,9 +127,9 @@ public struct CheckpointFolder: Sendable {
     let folder: FilePath = above.isEmpty ? "." : above
     try CheckpointAdvice.refusePart(file, kind, in: folder)
     root = file
-    self.folder = folder
+    path = folder
     tag = nil
-    layout = kind == .modelStates ? .deepspeed : .classic
+    reader = kind == .modelStates ? DeepSpeedReader() : ClassicReader()
     files = [
       CheckpointFile(
         name: name, kind: kind == .modelStates ? .modelStates : .rankFile, numbers: [:])
@@ -133,6 +146,31 @@ public struct CheckpointFolder: Sendable {
     return numbers?["step"] ?? numbers?["iteration"]
   }
 
+  /// Opens a file of the folder and hands it over.
+  ///
+  /// - Parameters:
+  ///   - name: The name within the folder.
+  ///   - limits: How much the file may make the reader do.
+  ///   - body: What is done with it; its errors are told as those of this file.
+  /// - Returns: What the body returns.
+  /// - Throws: ``Failure``.
+  func open<Value>(
+    _ name: String, _ limits: TorchLimits, _ body: (TorchFile) throws -> Value
+  ) throws(Failure) -> Value {
+    try CheckpointFolder.open(path.appending(name), limits, body)
+  }
+
+  /// The same for a file anywhere.
+  static func open<Value>(
+    _ path: FilePath, _ limits: TorchLimits, _ body: (TorchFile) throws -> Value
+  ) throws(Failure) -> Value {
+    do {
+      return try body(TorchFile(opening: path, limits: limits))
+    } catch {
+      throw Failure(reading: error, file: path)
+    }
+  }
+
   // MARK: - Names
 
   static func kind(_ path: FilePath) throws(Failure) -> FileSystem.Kind? {
@@ -143,7 +181,10 @@ public struct CheckpointFolder: Sendable {
     }
   }
 
-  static func list(_ folder: FilePath) throws(Failure) -> [CheckpointFile] {
+  static func list(
+    _ folder: FilePath, _ readers: [any LayoutReader] = []
+  ) throws(Failure) -> [CheckpointFile] {
+    let forms = readers.flatMap(\.names)
     let names: [FilePath.Component]
     do {
       names = try FileSystem.list(folder)
@@ -151,7 +192,7 @@ public struct CheckpointFolder: Sendable {
       throw Failure(reading: error, file: folder)
     }
     return names.compactMap { name in
-      CheckpointFileKind.of(name.string).map {
+      CheckpointFileKind.of(name.string, besides: forms).map {
         CheckpointFile(name: name.string, kind: $0.kind, numbers: $0.numbers)
       }
     }
@@ -160,17 +201,14 @@ public struct CheckpointFolder: Sendable {
   /// The layouts of which a folder holds marks. Model states go with other layouts too, and count
   /// as one of their own only where they are alone.
   static func layouts(
-    of files: [CheckpointFile]
-  ) -> [(layout: CheckpointLayout, mark: String, isPrimary: Bool)] {
-    var found: [(layout: CheckpointLayout, mark: String, isPrimary: Bool)] = []
-    for (kind, layout) in CheckpointLayout.marks {
-      guard let file = files.first(where: { $0.kind == kind }),
-        !found.contains(where: { $0.layout == layout })
-      else { continue }
-      let isCompanion =
-        layout == .deepspeed && found.contains { $0.layout != .classic }
-        || layout == .deepspeedZero3 && found.contains { $0.layout == .universal }
-      found.append((layout, file.name, !isCompanion))
+    of files: [CheckpointFile], _ readers: [any LayoutReader]
+  ) -> [(reader: any LayoutReader, mark: String, isPrimary: Bool)] {
+    var found: [(reader: any LayoutReader, mark: String, isPrimary: Bool)] = []
+    for reader in readers {
+      let marks = reader.marks.compactMap { kind in files.first { $0.kind == kind } }
+      guard let file = marks.first else { continue }
+      let isCompanion = reader.isCompanion(of: found.map(\.reader.layout))
+      found.append((reader, file.name, !isCompanion))
     }
     return found
   }

@@ -1,40 +1,43 @@
-/// The ways in which trainers lay a model out on disk.
-public enum CheckpointLayout: String, Hashable, Sendable, CaseIterable {
-  /// DeepSpeed's pipeline module: one file for each layer and tensor-parallel rank.
-  case deepspeedPipeline = "deepspeed-pipeline"
-  /// DeepSpeed without the pipeline module: the weights are in the model states.
-  case deepspeed = "deepspeed"
-  /// DeepSpeed ZeRO-3: the weights are in the optimizer shards.
-  case deepspeedZero3 = "deepspeed-zero3"
-  /// DeepSpeed's universal checkpoint: one folder for each parameter.
-  case universal = "universal"
-  /// Megatron-LM before its core: one folder for each rank.
-  case classic = "megatron-classic"
-  /// Megatron-core's distributed checkpoint.
-  case distributed = "megatron-core"
-
+/// A way in which trainers lay a model out on disk, by its name.
+public struct CheckpointLayout: RawRepresentable, Hashable, Sendable, CaseIterable {
+  public let rawValue: String
   /// What a person calls it.
-  public var title: String {
-    switch self {
-    case .deepspeedPipeline: "Megatron-DeepSpeed, pipeline module"
-    case .deepspeed: "Megatron-DeepSpeed, without pipeline"
-    case .deepspeedZero3: "Megatron-DeepSpeed, ZeRO-3"
-    case .universal: "DeepSpeed universal checkpoint"
-    case .classic: "Megatron-LM, classic"
-    case .distributed: "Megatron-core distributed checkpoint"
-    }
+  public let title: String
+
+  /// A layout of a name; a reader goes with it.
+  package init(_ name: String, title: String) {
+    rawValue = name
+    self.title = title
   }
 
-  /// What makes a folder one of this layout: the kinds of names in it, the first row that fits
-  /// counts. Pipeline dumps hold model states too, so order matters.
-  // swift-format-ignore
-  static let marks: [(kind: CheckpointFileKind, layout: CheckpointLayout)] = [
-    (.distributed,     .distributed),
-    (.layer,           .deepspeedPipeline),
-    (.universalFolder, .universal),
-    (.zeroModelStates, .deepspeedZero3),
-    (.modelStates,     .deepspeed),
-    (.rankFolder,      .classic),
-    (.rankFile,        .classic),
+  /// The layout that a reader is known for; `nil` for another name.
+  public init?(rawValue: String) {
+    guard let known = CheckpointLayout.allCases.first(where: { $0.rawValue == rawValue }) else {
+      return nil
+    }
+    self = known
+  }
+
+  /// DeepSpeed's pipeline module: one file for each layer and tensor-parallel rank.
+  public static let deepspeedPipeline = CheckpointLayout(
+    "deepspeed-pipeline", title: "Megatron-DeepSpeed, pipeline module")
+  /// DeepSpeed without the pipeline module: the weights are in the model states.
+  public static let deepspeed = CheckpointLayout(
+    "deepspeed", title: "Megatron-DeepSpeed, without pipeline")
+  /// DeepSpeed ZeRO-3: the weights are in the optimizer shards.
+  public static let deepspeedZero3 = CheckpointLayout(
+    "deepspeed-zero3", title: "Megatron-DeepSpeed, ZeRO-3")
+  /// DeepSpeed's universal checkpoint: one folder for each parameter.
+  public static let universal = CheckpointLayout(
+    "universal", title: "DeepSpeed universal checkpoint")
+  /// Megatron-LM before its core: one folder for each rank.
+  public static let classic = CheckpointLayout("megatron-classic", title: "Megatron-LM, classic")
+  /// Megatron-core's distributed checkpoint.
+  public static let distributed = CheckpointLayout(
+    "megatron-core", title: "Megatron-core distributed checkpoint")
+
+  /// In the order in which they are listed.
+  public static let allCases: [CheckpointLayout] = [
+    .deepspeedPipeline, .deepspeed, .deepspeedZero3, .universal, .classic, .distributed,
   ]
 }

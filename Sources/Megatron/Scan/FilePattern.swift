@@ -2,7 +2,7 @@
 /// fields in braces that stand for decimal numbers.
 ///
 /// Numbers are compared as numbers: `layer_3` and `layer_03` are one layer.
-struct FilePattern: Hashable, Sendable {
+package struct FilePattern: Hashable, Sendable {
   private enum Part: Hashable {
     case text([UInt8])
     case number(String)
@@ -10,7 +10,7 @@ struct FilePattern: Hashable, Sendable {
 
   private let parts: [Part]
 
-  init(_ form: String) {
+  package init(_ form: String) {
     var parts: [Part] = []
     for (index, piece) in form.split(separator: "{", omittingEmptySubsequences: false).enumerated()
     {

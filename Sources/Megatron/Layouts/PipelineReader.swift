@@ -10,7 +10,20 @@ import TorchArchive
 ///
 /// Forks and versions number the layers differently, so a layer is known by what it holds and never
 /// by its number (bigscience and deepspeedai `megatron/model/gpt_model.py`, `GPTModelPipe`).
-extension Checkpoint {
+struct PipelineReader: LayoutReader {
+  let layout = CheckpointLayout.deepspeedPipeline
+  // DeepSpeed runtime/pipe/module.py, ckpt_layer_path
+  let names: [(form: FilePattern, kind: CheckpointFileKind)] = [
+    (FilePattern("layer_{layer}-model_{tp}-model_states.pt"), .layer)
+  ]
+  let marks = [CheckpointFileKind.layer]
+
+  func read(into checkpoint: inout CheckpointBuilder) throws(Failure) {
+    try checkpoint.readPipeline()
+  }
+}
+
+extension CheckpointBuilder {
   /// A layer on one rank.
   private struct LayerFile {
     let file: CheckpointFile
@@ -18,11 +31,11 @@ extension Checkpoint {
     let rank: Int
   }
 
-  mutating func readPipeline(_ limits: TorchLimits) throws(Failure) {
+  fileprivate mutating func readPipeline() throws(Failure) {
     let layers = try layerFiles()
     let ranks = layers[0].count
     tensorParallel = ranks
-    try readStates(limits)
+    try readStates()
 
     var kinds: [(layer: Int, kind: LayerKind)] = []
     var shards: [[(name: String, shards: [RankPart])]] = []
@@ -31,7 +44,7 @@ extension Checkpoint {
       var positions: [String: Int] = [:]
       var kind: LayerKind?
       for part in layer {
-        let tensors = try readLayer(part, limits)
+        let tensors = try readLayer(part)
         let found = LayerKind(keys: Set(tensors.map(\.key)))
         if let kind, found != kind {
           throw Failure(
@@ -71,38 +84,30 @@ extension Checkpoint {
 
   /// All layer files by layer and rank; every layer must be there on the same ranks.
   private func layerFiles() throws(Failure) -> [[LayerFile]] {
-    var grid: [Int: [Int: LayerFile]] = [:]
-    for file in directory.files where file.kind == .layer {
+    var grid = RankGrid<LayerFile>()
+    for file in folder.files where file.kind == .layer {
       guard let layer = file.numbers["layer"], let rank = file.numbers["tp"] else { continue }
-      if let other = grid[layer]?[rank] {
+      if let other = grid.insert(LayerFile(file: file, layer: layer, rank: rank), layer, rank) {
         throw Failure(
           .checkpointDuplicateRank,
           "\(other.file.name) is the same layer \(layer) of the same rank \(rank)",
           file: file.name, hint: "move the one that belongs to another save away")
       }
-      grid[layer, default: [:]][rank] = LayerFile(file: file, layer: layer, rank: rank)
     }
-    let ranks = Set(grid.values.flatMap(\.keys))
-    for layer in grid.keys.sorted() {
-      for rank in 0..<(ranks.max() ?? 0) + 1 where grid[layer]?[rank] == nil {
-        throw Failure(
-          .checkpointMissingRank,
-          "layer \(layer) has no file of tensor-parallel rank \(rank)",
-          file: "layer_\(padded(layer))-model_\(padded(rank))-model_states.pt",
-          hint: "the dump is not whole: copy the missing file")
-      }
+    if let (layer, rank) = grid.firstGap(rows: grid.rows, columns: grid.columnCount) {
+      throw Failure(
+        .checkpointMissingRank,
+        "layer \(layer) has no file of tensor-parallel rank \(rank)",
+        file: "layer_\(padded(layer))-model_\(padded(rank))-model_states.pt",
+        hint: "the dump is not whole: copy the missing file")
     }
-    return grid.keys.sorted().map { layer in
-      (grid[layer] ?? [:]).values.sorted { $0.rank < $1.rank }
-    }
+    return grid.rows.map(grid.row)
   }
 
   private mutating func readLayer(
-    _ part: LayerFile, _ limits: TorchLimits
+    _ part: LayerFile
   ) throws(Failure) -> [RankPart] {
-    let path = directory.folder.appending(part.file.name)
-    do {
-      let file = try TorchFile(opening: path, limits: limits)
+    return try folder.open(part.file.name, limits) { file in
       let position = add(file, named: part.file.name)
       let all = try file.namedTensors()
       noteHolding(of: file, all)
@@ -116,31 +121,25 @@ extension Checkpoint {
             tensor: tensor))
       }
       return shards
-    } catch {
-      throw Failure(reading: error, file: path)
     }
   }
 
   // MARK: - Arguments
 
   /// Reads the states of all model-parallel ranks; without any, there are no arguments.
-  private mutating func readStates(_ limits: TorchLimits) throws(Failure) {
-    var states: [Int: StateFile] = [:]
-    for file in directory.files where file.kind == .modelStates {
+  private mutating func readStates() throws(Failure) {
+    var states = RankGrid<StateFile>()
+    for file in folder.files where file.kind == .modelStates {
       guard let rank = file.numbers["mp"] else { continue }
-      let path = directory.folder.appending(file.name)
-      do {
-        let torchFile = try TorchFile(opening: path, limits: limits)
+      try folder.open(file.name, limits) { torchFile in
         _ = add(torchFile, named: file.name)
         let state = try StateFile(torchFile, named: file.name)
         try refuseSecondModel(torchFile, file.name)
-        if let other = states.updateValue(state, forKey: rank) {
+        if let other = states.insert(state, 0, rank) {
           throw Failure(
             .checkpointDuplicateRank,
             "\(other.file) is of the same model-parallel rank \(rank)", file: file.name)
         }
-      } catch {
-        throw Failure(reading: error, file: path)
       }
     }
     if states.isEmpty {
@@ -149,19 +148,19 @@ extension Checkpoint {
           .argumentsAbsent,
           "there is no mp_rank_XX_model_states.pt: the training arguments are unknown"))
     }
-    try adopt(states.keys.sorted().compactMap { states[$0] })
+    try adopt(states.row(0))
     guard !states.isEmpty else { return }
     pipelineParallel = try arguments.int("pipeline_model_parallel_size")
     // The file number is stage * tp + rank, so there is one for each of tp * pp.
     let expected = (pipelineParallel ?? 0).multipliedReportingOverflow(by: tensorParallel)
     let count = max(
-      (states.keys.max() ?? 0) + 1,
+      states.columnCount,
       expected.overflow || expected.partialValue > 1 << 20
         ? 0 : expected.partialValue)
-    if let missing = (0..<min(count, 1 << 20)).first(where: { states[$0] == nil }) {
+    if let (_, missing) = states.firstGap(rows: 0..<1, columns: min(count, 1 << 20)) {
       throw Failure(
         .checkpointMissingRank,
-        "there are \(states.count) of \(count) states of model-parallel ranks",
+        "there are \(states.row(0).count) of \(count) states of model-parallel ranks",
         file: "mp_rank_\(padded(missing))_model_states.pt",
         hint: "the dump is not whole: copy the missing file")
     }
@@ -169,7 +168,7 @@ extension Checkpoint {
 
   /// Refuses states that hold a model, too, beside the layer files: one of the two is of another run.
   private func refuseSecondModel(_ file: TorchFile, _ name: String) throws {
-    guard !directory.isLayoutChosen, let module = file.graph.value("module", in: file.graph.root),
+    guard !folder.isLayoutChosen, let module = file.graph.value("module", in: file.graph.root),
       try file.namedTensors(below: module).contains(where: { ParameterName.isOfModel($0.name) })
     else { return }
     throw Failure(
@@ -218,7 +217,7 @@ extension Checkpoint {
       throw Failure(
         .checkpointLayerOrder,
         "the \(order[places[wrong]].rawValue) stands behind the \(order[places[wrong - 1]].rawValue)",
-        file: directory.folder.string)
+        file: folder.path.string)
     }
     if !arguments.isPresent, let last = blocks.last, let norm = try one(.finalLayernorm) {
       try checkNumbering(
@@ -285,7 +284,7 @@ extension Checkpoint {
       throw Failure(
         .checkpointMissingLayer,
         "blocks \(first) to \(last) before the final layernorm at \(norm) are no numbering of any "
-          + "trainer, so blocks are missing", file: directory.folder.string,
+          + "trainer, so blocks are missing", file: folder.path.string,
         hint: "the dump is not whole: copy the missing layers, or the mp_rank_XX_model_states.pt")
     }
   }

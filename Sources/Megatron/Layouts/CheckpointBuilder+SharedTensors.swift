@@ -2,7 +2,7 @@ import Architectures
 import Diagnostics
 
 /// Tensors that a file has under a name of its own, or once for several layers.
-extension Checkpoint {
+extension CheckpointBuilder {
   /// Megatron-core's last stage has a copy of a tied embedding under the name of a head.
   mutating func foldTiedHead() throws(Failure) {
     guard isCore, (pipelineParallel ?? 1) > 1,

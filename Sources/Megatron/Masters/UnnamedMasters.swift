@@ -6,7 +6,7 @@ import TorchArchive
 
 /// Float32 masters that have no names, and are told by their order: those of DeepSpeed's fp16
 /// optimizer without ZeRO, and of classic Megatron-LM.
-extension Checkpoint {
+extension CheckpointBuilder {
   // MARK: - Without ZeRO
 
   /// The masters in the states of the ranks, as DeepSpeed's fp16 optimizer leaves them without ZeRO
@@ -14,21 +14,17 @@ extension Checkpoint {
   ///
   /// They have no names. Their order is that of the model on the stage, first the weights, then biases
   /// and layernorms; how many blocks a stage has follows from how many elements it has.
-  mutating func readUndividedMasters(
-    _ limits: TorchLimits
-  ) throws(Failure) -> [RankMasters]? {
+  mutating func readUndividedMasters() throws(Failure) -> [RankMasters]? {
     var result: [RankMasters] = []
     areMastersUnnamed = true
     var nextBlock = [Int](repeating: 0, count: tensorParallel)
-    let states = directory.files.filter { $0.kind == .modelStates }
+    let states = folder.files.filter { $0.kind == .modelStates }
       .sorted { ($0.numbers["mp"] ?? 0) < ($1.numbers["mp"] ?? 0) }
     for state in states {
       let mp = state.numbers["mp"] ?? 0
       let (stage, rank) = mp.quotientAndRemainder(dividingBy: tensorParallel)
-      let path = directory.folder.appending(state.name)
-      do {
-        let file = try TorchFile(opening: path, limits: limits)
-        guard let flat = try undivided(file) else { return nil }
+      let isThere = try folder.open(state.name, limits) { file in
+        guard let flat = try undivided(file) else { return false }
         let position = add(file, named: state.name)
         var vector = FlatVector(flat.map { (position, $0) })
         let names = try stageNames(
@@ -43,9 +39,9 @@ extension Checkpoint {
           parameters.append((name, sizes, runs))
         }
         result.append(RankMasters(tensorRank: rank, stage: stage, parameters: parameters))
-      } catch {
-        throw Failure(reading: error, file: path)
+        return true
       }
+      guard isThere else { return nil }
     }
     return result.isEmpty ? nil : result
   }
@@ -96,10 +92,7 @@ extension Checkpoint {
         let all = (stage == 0 ? embedding : head ? tied : []) + blocks + (isLast ? ending : [])
         guard count(all) == Double(elements) else { continue }
         next = last
-        let isOther: ((name: String, sizes: [Int])) -> Bool = {
-          $0.name.hasSuffix(".bias") || $0.name.contains("layernorm")
-        }
-        return all.filter { !isOther($0) } + all.filter(isOther)
+        return all.filter { $0.sizes.count > 1 } + all.filter { $0.sizes.count <= 1 }
       }
     }
     throw Failure(
@@ -111,12 +104,11 @@ extension Checkpoint {
 
   /// `optimizer.fp32_from_fp16_params`: the masters as lists of tensors with shapes and without
   /// names, in the order of the model, first those with weight decay.
-  mutating func readClassicMasters(_ limits: TorchLimits) throws(Failure) {
+  mutating func readClassicMasters() throws(Failure) {
     areMastersUnnamed = true
     var masters: [Int: [String: TorchTensor]] = [:]
     for (position, source) in files.enumerated() {
-      do {
-        let file = try TorchFile(opening: source.path, limits: limits)
+      try CheckpointFolder.open(source.path, limits) { file in
         let names = weightNames(in: position)
         let tensors = try classicTensors(file, source.name)
         guard tensors.count == names.count else {
@@ -126,8 +118,6 @@ extension Checkpoint {
             file: source.name)
         }
         for (name, tensor) in zip(names, tensors) { masters[position, default: [:]][name] = tensor }
-      } catch {
-        throw Failure(reading: error, file: source.path)
       }
     }
     for index in tensors.indices {
@@ -149,8 +139,7 @@ extension Checkpoint {
     for tensor in tensors {
       // Layers that share their weights share their masters.
       for shard in tensor.shards where shard.file == file && seen.insert(shard.key).inserted {
-        let isOther = tensor.name.hasSuffix(".bias") || tensor.name.contains("layernorm")
-        if isOther { others.append(shard.key) } else { decayed.append(shard.key) }
+        if shard.sizes.count > 1 { decayed.append(shard.key) } else { others.append(shard.key) }
       }
     }
     return decayed + others

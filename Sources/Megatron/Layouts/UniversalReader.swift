@@ -7,24 +7,37 @@ import TorchArchive
 
 /// DeepSpeed's universal checkpoint: `zero/PARAMETER/fp32.pt`, each a parameter in float32 that was
 /// put together from all tensor-parallel ranks (DeepSpeed `checkpoint/ds_to_universal.py`).
-extension Checkpoint {
-  mutating func readUniversal(_ limits: TorchLimits) throws(Failure) {
-    let zero = directory.folder.appending("zero")
+struct UniversalReader: LayoutReader {
+  let layout = CheckpointLayout.universal
+  let names: [(form: FilePattern, kind: CheckpointFileKind)] = [
+    (FilePattern("zero"), .universalFolder)
+  ]
+  let marks = [CheckpointFileKind.universalFolder]
+  let masters = MasterPlace.areTheWeights
+
+  func read(into checkpoint: inout CheckpointBuilder) throws(Failure) {
+    try checkpoint.readUniversal()
+  }
+
+  func optimizerFiles(of checkpoint: Checkpoint) -> OptimizerFiles {
+    OptimizerFiles(momentsOf: checkpoint.folder)
+  }
+}
+
+extension CheckpointBuilder {
+  fileprivate mutating func readUniversal() throws(Failure) {
+    let zero = folder.path.appending("zero")
     var parameters: [(name: String, shard: RankPart)] = []
     var states: [StateFile] = []
     var shapes: [String: [Int]] = [:]
-    for file in directory.files
+    for file in folder.files
     where file.kind == .modelStates || file.kind == .zeroModelStates && file.numbers["dp"] == 0 {
-      let path = directory.folder.appending(file.name)
-      do {
-        let torchFile = try TorchFile(opening: path, limits: limits)
+      try folder.open(file.name, limits) { torchFile in
         _ = add(torchFile, named: file.name)
         states.append(try StateFile(torchFile, named: file.name))
         for group in ParameterShapes(torchFile, torchFile.graph.root)?.groups ?? [] {
           for parameter in group { shapes[parameter.name] = parameter.sizes }
         }
-      } catch {
-        throw Failure(reading: error, file: path)
       }
     }
     try adopt(states)
@@ -37,7 +50,7 @@ extension Checkpoint {
           continue
         }
         parameters.append(
-          try readParameter(component.string, path, shapes[component.string], limits))
+          try readParameter(component.string, path, shapes[component.string]))
       }
     } catch {
       throw Failure(reading: error, file: zero)
@@ -58,10 +71,9 @@ extension Checkpoint {
   /// The parameter in a file: a dictionary with `param`, or the tensor itself; that of a ZeRO-3 run is
   /// flat, and `param_shapes` has its shape.
   private mutating func readParameter(
-    _ name: String, _ path: FilePath, _ shape: [Int]?, _ limits: TorchLimits
+    _ name: String, _ path: FilePath, _ shape: [Int]?
   ) throws(Failure) -> (name: String, shard: RankPart) {
-    do {
-      let file = try TorchFile(opening: path, limits: limits)
+    return try CheckpointFolder.open(path, limits) { file in
       let graph = file.graph
       let node = graph.value("param", in: graph.root) ?? graph.root
       guard let tensor = try file.tensor(node) else {
@@ -80,8 +92,6 @@ extension Checkpoint {
         )
       }
       return (name, RankPart(rank: 0, file: position, key: "param", tensor: tensor))
-    } catch {
-      throw Failure(reading: error, file: path)
     }
   }
 }

@@ -1,8 +1,7 @@
 import Architectures
 import ByteIO
 public import JSON
-public import Megatron
-import SystemPackage
+package import SystemPackage
 
 /// The optimizer's part of a checkpoint, told by the names of its files: what there is, and whether it is
 /// complete.
@@ -13,23 +12,23 @@ public struct OptimizerFiles: Hashable, Sendable {
   public let text: String
   /// What is missing; empty where all is there.
   public let missing: [String]
-  let paths: [FilePath]
+  package let paths: [FilePath]
 
-  public init(_ index: Checkpoint) {
-    let folder = index.directory.folder
-    switch index.directory.layout {
-    case .classic: self = OptimizerFiles.classic(index.directory)
-    case .universal:
-      let zero = folder.appending("zero")
-      let states = ((try? FileSystem.list(zero)) ?? []).flatMap { parameter in
-        ["exp_avg.pt", "exp_avg_sq.pt"].map {
-          ("zero/\(parameter.string)/\($0)", zero.appending(parameter).appending($0))
-        }
-      }.filter { FileSystem.exists($0.1) }
-      self.init(
-        states, states.isEmpty ? "none" : "\(states.count) moments of Adam, one file each", [])
-    default: self = OptimizerFiles.shards(index)
-    }
+  /// Those of a checkpoint, by the reader of its layout.
+  public init(_ checkpoint: Checkpoint) {
+    self = checkpoint.folder.reader.optimizerFiles(of: checkpoint)
+  }
+
+  /// The moments of a universal checkpoint, beside the parameters.
+  init(momentsOf folder: CheckpointFolder) {
+    let zero = folder.path.appending("zero")
+    let states = ((try? FileSystem.list(zero)) ?? []).flatMap { parameter in
+      ["exp_avg.pt", "exp_avg_sq.pt"].map {
+        ("zero/\(parameter.string)/\($0)", zero.appending(parameter).appending($0))
+      }
+    }.filter { FileSystem.exists($0.1) }
+    self.init(
+      states, states.isEmpty ? "none" : "\(states.count) moments of Adam, one file each", [])
   }
 
   private init(_ files: [(name: String, path: FilePath)], _ text: String, _ missing: [String]) {
@@ -40,39 +39,40 @@ public struct OptimizerFiles: Hashable, Sendable {
   }
 
   /// The shards of ZeRO: one for each data-parallel rank of each model-parallel rank.
-  private static func shards(_ index: Checkpoint) -> OptimizerFiles {
-    let directory = index.directory
-    let files = directory.files.filter { $0.kind == .optimizerStates }
+  init(shardsOf index: Checkpoint) {
+    let files = index.folder.files.filter { $0.kind == .optimizerStates }
     guard !files.isEmpty else {
-      return OptimizerFiles([], "no files of its own", [])
+      self.init([], "no files of its own", [])
+      return
     }
-    var grid: [Int: Set<Int>] = [:]
-    for file in files { grid[file.numbers["mp"] ?? 0, default: []].insert(file.numbers["dp"] ?? 0) }
+    var grid = RankGrid<CheckpointFile>()
+    for file in files { _ = grid.insert(file, file.numbers["mp"] ?? 0, file.numbers["dp"] ?? 0) }
     let said = (try? index.arguments.int("data_parallel_size")) ?? nil
-    let data = max((grid.values.flatMap { $0 }.max() ?? 0) + 1, min(said ?? 1, 1 << 16))
+    let data = max(grid.columnCount, min(said ?? 1, 1 << 16))
     let stages = min(max(index.pipelineParallel ?? 1, 1), 1 << 16)
-    let model = max((grid.keys.max() ?? 0) + 1, min(index.tensorParallel * stages, 1 << 16))
+    let model = max(grid.rowCount, min(index.tensorParallel * stages, 1 << 16))
     var missing: [String] = []
     for mp in 0..<model {
-      for dp in 0..<data where grid[mp]?.contains(dp) != true && missing.count < 64 {
+      for dp in 0..<data where grid[mp, dp] == nil && missing.count < 64 {
         missing.append("data-parallel rank \(dp) of model-parallel rank \(mp)")
       }
     }
-    return OptimizerFiles(
-      files.map { ($0.name, directory.folder.appending($0.name)) },
+    self.init(
+      files.map { ($0.name, index.folder.path.appending($0.name)) },
       "\(files.count) shards of ZeRO (\(data) data-parallel x \(model) model-parallel ranks)",
       missing)
   }
 
-  private static func classic(_ directory: CheckpointFolder) -> OptimizerFiles {
+  /// The files in the folders of classic ranks.
+  init(ranksOf folder: CheckpointFolder) {
     var files: [(name: String, path: FilePath)] = []
-    for rank in directory.files where rank.kind == .rankFolder {
+    for rank in folder.files where rank.kind == .rankFolder {
       for name in ["distrib_optim.pt", "optim.pt"] {
-        let path = directory.folder.appending(rank.name).appending(name)
+        let path = folder.path.appending(rank.name).appending(name)
         if FileSystem.exists(path) { files.append(("\(rank.name)/\(name)", path)) }
       }
     }
-    return OptimizerFiles(
+    self.init(
       files,
       files.isEmpty
         ? "in the files of the ranks, if it was saved"

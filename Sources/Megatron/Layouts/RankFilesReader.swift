@@ -4,10 +4,61 @@ import Diagnostics
 import SystemPackage
 import TorchArchive
 
-/// Layouts in which the file of a model-parallel rank holds all weights of that rank: DeepSpeed
-/// without the pipeline module (`mp_rank_XX_model_states.pt`), and classic Megatron-LM
-/// (`mp_rank_XX[_PPP]/model_optim_rng.pt`).
-extension Checkpoint {
+/// DeepSpeed without the pipeline module: `mp_rank_XX_model_states.pt` holds all weights of a rank.
+struct DeepSpeedReader: LayoutReader {
+  let layout = CheckpointLayout.deepspeed
+  // swift-format-ignore
+  let names: [(form: FilePattern, kind: CheckpointFileKind)] = [
+    // DeepSpeed runtime/engine.py, _get_ckpt_name
+    (FilePattern("mp_rank_{mp}_model_states.pt"),                          .modelStates),
+    // DeepSpeed runtime/engine.py, _get_zero_ckpt_prefix
+    (FilePattern("zero_pp_rank_{dp}_mp_rank_{mp}_optim_states.pt"),        .optimizerStates),
+    (FilePattern("bf16_zero_pp_rank_{dp}_mp_rank_{mp}_optim_states.pt"),   .optimizerStates),
+    (FilePattern("zero_pp_rank_{dp}_mp_rank_{mp}optim_states.pt"),         .optimizerStates),
+    // DeepSpeed runtime/engine.py, _get_expert_ckpt_name
+    (FilePattern("layer_{layer}_expert_{e}_mp_rank_{mp}_model_states.pt"), .expert),
+    (FilePattern("expert_{e}_mp_rank_{mp}_model_states.pt"),               .expert),
+    (FilePattern("expp_rank_{e}_mp_rank_{mp}_optim_states.pt"),            .expert),
+  ]
+  let marks = [CheckpointFileKind.modelStates]
+
+  // The states go with other layouts, too.
+  func isCompanion(of others: [CheckpointLayout]) -> Bool { !others.isEmpty }
+
+  func read(into checkpoint: inout CheckpointBuilder) throws(Failure) {
+    try checkpoint.readRanks()
+  }
+}
+
+/// Classic Megatron-LM: `mp_rank_XX[_PPP]/model_optim_rng.pt` holds all weights of a rank.
+struct ClassicReader: LayoutReader {
+  let layout = CheckpointLayout.classic
+  let names: [(form: FilePattern, kind: CheckpointFileKind)] = [
+    // Megatron-LM checkpointing.py, get_checkpoint_name
+    (FilePattern("mp_rank_{tp}"), .rankFolder),
+    (FilePattern("mp_rank_{tp}_{pp}"), .rankFolder),
+    (FilePattern("mp_rank_{tp}_{pp}_{ep}"), .rankFolder),
+    // NeMo 1
+    (FilePattern("tp_rank_{tp}_pp_rank_{pp}"), .rankFolder),
+    (FilePattern("model_optim_rng.pt"), .rankFile),
+    (FilePattern("model_rng.pt"), .rankFile),
+  ]
+  let marks: [CheckpointFileKind] = [.rankFolder, .rankFile]
+
+  func read(into checkpoint: inout CheckpointBuilder) throws(Failure) {
+    try checkpoint.readRanks()
+  }
+
+  func readMasters(into checkpoint: inout CheckpointBuilder) throws(Failure) {
+    try checkpoint.readClassicMasters()
+  }
+
+  func optimizerFiles(of checkpoint: Checkpoint) -> OptimizerFiles {
+    OptimizerFiles(ranksOf: checkpoint.folder)
+  }
+}
+
+extension CheckpointBuilder {
   /// A file with the weights of a rank.
   struct RankFile: Hashable {
     let tensorRank: Int
@@ -26,7 +77,7 @@ extension Checkpoint {
     var layers: Int { (tensors.compactMap(\.local.layer).max() ?? -1) + 1 }
   }
 
-  mutating func readRanks(_ limits: TorchLimits) throws(Failure) {
+  fileprivate mutating func readRanks() throws(Failure) {
     let files = try rankFiles()
     tensorParallel = (files.map(\.tensorRank).max() ?? 0) + 1
     let stages = (files.map(\.stage).max() ?? 0) + 1
@@ -34,14 +85,11 @@ extension Checkpoint {
     var chunks: [Int: [Int: [Chunk]]] = [:]
     var states: [StateFile] = []
     for file in files {
-      do {
-        let torchFile = try TorchFile(opening: file.path, limits: limits)
+      try CheckpointFolder.open(file.path, limits) { torchFile in
         states.append(try StateFile(torchFile, named: file.name))
         let position = add(torchFile, named: file.name, stage: file.stage)
         chunks[file.tensorRank, default: [:]][file.stage] = try self.chunks(
           of: torchFile, file, at: position)
-      } catch {
-        throw Failure(reading: error, file: file.path)
       }
     }
     try adopt(states)
@@ -69,13 +117,13 @@ extension Checkpoint {
     }
     checkpointVersion = try recorded(first.checkpointVersion, "checkpoint_version")
     iteration = try recorded(first.iteration, "iteration").flatMap { Int(exactly: $0) }
-    if let step = directory.stepNumber, let iteration, step != iteration,
+    if let step = folder.stepNumber, let iteration, step != iteration,
       arguments.source(of: "iteration") == .checkpoint
     {
       warnings.append(
         Diagnostic(
           .checkpointOtherIteration,
-          "the folder is named \"\(directory.tag ?? "")\", but its files are of iteration \(iteration): was it "
+          "the folder is named \"\(folder.tag ?? "")\", but its files are of iteration \(iteration): was it "
             + "renamed, or were files of another step copied into it?"))
     }
     let sizes = try first.originalVocabularySizes.map { value throws(Failure) in
@@ -95,33 +143,29 @@ extension Checkpoint {
   /// The files of all ranks, which must form a whole grid.
   func rankFiles() throws(Failure) -> [RankFile] {
     var found: [RankFile] = []
-    if directory.layout == .deepspeed {
-      for file in directory.files where file.kind == .modelStates {
+    if folder.layout == .deepspeed {
+      for file in folder.files where file.kind == .modelStates {
         found.append(
           RankFile(
             tensorRank: file.numbers["mp"] ?? 0, stage: 0,
-            path: directory.folder.appending(file.name), name: file.name))
+            path: folder.path.appending(file.name), name: file.name))
       }
     } else {
       found = try classicFiles()
     }
-    var grid: [Int: [Int: RankFile]] = [:]
+    var grid = RankGrid<RankFile>()
     for file in found {
-      if let other = grid[file.tensorRank, default: [:]].updateValue(file, forKey: file.stage) {
+      if let other = grid.insert(file, file.tensorRank, file.stage) {
         throw Failure(
           .checkpointDuplicateRank, "\(other.name) is of the same rank",
           file: file.name, hint: "move the one that belongs to another save away")
       }
     }
-    let ranks = (found.map(\.tensorRank).max() ?? 0) + 1
-    let stages = (found.map(\.stage).max() ?? 0) + 1
-    for rank in 0..<ranks {
-      for stage in 0..<stages where grid[rank]?[stage] == nil {
-        throw Failure(
-          .checkpointMissingRank,
-          "there is nothing of tensor-parallel rank \(rank) of pipeline stage \(stage)",
-          file: directory.folder.string, hint: "the dump is not whole: copy the missing files")
-      }
+    if let (rank, stage) = grid.firstGap(rows: 0..<grid.rowCount, columns: grid.columnCount) {
+      throw Failure(
+        .checkpointMissingRank,
+        "there is nothing of tensor-parallel rank \(rank) of pipeline stage \(stage)",
+        file: folder.path.string, hint: "the dump is not whole: copy the missing files")
     }
     return found.sorted { ($0.stage, $0.tensorRank) < ($1.stage, $1.tensorRank) }
   }
@@ -130,25 +174,25 @@ extension Checkpoint {
   private func classicFiles() throws(Failure) -> [RankFile] {
     var found: [RankFile] = []
     var empty: [(name: String, files: [String])] = []
-    for file in directory.files {
+    for file in folder.files {
       if file.kind == .rankFile {
         found.append(
           RankFile(
-            tensorRank: 0, stage: 0, path: directory.folder.appending(file.name), name: file.name))
+            tensorRank: 0, stage: 0, path: folder.path.appending(file.name), name: file.name))
       }
       guard file.kind == .rankFolder else { continue }
-      let folder = directory.folder.appending(file.name)
-      if file.numbers["ep"] != nil, FileSystem.exists(folder.appending("model_optim_rng.pt")) {
+      let rank = folder.path.appending(file.name)
+      if file.numbers["ep"] != nil, FileSystem.exists(rank.appending("model_optim_rng.pt")) {
         throw Failure(
           .modelExperts, "\(file.name) is the folder of an expert-parallel rank",
-          file: directory.folder.string)
+          file: folder.path.string)
       }
-      let names = (try? FileSystem.list(folder))?.map(\.string) ?? []
-      if let name = try Checkpoint.weightsFile(names, in: "\(file.name)") {
+      let names = (try? FileSystem.list(rank))?.map(\.string) ?? []
+      if let name = try CheckpointBuilder.weightsFile(names, in: "\(file.name)") {
         found.append(
           RankFile(
             tensorRank: file.numbers["tp"] ?? 0, stage: file.numbers["pp"] ?? 0,
-            path: folder.appending(name), name: "\(file.name)/\(name)"))
+            path: rank.appending(name), name: "\(file.name)/\(name)"))
       } else if names != ["optim.pt"] {
         // `mp_rank_XX_DDD` of a distributed optimizer holds nothing but its part of that.
         empty.append((file.name, names))
@@ -158,13 +202,13 @@ extension Checkpoint {
       throw Failure(
         .checkpointMissingRank,
         "\"\(name)\" holds no model_optim_rng.pt, as the other ranks do; it holds "
-          + PathAdvice.listed(names), file: directory.folder.appending(name).string,
+          + PathAdvice.listed(names), file: folder.path.appending(name).string,
         hint: "the dump is not whole: copy the file of this rank, or save it again")
     }
     guard !found.isEmpty else {
       throw Failure(
         .checkpointNone, "no folder of a rank holds a model_optim_rng.pt",
-        file: directory.folder.string,
+        file: folder.path.string,
         hint: empty.first.map { "\"\($0.name)\" holds \(PathAdvice.listed($0.files))" })
     }
     return found

@@ -7,7 +7,7 @@ import TorchArchive
 /// The float32 masters of the weights, put together from the shards of the optimizer (DeepSpeed
 /// `runtime/zero/stage_1_and_2.py`, `stage3.py`, `runtime/bf16_optimizer.py`,
 /// `utils/zero_to_fp32.py`; Megatron `optimizer/optimizer.py`).
-extension Checkpoint {
+extension CheckpointBuilder {
   /// What the masters of one model-parallel rank came to.
   struct RankMasters {
     let tensorRank: Int
@@ -15,12 +15,8 @@ extension Checkpoint {
     let parameters: [(name: String, sizes: [Int], runs: [RankPart.Run])]
   }
 
-  mutating func readMasters(_ limits: TorchLimits) throws(Failure) {
-    let ranks: [RankMasters]
-    if directory.layout == .classic {
-      return try readClassicMasters(limits)
-    }
-    ranks = try readZeroMasters(limits)
+  mutating func readZeroShards() throws(Failure) {
+    let ranks = try readZeroMasters()
     // Layers are numbered over all stages; a name that is tied is the first stage's alone: the last
     // stage's positions were never trained.
     var all: [String] = []
@@ -48,46 +44,39 @@ extension Checkpoint {
   // MARK: - ZeRO
 
   /// The shards of all model-parallel ranks.
-  private mutating func readZeroMasters(
-    _ limits: TorchLimits
-  ) throws(Failure) -> [RankMasters] {
-    var grid: [Int: [Int: CheckpointFile]] = [:]
-    for file in directory.files where file.kind == .optimizerStates {
+  private mutating func readZeroMasters() throws(Failure) -> [RankMasters] {
+    var grid = RankGrid<CheckpointFile>()
+    for file in folder.files where file.kind == .optimizerStates {
       guard let mp = file.numbers["mp"], let dp = file.numbers["dp"] else { continue }
-      if let other = grid[mp, default: [:]].updateValue(file, forKey: dp) {
+      if let other = grid.insert(file, mp, dp) {
         throw Failure(
           .checkpointDuplicateRank, "\(other.name) is of the same ranks",
           file: file.name)
       }
     }
-    if grid.isEmpty, let ranks = try readUndividedMasters(limits) { return ranks }
+    if grid.isEmpty, let ranks = try readUndividedMasters() { return ranks }
     guard !grid.isEmpty else {
       throw Failure(
         .mastersNone,
         "there is no zero_pp_rank_X_mp_rank_YY_optim_states.pt with float32 masters",
-        file: directory.folder.string, hint: "--weights model takes the weights as trained")
+        file: folder.path.string, hint: "--weights model takes the weights as trained")
     }
-    let count = (grid.keys.max() ?? 0) + 1
+    if let (mp, dp) = grid.firstGap(rows: 0..<grid.rowCount) {
+      throw Failure(
+        .checkpointMissingRank,
+        "the shard of data-parallel rank \(dp) of model-parallel rank \(mp) is missing",
+        file: folder.path.string, hint: "the dump is not whole: copy the missing file")
+    }
+    let count = grid.rowCount
     var result: [RankMasters] = []
     for mp in 0..<count {
-      let shards = grid[mp] ?? [:]
-      for dp in 0..<max((shards.keys.max() ?? 0) + 1, 1) where shards[dp] == nil {
-        throw Failure(
-          .checkpointMissingRank,
-          "the shard of data-parallel rank \(dp) of model-parallel rank \(mp) is missing",
-          file: directory.folder.string, hint: "the dump is not whole: copy the missing file")
-      }
-      let files = shards.keys.sorted().compactMap { shards[$0] }
-      let shapes = try parameterShapes(of: mp, limits)
+      let files = grid.row(mp)
+      let shapes = try parameterShapes(of: mp)
       var assembly = ZeroAssembly(shapes: shapes, ranks: files.count)
       for file in files {
-        let path = directory.folder.appending(file.name)
-        do {
-          let torchFile = try TorchFile(opening: path, limits: limits)
+        try folder.open(file.name, limits) { torchFile in
           let position = add(torchFile, named: file.name)
           try assembly.add(torchFile, at: position, named: file.name)
-        } catch {
-          throw Failure(reading: error, file: path)
         }
       }
       result.append(
@@ -100,7 +89,7 @@ extension Checkpoint {
       throw Failure(
         .checkpointMissingRank,
         "\(count) model-parallel ranks cannot be \(tensorParallel) tensor-parallel ones on each stage",
-        file: directory.folder.string)
+        file: folder.path.string)
     }
     return result
   }
@@ -108,18 +97,16 @@ extension Checkpoint {
   /// The names and shapes of a rank's parameters, by optimizer group, from the state of the rank;
   /// `nil` where only the shards have them.
   private func parameterShapes(
-    of mp: Int, _ limits: TorchLimits
+    of mp: Int
   ) throws(Failure) -> ParameterShapes? {
-    let candidates = directory.files.filter {
+    let candidates = folder.files.filter {
       ($0.kind == .modelStates || $0.kind == .zeroModelStates) && $0.numbers["mp"] == mp
     }
     // All data-parallel ranks say the same.
     guard let file = candidates.min(by: { $0.numbers["dp"] ?? 0 < $1.numbers["dp"] ?? 0 }) else {
       return nil
     }
-    let path = directory.folder.appending(file.name)
-    do {
-      let torchFile = try TorchFile(opening: path, limits: limits)
+    return try folder.open(file.name, limits) { torchFile in
       if let frozen = torchFile.graph.value("frozen_param_shapes", in: torchFile.graph.root),
         torchFile.graph.entries(frozen)?.isEmpty == false
       {
@@ -128,30 +115,6 @@ extension Checkpoint {
           file: file.name, hint: "--weights model takes the weights as trained")
       }
       return ParameterShapes(torchFile, torchFile.graph.root)
-    } catch {
-      throw Failure(reading: error, file: path)
     }
-  }
-
-  /// The states of a ZeRO-3 checkpoint: arguments, but no weights.
-  mutating func readZero3States(_ limits: TorchLimits) throws(Failure) {
-    var states: [StateFile] = []
-    var ranks: Set<Int> = []
-    for file in directory.files where file.kind == .zeroModelStates {
-      guard file.numbers["dp"] == 0, let rank = file.numbers["mp"] else { continue }
-      ranks.insert(rank)
-      let path = directory.folder.appending(file.name)
-      do {
-        let torchFile = try TorchFile(opening: path, limits: limits)
-        _ = add(torchFile, named: file.name)
-        states.append(try StateFile(torchFile, named: file.name))
-      } catch {
-        throw Failure(reading: error, file: path)
-      }
-    }
-    try adopt(states)
-    // ZeRO-3 does not go with a pipeline, so model-parallel ranks are tensor-parallel ones.
-    tensorParallel = (ranks.max() ?? 0) + 1
-    pipelineParallel = 1
   }
 }
