@@ -93,42 +93,27 @@ public final class TensorReader {
     return reader
   }
 
-  /// Walks over a box along its outermost axis until a part fits into the buffers.
+  /// Walks over a box in parts that fit into the buffers.
   private func visit(
     _ box: ElementBox, at offset: Int, _ tensor: TorchTensor, _ reader: StoredBytesReader,
     _ body: (Range<Int>, ByteBuffer) throws -> Void
   ) throws {
     let size = tensor.dtype.size
-    let (most, span) = (dense.count / size, window.count / size)
-    if box.count <= most, held != nil || box.extent <= span {
+    let whole = StridedCopy(
+      source: offset, target: 0, sizes: box.sizes, sourceStrides: box.strides,
+      targetStrides: box.strides)
+    try whole.forEachPart(
+      count: dense.count / size, sourceExtent: held == nil ? window.count / size : .max
+    ) { part in
+      let box = ElementBox(sizes: part.sizes, strides: part.sourceStrides)
       if let held {
-        dense.gather(box, from: held.bytes, at: offset * size, elementSize: size, to: 0)
+        dense.gather(box, from: held.bytes, at: part.source * size, elementSize: size, to: 0)
       } else {
-        try reader.read(at: offset * size, into: window, 0..<box.extent * size)
+        try reader.read(at: part.source * size, into: window, 0..<box.extent * size)
         dense.gather(box, from: window, at: 0, elementSize: size, to: 0)
       }
-      resolve(box.count, tensor)
-      return try body(0..<box.count * size, dense)
-    }
-    // A box of one element fits, so there is an axis.
-    var inner = box
-    let rows = inner.sizes.removeFirst()
-    let stride = inner.strides.removeFirst()
-    let fitting =
-      inner.count > most || held == nil && inner.extent > span
-      ? 1
-      : min(
-        most / inner.count,
-        held != nil || stride == 0 ? most : (span - inner.extent) / stride + 1)
-    var row = 0
-    while row < rows {
-      let step = min(fitting, rows - row)
-      let part =
-        step == 1
-        ? inner
-        : ElementBox(sizes: [step] + inner.sizes, strides: [stride] + inner.strides)
-      try visit(part, at: offset + row * stride, tensor, reader, body)
-      row += step
+      resolve(part.count, tensor)
+      try body(0..<part.count * size, dense)
     }
   }
 

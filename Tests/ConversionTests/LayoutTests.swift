@@ -247,7 +247,7 @@ import Testing
       for lower in 0...count {
         for upper in lower...count {
           var covered: [Int] = []
-          for (origin, extent) in PartitionMap.boxes(of: lower..<upper, in: sizes) {
+          for (origin, extent) in ElementBox.boxes(of: lower..<upper, in: sizes) {
             covered += positions(origin, extent, sizes)
           }
           #expect(covered.sorted() == Array(lower..<upper))

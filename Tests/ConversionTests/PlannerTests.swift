@@ -188,7 +188,7 @@ import Testing
       var strides = [Int](repeating: 1, count: rank)
       for axis in (0..<rank - 1).reversed() { strides[axis] = strides[axis + 1] * sizes[axis + 1] }
       let order = (0..<rank).shuffled(using: &random)
-      let block = CopyBlock(
+      let block = StridedCopy(
         source: 3, target: 5, sizes: order.map { sizes[$0] },
         sourceStrides: order.map { strides[$0] },
         targetStrides: (0..<rank).map { axis in
@@ -221,7 +221,7 @@ import Testing
         Int.random(in: 1...5, using: &random)
       )
       let width = 3 * heads * channels
-      let block = CopyBlock(
+      let block = StridedCopy(
         source: 7, target: 11, sizes: [heads, 3, channels, hidden],
         sourceStrides: [3 * channels * hidden, channels * hidden, hidden, 1],
         targetStrides: [channels, heads * channels, 1, width])
@@ -237,7 +237,7 @@ import Testing
   }
 
   /// The target and source offset of every element.
-  private func elements(_ block: CopyBlock) -> [(Int, Int)] {
+  private func elements(_ block: StridedCopy) -> [(Int, Int)] {
     var result: [(Int, Int)] = [(block.target, block.source)]
     for axis in block.sizes.indices {
       result = result.flatMap { target, source in

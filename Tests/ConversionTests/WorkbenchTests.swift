@@ -63,7 +63,7 @@ import Testing
     let folder = try TemporaryFolder()
     for (number, sizes) in WorkbenchTests.sizes.enumerated() {
       let hashes = TensorHashes(plan)
-      let executor = PlanExecutor(plan, sizes: sizes, hashes: hashes)
+      let executor = PlanExecutor(plan, sizes: sizes, observers: [hashes])
       try executor.run(into: nil)
       try executor.finish()
       #expect(hashes.takeFound() == whole, "\(sizes)")
@@ -146,7 +146,7 @@ import Testing
     let plan = try Planner.plan(index(folder.path), options: options).transfer
     for isCancelled in [false, true] {
       let hashes = TensorHashes(plan)
-      let executor = PlanExecutor(plan, crc: .all, hashes: hashes)
+      let executor = PlanExecutor(plan, crc: .all, observers: [hashes])
       try executor.run(into: nil)
       guard isCancelled else {
         try executor.finish()

@@ -62,7 +62,7 @@ struct PartitionMap {
     let (rows, column, offset) = axes(rank, rows: shard.box.sizes[0])
     guard rows.allSatisfy({ !$0.kept.isEmpty }) else { return nil }
     var source = shard
-    let strides = PartitionMap.rowMajor(rows.map(\.size)).map { $0 * shard.box.strides[0] }
+    let strides = ElementBox(dense: rows.map(\.size)).strides.map { $0 * shard.box.strides[0] }
     source.offset += zip(rows, strides).reduce(0) { $0 + $1.0.kept.lowerBound * $1.1 }
     source.box = ElementBox(
       sizes: rows.map(\.kept.count) + shard.box.sizes.dropFirst(),
@@ -87,8 +87,8 @@ struct PartitionMap {
     let shardShape = sizes.shardShape(rule, ranks: ranks.stored)
     let (rows, column, offset) = axes(rank, rows: shardShape[0])
     let axes = rows + column
-    let strides = PartitionMap.rowMajor(axes.map(\.size))
-    return PartitionMap.boxes(of: elements, in: axes.map(\.size)).compactMap { origin, extent in
+    let strides = ElementBox(dense: axes.map(\.size)).strides
+    return ElementBox.boxes(of: elements, in: axes.map(\.size)).compactMap { origin, extent in
       var source = run
       source.offset -= elements.lowerBound
       var target = offset
@@ -111,7 +111,7 @@ struct PartitionMap {
     _ rank: Int, rows: Int
   ) -> (rows: [Axis], column: [Axis], offset: Int) {
     // Strides of the output tensor along the two axes of the Megatron tensor.
-    var strides = PartitionMap.rowMajor(shape)
+    var strides = ElementBox(dense: shape).strides
     if rule.isTransposed { strides.reverse() }
     let columns = rule.shape.count > 1 ? sizes.shardShape(rule, ranks: ranks.stored)[1] : 1
     let column = rule.shape.count > 1 ? [Axis(columns, stride: strides[1])] : []
@@ -168,39 +168,5 @@ struct PartitionMap {
     case .headsHN3: [merged, group, channel, slot]
     case .thirds: [merged, slot, group, channel]
     }
-  }
-
-  private static func rowMajor(_ shape: [Int]) -> [Int] {
-    var strides = [Int](repeating: 1, count: shape.count)
-    for axis in shape.indices.dropLast().reversed() {
-      strides[axis] = strides[axis + 1] * shape[axis + 1]
-    }
-    return strides
-  }
-
-  /// A run of positions in row-major order as boxes: the end of a row, whole rows, the beginning of
-  /// a row, and so on inwards.
-  static func boxes(of run: Range<Int>, in sizes: [Int]) -> [(origin: [Int], sizes: [Int])] {
-    guard !run.isEmpty else { return [] }
-    guard sizes.count > 1 else { return [([run.lowerBound], [run.count])] }
-    let inner = Array(sizes.dropFirst())
-    let count = inner.reduce(1, *)
-    func within(_ row: Int, _ part: Range<Int>) -> [(origin: [Int], sizes: [Int])] {
-      boxes(of: part, in: inner).map { ([row] + $0.origin, [1] + $0.sizes) }
-    }
-    let first = run.lowerBound / count
-    let (last, rest) = run.upperBound.quotientAndRemainder(dividingBy: count)
-    if first == last { return within(first, run.lowerBound % count..<rest) }
-    var result: [(origin: [Int], sizes: [Int])] = []
-    var whole = first
-    if run.lowerBound % count > 0 {
-      result += within(first, run.lowerBound % count..<count)
-      whole += 1
-    }
-    if whole < last {
-      result.append(([whole] + inner.map { _ in 0 }, [last - whole] + inner))
-    }
-    if rest > 0 { result += within(last, 0..<rest) }
-    return result
   }
 }

@@ -37,7 +37,8 @@ final class ConversionRun {
     }
     self.masters = masters
     executor = PlanExecutor(
-      converter.plan.transfer, crc: options.crc, threads: options.threads, hashes: masters
+      converter.plan.transfer, crc: options.crc, threads: options.threads,
+      observers: masters.map { [$0] } ?? []
     ) {
       watcher(.reading(bytes: $0))
     }

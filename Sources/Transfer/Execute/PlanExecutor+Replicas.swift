@@ -34,7 +34,7 @@ extension PlanExecutor {
   }
 
   private func mergeDense(
-    _ block: CopyBlock, _ dense: [ByteBuffer], _ format: FloatFormat, _ merge: Schedule.Merge,
+    _ block: StridedCopy, _ dense: [ByteBuffer], _ format: FloatFormat, _ merge: Schedule.Merge,
     _ sink: (any TensorSink)?
   ) throws {
     let (tensor, addend, staged) = (merge.tensor, merge.addend, bench.stages[0].stored)

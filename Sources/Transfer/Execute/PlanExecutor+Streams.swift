@@ -4,7 +4,7 @@ import ByteIO
 extension PlanExecutor {
   private struct Block {
     let copy: Schedule.Copy
-    let part: CopyBlock
+    let part: StridedCopy
     let bytes: Range<Int>
   }
 
@@ -13,7 +13,7 @@ extension PlanExecutor {
     var blocks: [Block] = []
     for copy in copies {
       let size = copy.source.format.size
-      for part in CopyBlock(copy.source, copy.destination).split(
+      for part in StridedCopy(copy.source, copy.destination).split(
         sourceExtent: bench.window.count / size)
       {
         blocks.append(
@@ -54,7 +54,8 @@ extension PlanExecutor {
 
   /// Puts a block that lies in memory into the order of the output, strip by strip, and hands it on.
   private func scatter(
-    _ block: CopyBlock, from buffer: ByteBuffer, at start: Int, _ source: StoredBox, addend: Float,
+    _ block: StridedCopy, from buffer: ByteBuffer, at start: Int, _ source: StoredBox,
+    addend: Float,
     tensor: Int, _ sink: (any TensorSink)?
   ) throws {
     let staged = bench.stages[0].stored
@@ -73,14 +74,13 @@ extension PlanExecutor {
   /// Converts the elements of a block, which lie at the start of the first stage, and hands them to the sink in
   /// runs.
   func emit(
-    _ block: CopyBlock, as stored: FloatFormat, addend: Float, tensor: Int,
+    _ block: StridedCopy, as stored: FloatFormat, addend: Float, tensor: Int,
     _ sink: (any TensorSink)?
   ) throws {
     let format = plan.tensors[tensor].format
     let stage = bench.stages[0]
-    var counts = stage.prepare(block.count, as: stored, isBigEndian: false)
+    var counts = try stage.observe(block, of: tensor, as: stored, isBigEndian: false)
     defer { report.findings[tensor, default: TensorFindings()].floats += counts }
-    try hashes?.add(block, of: tensor, on: stage, as: stored)
     guard let sink else { return }
     let ready = stage.converted(
       BufferRows(0..<block.count * stored.size, of: stage.stored), from: stored, to: format,

@@ -24,7 +24,7 @@ package final class PlanExecutor {
   package var report = ExecutionReport()
   let crc: CRCMode
   private let progress: ExecutionReport.Progress
-  let hashes: TensorHashes?
+  private let observers: [any ElementObserver]
   private let openFiles: OpenFiles
   private let sizes: WorkerBuffers.Sizes
   /// What is known of the CRCs of storages, by their positions in the plan.
@@ -49,27 +49,28 @@ package final class PlanExecutor {
   ///   - plan: The plan.
   ///   - crc: How much of the recorded CRCs is checked.
   ///   - threads: How many threads share the work.
-  ///   - hashes: Whoever is to see all elements.
+  ///   - observers: Called with every element that is read.
   ///   - progress: Called after each step.
   package convenience init(
-    _ plan: TransferPlan, crc: CRCMode = .auto, threads: Int = 1, hashes: TensorHashes? = nil,
+    _ plan: TransferPlan, crc: CRCMode = .auto, threads: Int = 1,
+    observers: [any ElementObserver] = [],
     progress: @escaping ExecutionReport.Progress = { _ in }
   ) {
     self.init(
       plan, crc: crc,
-      sizes: PlanExecutor.sizes(plan, comparesMasters: hashes != nil, threads: threads),
-      hashes: hashes, progress: progress)
+      sizes: PlanExecutor.sizes(plan, comparesMasters: !observers.isEmpty, threads: threads),
+      observers: observers, progress: progress)
   }
 
   /// An executor with buffers of any size.
   package init(
     _ plan: TransferPlan, crc: CRCMode = .auto, sizes: WorkerBuffers.Sizes,
-    hashes: TensorHashes? = nil, progress: @escaping ExecutionReport.Progress = { _ in }
+    observers: [any ElementObserver] = [], progress: @escaping ExecutionReport.Progress = { _ in }
   ) {
     self.plan = plan
     self.crc = crc
     self.progress = progress
-    self.hashes = hashes
+    self.observers = observers
     openFiles = OpenFiles(plan)
     self.sizes = sizes
   }
@@ -77,7 +78,7 @@ package final class PlanExecutor {
   /// Buffers and threads, from the first use to ``releaseMemory()``.
   var bench: WorkerBuffers {
     if let heldBench { return heldBench }
-    let bench = WorkerBuffers(sizes)
+    let bench = WorkerBuffers(sizes, observers: observers)
     heldBench = bench
     return bench
   }
@@ -117,7 +118,7 @@ package final class PlanExecutor {
   /// - Throws: ``Interrupted``, or ``TensorHashes/Cancelled``.
   func checkWanted() throws {
     try Interrupted.check()
-    try hashes?.checkWanted()
+    for observer in observers { try observer.checkWanted() }
   }
 
   // MARK: - One tensor
@@ -127,7 +128,7 @@ package final class PlanExecutor {
     let storage = range.source.storage
     let found = try range.carryOut(
       from: openFiles.file(plan.storages[storage].file), plan, on: bench,
-      checksums: isChecksumWanted(storage), to: sink, hashes: hashes)
+      checksums: isChecksumWanted(storage), to: sink)
     try note(range.bytes, crc: found.crc, of: storage)
     count(found.floats, in: range.tensor, bytesRead: range.bytes.count)
     let size = plan.tensors[range.tensor].format.size
@@ -148,7 +149,7 @@ package final class PlanExecutor {
       try checkWanted()
       let window = sink == nil ? nil : bench.window
       let found = try assembly.read(
-        strip, from: files, plan, on: bench, checksums: crc != .none, into: window, hashes: hashes)
+        strip, from: files, plan, on: bench, checksums: crc != .none, into: window)
       for index in crcs.indices { crcs[index] ^= found.crcs[index] }
       count(found.counts, in: assembly.tensor, bytesRead: found.bytesRead)
       if let sink, let window { try write(strip, of: assembly, from: window, sink) }

@@ -23,7 +23,7 @@ struct RangeCopy: Sendable {
     guard case .copy(let source, let destination, let addend) = piece, source.box.count > 0,
       plan.storages[source.storage].entry.compression == .stored
     else { return nil }
-    let block = CopyBlock(source, destination).orderedByTarget.collapsed
+    let block = StridedCopy(source, destination).orderedByTarget.collapsed
     guard block.sizes.count == 1, block.sourceStrides == [1], block.targetStrides == [1] else {
       return nil
     }
@@ -42,12 +42,11 @@ struct RangeCopy: Sendable {
   ///   - bench: Buffers and threads.
   ///   - checksums: Whether the CRC is computed along the way.
   ///   - sink: Where the elements go.
-  ///   - hashes: Whoever is to see all elements.
   /// - Returns: What was found.
   /// - Throws: ``Failure``, or what the sink throws.
   func carryOut(
     from file: InputFile, _ plan: TransferPlan, on bench: WorkerBuffers, checksums: Bool,
-    to sink: (any TensorSink)?, hashes: TensorHashes?
+    to sink: (any TensorSink)?
   ) throws -> ReadFindings {
     let entry = plan.storages[source.storage].entry
     let (stored, format) = (source.format, plan.tensors[tensor].format)
@@ -69,11 +68,10 @@ struct RangeCopy: Sendable {
       if checksums {
         found.crc = CRC32.Shift(by: bytes.upperBound - place - range.count)(crc)
       }
-      found.floats = stage.prepare(part, as: stored, isBigEndian: source.isBigEndian)
-      try hashes?.add(
-        CopyBlock(
-          source: 0, target: start + first, sizes: [part], sourceStrides: [1], targetStrides: [1]),
-        of: tensor, on: stage, as: stored)
+      let block = StridedCopy(
+        source: 0, target: start + first, sizes: [part], sourceStrides: [1], targetStrides: [1])
+      found.floats = try stage.observe(
+        block, of: tensor, as: stored, isBigEndian: source.isBigEndian)
       if let sink {
         let ready = stage.converted(
           BufferRows(range, of: stage.stored), from: stored, to: format, adding: addend,
@@ -100,11 +98,16 @@ extension ReadFindings {
 }
 
 extension WorkerBuffers.ThreadBuffers {
-  /// Brings the first `count` elements of ``stored`` into the byte order of the machine, and counts what is not
-  /// finite.
-  func prepare(_ count: Int, as format: FloatFormat, isBigEndian: Bool) -> FloatCounts {
+  /// Brings the elements of a block, which lie at the beginning of ``stored``, into the byte order of
+  /// the machine, counts what is not finite, and lets the observers see them.
+  func observe(
+    _ block: StridedCopy, of tensor: Int, as format: FloatFormat, isBigEndian: Bool
+  ) throws -> FloatCounts {
+    let count = block.count
     if isBigEndian { stored.swapBytes(count, wordSize: format.size, at: 0) }
-    return stored.countNonFinite(count, as: format, at: 0)
+    let counts = stored.countNonFinite(count, as: format, at: 0)
+    for observer in observers { try observer.observe(block, of: tensor, on: self, as: format) }
+    return counts
   }
 
   /// Rows in the format of the output, and how many finite values became infinite. They stay where they are if

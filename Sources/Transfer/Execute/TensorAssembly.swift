@@ -14,7 +14,7 @@ struct TensorAssembly: Sendable {
   struct Part: Sendable {
     let storage: Int
     /// The elements in the order of the output, rows first.
-    let block: CopyBlock
+    let block: StridedCopy
     /// The rows of the output that it has a share in.
     let rows: Range<Int>
     /// The bytes of the storage that it spans.
@@ -99,7 +99,7 @@ struct TensorAssembly: Sendable {
   private struct Chunk: Sendable {
     let part: Int
     /// The elements in the order of the storage.
-    let block: CopyBlock
+    let block: StridedCopy
   }
 
   /// Reads one strip.
@@ -111,14 +111,13 @@ struct TensorAssembly: Sendable {
   ///   - bench: Threads and their buffers.
   ///   - checksums: Whether CRCs are computed along the way.
   ///   - window: Where the rows come together; without one, they do not.
-  ///   - hashes: Whoever is to see all elements.
   /// - Returns: The CRC of what was read of each part, to be joined by XOR with those of the other strips; how
   ///   many bytes were read; and what was counted.
   /// - Throws: ``Failure``, or what was left to do before throws.
   func read(
     _ strip: Range<Int>, from files: [Int: InputFile], _ plan: TransferPlan,
     on bench: WorkerBuffers,
-    checksums: Bool, into window: ByteBuffer?, hashes: TensorHashes?
+    checksums: Bool, into window: ByteBuffer?
   ) throws -> (crcs: [UInt32], bytesRead: Int, counts: FloatCounts) {
     let limit = bench.stages[0].stored.count / stored.size
     let line = TensorAssembly.line / stored.size
@@ -140,8 +139,8 @@ struct TensorAssembly: Sendable {
       let crc = try read(
         chunk.block, of: part, storage, from: file, into: stage.stored,
         checksums: checksums && part.isDense)
-      let counts = stage.prepare(chunk.block.count, as: stored, isBigEndian: isBigEndian)
-      try hashes?.add(chunk.block, of: tensor, on: stage, as: stored)
+      let counts = try stage.observe(
+        chunk.block, of: tensor, as: stored, isBigEndian: isBigEndian)
       if let window { place(chunk.block, from: stage.stored, in: window, strip) }
       found.withLock {
         $0.crcs[chunk.part] ^= crc
@@ -156,7 +155,7 @@ struct TensorAssembly: Sendable {
   ///
   /// - Returns: Their CRCs, each shifted by the bytes that follow in the part, joined by XOR.
   private func read(
-    _ chunk: CopyBlock, of part: Part, _ storage: PlanStorage, from file: InputFile,
+    _ chunk: StridedCopy, of part: Part, _ storage: PlanStorage, from file: InputFile,
     into buffer: ByteBuffer, checksums: Bool
   ) throws -> UInt32 {
     let runs = chunk.exchanged
@@ -185,7 +184,7 @@ struct TensorAssembly: Sendable {
 
   /// Lays the elements of a chunk down where their rows are in the window.
   private func place(
-    _ chunk: CopyBlock, from buffer: ByteBuffer, in window: ByteBuffer, _ strip: Range<Int>
+    _ chunk: StridedCopy, from buffer: ByteBuffer, in window: ByteBuffer, _ strip: Range<Int>
   ) {
     let (row, column) = chunk.target.quotientAndRemainder(dividingBy: width)
     window.gather(
@@ -242,7 +241,7 @@ extension TensorAssembly.Part {
   /// - Returns: `nil` where elements repeat or lie apart in the storage, or do not lie in rows.
   fileprivate init?(_ source: StoredBox, _ destination: Piece.Destination, width: Int) {
     guard source.box.count > 0, width > 0 else { return nil }
-    let block = CopyBlock(source, destination).orderedByTarget.collapsed
+    let block = StridedCopy(source, destination).orderedByTarget.collapsed
     guard block.sourceStrides.allSatisfy({ $0 > 0 }),
       block.count == 1
         || zip(block.sizes, block.sourceStrides).contains(where: { $0 > 1 && $1 == 1 })
@@ -259,7 +258,7 @@ extension TensorAssembly.Part {
   }
 
   /// The elements of the part in a strip of rows.
-  fileprivate func block(in strip: Range<Int>, width: Int) -> CopyBlock? {
+  fileprivate func block(in strip: Range<Int>, width: Int) -> StridedCopy? {
     let shared = rows.clamped(to: strip)
     guard !shared.isEmpty else { return nil }
     guard rows.count > 1 else { return block }

@@ -5,7 +5,8 @@ package final class WorkerBuffers: Sendable {
   /// Two buffers of a thread: elements as they are stored, and as they are converted.
   package struct ThreadBuffers: Sendable {
     package let stored: ByteBuffer
-    let converted: ByteBuffer
+    package let converted: ByteBuffer
+    let observers: [any ElementObserver]
   }
 
   /// Where the parts of tensors come together; where there are two, one is filled while the other is written.
@@ -21,14 +22,19 @@ package final class WorkerBuffers: Sendable {
 
   private let sharedFrom: Int
 
-  /// - Parameter sizes: How large all of it is.
-  package init(_ sizes: Sizes) {
+  /// Buffers and threads.
+  ///
+  /// - Parameters:
+  ///   - sizes: How large all of it is.
+  ///   - observers: Called with every element that is read.
+  package init(_ sizes: Sizes, observers: [any ElementObserver] = []) {
     sharedFrom = sizes.sharedFrom
     windows = (0..<sizes.windows).map { _ in ByteBuffer(count: sizes.window) }
     stages = (0..<max(1, sizes.threads)).map { _ in
       // The widest conversion doubles the size.
       ThreadBuffers(
-        stored: ByteBuffer(count: sizes.stage), converted: ByteBuffer(count: 2 * sizes.stage))
+        stored: ByteBuffer(count: sizes.stage), converted: ByteBuffer(count: 2 * sizes.stage),
+        observers: observers)
     }
   }
 

@@ -4,8 +4,8 @@ import Synchronization
 /// The hashes of the elements of tensors, each rounded to some format, as they are read: by any thread, in any
 /// order.
 ///
-/// Whoever reads elements has them in the cache, so this costs a fraction of the reading; and it needs no output.
-package final class TensorHashes: Sendable {
+/// The elements are in the cache when they are observed, so this costs a fraction of the reading.
+package final class TensorHashes: ElementObserver {
   private struct Form {
     /// The format in which elements are compared.
     let format: FloatFormat
@@ -62,7 +62,7 @@ package final class TensorHashes: Sendable {
     progress: @escaping ExecutionReport.Progress = { _ in }
   ) throws {
     let executor = PlanExecutor(
-      plan, crc: crc, sizes: .reading(threads: threads), hashes: self, progress: progress)
+      plan, crc: crc, sizes: .reading(threads: threads), observers: [self], progress: progress)
     try executor.run(into: nil)
     try executor.finish()
   }
@@ -74,23 +74,17 @@ package final class TensorHashes: Sendable {
   package func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
   /// - Throws: ``Cancelled``.
-  func checkWanted() throws(Cancelled) {
+  package func checkWanted() throws {
     if isCancelled.load(ordering: .relaxed) { throw Cancelled() }
   }
 
   /// Adds the elements of a block.
   ///
-  /// - Parameters:
-  ///   - block: Where they go.
-  ///   - tensor: The position of the tensor in the plan.
-  ///   - stage: The buffers of a thread, of which the first holds the elements in the order of the axes of the
-  ///     block. The other one may be overwritten.
-  ///   - stored: Their format.
   /// - Throws: ``Cancelled``.
-  func add(
-    _ block: CopyBlock, of tensor: Int, on stage: WorkerBuffers.ThreadBuffers,
+  package func observe(
+    _ block: StridedCopy, of tensor: Int, on stage: WorkerBuffers.ThreadBuffers,
     as stored: FloatFormat
-  ) throws(Cancelled) {
+  ) throws {
     try checkWanted()
     guard let form = forms[tensor], block.count > 0 else { return }
     var buffer = stage.stored
@@ -121,21 +115,14 @@ package final class TensorHashes: Sendable {
   }
 }
 
-extension CopyBlock {
+extension StridedCopy {
   /// Calls `body` for each line of elements along the innermost axis, in the order of the axes: with the offset in
   /// the output, the number of elements and their distance there.
   fileprivate func forEachLine(_ body: (_ target: Int, _ count: Int, _ stride: Int) -> Void) {
     let block = collapsed
-    let (count, stride) = (
-      block.sizes[block.sizes.count - 1], block.targetStrides[block.sizes.count - 1]
-    )
-    for line in 0..<block.count / count {
-      var (rest, target) = (line, block.target)
-      for axis in block.sizes.indices.dropLast().reversed() {
-        target += rest % block.sizes[axis] * block.targetStrides[axis]
-        rest /= block.sizes[axis]
-      }
-      body(target, count, stride)
+    let last = block.sizes.count - 1
+    block.forEachOffset(without: [last]) { _, offset in
+      body(block.target + offset, block.sizes[last], block.targetStrides[last])
     }
   }
 }
