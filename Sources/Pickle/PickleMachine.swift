@@ -14,12 +14,7 @@ public struct PickleMachine {
   var marks: [Int] = []
   private var memo: [UInt32: NodeID] = [:]
   private var globalNodes: [GlobalName: NodeID] = [:]
-  /// Values that were copied from one container into another, and bytes of keys: a few instructions
-  /// can ask for many of both.
-  private var copies = 0
-  private var keyBytes = 0
-  private var nameBytes = 0
-  private var items = 0
+  var budget: PickleBudget
   /// The offset of the instruction that is carried out.
   var offset = 0
 
@@ -41,6 +36,7 @@ public struct PickleMachine {
     self.reader = reader
     self.graph = graph
     self.limits = limits
+    budget = PickleBudget(limits, sourceSize: graph.source.count)
   }
 
   private mutating func run() throws(PickleError) {
@@ -243,10 +239,7 @@ public struct PickleMachine {
 
   private mutating func pushGlobal(_ module: String, _ name: String) throws(PickleError) {
     // The same long text can be made a part of many names.
-    nameBytes += module.utf8.count + name.utf8.count
-    guard nameBytes <= max(1 << 25, graph.source.count) else {
-      throw error(.limitString, "names of more than \(max(1 << 25, graph.source.count)) bytes")
-    }
+    try budget.names.spend(module.utf8.count + name.utf8.count, at: offset)
     let global = GlobalName(module, name)
     if let known = globalNodes[global] {
       stack.append(known)
@@ -291,123 +284,6 @@ public struct PickleMachine {
     // A set or list with attributes: they say nothing about its contents.
     case .list, .set, .frozenSet, .persistent: break
     default: throw error(.type, "BUILD needs an object")
-    }
-  }
-
-  // MARK: - Containers
-
-  /// Adds a value to the arena.
-  mutating func add(_ node: PickleNode) throws(PickleError) -> NodeID {
-    guard graph.nodes.count < limits.nodes, let index = Int32(exactly: graph.nodes.count) else {
-      throw error(.limitNodes, "more than \(limits.nodes) values")
-    }
-    graph.nodes.append(node)
-    return NodeID(index: index)
-  }
-
-  /// Counts values that are copied into a new container.
-  mutating func countCopies(_ count: Int) throws(PickleError) {
-    copies += count
-    guard copies <= limits.nodes / 4 else {
-      throw error(.limitNodes, "more than \(limits.nodes / 4) values copied between containers")
-    }
-  }
-
-  /// Counts values that are put into a container.
-  private mutating func countItems(_ count: Int) throws(PickleError) {
-    items += count
-    guard items <= limits.items else {
-      throw error(.limitItems, "more than \(limits.items) values in containers")
-    }
-  }
-
-  /// Counts a container that is about to be made.
-  private func countContainer() throws(PickleError) {
-    let count = graph.sequences.count + graph.dictionaries.count + graph.objects.count
-    guard count < limits.containers else {
-      throw error(.limitContainers, "more than \(limits.containers) containers")
-    }
-  }
-
-  mutating func makeSequence(
-    _ items: [NodeID], _ node: (Int) -> PickleNode
-  ) throws(PickleError) -> NodeID {
-    try countContainer()
-    try countItems(items.count)
-    graph.sequences.append(items)
-    return try add(node(graph.sequences.count - 1))
-  }
-
-  mutating func makeDictionary() throws(PickleError) -> NodeID {
-    try countContainer()
-    graph.dictionaries.append(PickleGraph.Dictionary())
-    return try add(.dict(graph.dictionaries.count - 1))
-  }
-
-  /// Whether a value was made by one of the functions of PyTorch that make tensors. Those hold
-  /// nothing: putting something into them once damaged the memory of PyTorch (CVE-2026-24747).
-  private func isTensor(_ id: NodeID) -> Bool {
-    guard let object = graph.object(id), let name = graph.global(object.callable) else {
-      return false
-    }
-    return name.module.hasPrefix("torch.") && name.name.hasPrefix("_rebuild_")
-  }
-
-  private mutating func append(_ items: [NodeID], to target: NodeID) throws(PickleError) {
-    try countItems(items.count)
-    guard !isTensor(target) else { throw error(.type, "APPEND to a tensor") }
-    switch graph[target] {
-    case .list(let index): graph.sequences[index] += items
-    case .object(let index): graph.objects[index].items += items
-    default: throw error(.type, "APPEND needs a list")
-    }
-  }
-
-  private mutating func addItems(_ items: [NodeID], to target: NodeID) throws(PickleError) {
-    try countItems(items.count)
-    guard !isTensor(target) else { throw error(.type, "ADDITEMS to a tensor") }
-    switch graph[target] {
-    case .set(let index): graph.sequences[index] += items
-    case .object(let index): graph.objects[index].items += items
-    default: throw error(.type, "ADDITEMS needs a set")
-    }
-  }
-
-  private mutating func setItems(_ target: NodeID, _ items: [NodeID]) throws(PickleError) {
-    guard items.count.isMultiple(of: 2) else {
-      throw error(.stack, "a key without a value")
-    }
-    for index in stride(from: 0, to: items.count, by: 2) {
-      try setItem(target, items[index], items[index + 1])
-    }
-    if items.isEmpty, graph.entries(target) == nil, graph.object(target) == nil {
-      throw error(.type, "SETITEMS needs a dictionary")
-    }
-  }
-
-  mutating func setItem(
-    _ target: NodeID, _ keyNode: NodeID, _ value: NodeID
-  ) throws(PickleError) {
-    try countItems(1)
-    guard !isTensor(target) else { throw error(.type, "SETITEM on a tensor") }
-    switch graph[target] {
-    case .dict(let index):
-      guard let key = graph.key(keyNode) else {
-        throw error(.type, "a container that can change, or a huge one, was used as a key")
-      }
-      if case .string(let range) = graph[keyNode] { keyBytes += range.count }
-      guard keyBytes <= max(1 << 25, graph.source.count) else {
-        throw error(.limitString, "keys of more than \(max(1 << 25, graph.source.count)) bytes")
-      }
-      if let position = graph.position(of: key, in: graph.dictionaries[index]) {
-        graph.dictionaries[index].entries[position].value = value
-      } else {
-        graph.dictionaries[index].table.append(hash: key.hashValue)
-        graph.dictionaries[index].entries.append(PickleEntry(key: keyNode, value: value))
-      }
-    case .object(let index):
-      graph.objects[index].entries.append(PickleEntry(key: keyNode, value: value))
-    default: throw error(.type, "SETITEM needs a dictionary")
     }
   }
 

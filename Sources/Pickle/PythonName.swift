@@ -52,7 +52,7 @@ extension PickleMachine {
           }
         }
       }
-      try countCopies(pairs.count)
+      try budget.copies.spend(pairs.count, at: offset)
       let made = try makeDictionary()
       for pair in pairs { try setItem(made, pair.key, pair.value) }
       return made
@@ -63,7 +63,7 @@ extension PickleMachine {
         guard let items = graph.items(source) else { return nil }
         contents = items
       }
-      try countCopies(contents.count)
+      try budget.copies.spend(contents.count, at: offset)
       return switch name {
       case .set: try makeSequence(contents) { .set($0) }
       case .frozenSet: try makeSequence(contents) { .frozenSet($0) }
