@@ -1,8 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// A package of its own, so that users of the libraries do not resolve it. Built by scripts/fuzz with
-// the fuzzer and the address sanitizer.
+// A package of its own, so that users of the libraries do not resolve it. Built by scripts/fuzz
+// with the fuzzer and the address sanitizer.
 let package = Package(
   name: "Fuzz",
   dependencies: [.package(name: "meg2hf", path: "..")],

@@ -5,8 +5,8 @@ public import JSON
 /// calls it.
 ///
 /// All that is particular to a family stands in its folder: planner, executor, verifier and command
-/// ask these functions and nothing else. The order of the calls is ``claims(_:)``, ``refusals(_:)``,
-/// ``sizes(_:mergedRanks:)``, ``configuration(_:for:)``.
+/// ask these functions and nothing else. The order of the calls is ``claims(_:)``,
+/// ``refusals(_:)``, ``sizes(_:mergedRanks:)``, ``configuration(_:for:)``.
 public protocol Architecture: Sendable {
   /// How transformers reads and names a model of the family.
   var format: ModelFormat { get }

@@ -1,10 +1,10 @@
 public import Diagnostics
 
-/// What an architecture asks of a checkpoint: the names and shapes of its tensors, its arguments, and
-/// what its files tell besides.
+/// What an architecture asks of a checkpoint: the names and shapes of its tensors, its arguments,
+/// and what its files tell besides.
 ///
-/// `Checkpoint` of the Megatron target conforms to it, so an architecture does not depend on layouts.
-/// Names are those that all layouts share, such as `layers.3.self_attention.dense.weight`.
+/// `Checkpoint` of the Megatron target conforms to it, so an architecture does not depend on
+/// layouts. Names are those that all layouts share, such as `layers.3.self_attention.dense.weight`.
 public protocol ModelFacts {
   /// What the model was trained with, and what the user set.
   var arguments: TrainingArguments { get }
@@ -22,7 +22,8 @@ public protocol ModelFacts {
   var isCutToVocabulary: Bool { get }
   /// Whether the checkpoint was written by a pipeline module.
   var isOfPipelineModule: Bool { get }
-  /// What is wrong with an attention mask that is stored beside the weights; `nil` for a causal one.
+  /// What is wrong with an attention mask that is stored beside the weights; `nil` for a causal
+  /// one.
   var oddMask: String? { get }
   /// The names of files that hold experts.
   var expertFiles: [String] { get }

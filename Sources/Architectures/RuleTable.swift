@@ -1,10 +1,10 @@
-/// The table of an architecture: every tensor of a model, in the order in which transformers registers
-/// them.
+/// The table of an architecture: every tensor of a model, in the order in which transformers
+/// registers them.
 public struct RuleTable: Hashable, Sendable {
   public let rules: [TensorRule]
 
-  /// A table of rules. Those of a block stand one after the other; of several rules with one target the
-  /// first whose source is there counts.
+  /// A table of rules. Those of a block stand one after the other; of several rules with one target
+  /// the first whose source is there counts.
   public init(_ rules: [TensorRule]) {
     self.rules = rules
   }

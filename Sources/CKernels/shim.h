@@ -7,8 +7,8 @@
 #include <immintrin.h>
 #endif
 
-// What the processor can do beyond what every one of its kind can. Functions that come in several widths take this
-// first: all give the same results.
+// What the processor can do beyond what every one of its kind can. Functions that come in several
+// widths take this first: all give the same results.
 enum ckernels_features {
   // Carry-less multiplication (PCLMUL).
   ckernels_can_multiply = 1,
@@ -38,7 +38,8 @@ static inline unsigned ckernels_features(void) {
 #define CKERNELS_INLINE static inline __attribute__((always_inline))
 #define CKERNELS_WIDE __attribute__((target("avx2,f16c"))) static inline
 
-// Stores that pass the caches by: a line that is written whole and not read soon need not be fetched first.
+// Stores that pass the caches by: a line that is written whole and not read soon need not be
+// fetched first.
 typedef unsigned long long ckernels_vector __attribute__((vector_size(16)));
 
 // Copies `count` bytes, a multiple of 64. `to` is aligned to 64 bytes, `from` to 16.
@@ -56,9 +57,10 @@ static inline void ckernels_stream_fence(void) {
 #endif
 }
 
-// CRC-32 by carry-less multiplication (Gopal et al., "Fast CRC Computation for Generic Polynomials Using
-// PCLMULQDQ"): 64, 128 or 256 bytes are folded onto the next ones, and what is left has the CRC of all. The keys are
-// x to the power of the distance in bits, plus and minus 32, modulo the polynomial.
+// CRC-32 by carry-less multiplication (Gopal et al., "Fast CRC Computation for Generic Polynomials
+// Using PCLMULQDQ"): 64, 128 or 256 bytes are folded onto the next ones, and what is left has the
+// CRC of all. The keys are x to the power of the distance in bits, plus and minus 32, modulo the
+// polynomial.
 #if defined(__x86_64__)
 #define CKERNELS_MULTIPLY __attribute__((target("pclmul,sse4.1"))) static inline
 CKERNELS_MULTIPLY __m128i ckernels_fold(__m128i sum, __m128i next, __m128i keys) {
@@ -79,8 +81,8 @@ CKERNELS_MULTIPLY __m128i ckernels_fold_rest(
     sum = ckernels_fold_one(sum, _mm_loadu_si128((const __m128i *)(bytes + done)));
   return sum;
 }
-// Each folds `size` bytes, at least a block of its own and a multiple of 16. `before` is what the bytes before them
-// amount to at their place.
+// Each folds `size` bytes, at least a block of its own and a multiple of 16. `before` is what the
+// bytes before them amount to at their place.
 CKERNELS_MULTIPLY __m128i ckernels_fold_narrow(const unsigned char *bytes, size_t size, __m128i before) {
   const __m128i by_512 = _mm_set_epi64x(0x01c6e41596, 0x0154442bd4);
   __m128i sums[4];
@@ -148,9 +150,9 @@ CKERNELS_FOLD_ROWS(narrow, __attribute__((target("pclmul,sse4.1"))))
 CKERNELS_FOLD_ROWS(wide, __attribute__((target("avx2,vpclmulqdq,pclmul,sse4.1"))))
 CKERNELS_FOLD_ROWS(widest, __attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))))
 #endif
-// Folds `rows` runs of `size` bytes, `pitch` bytes from one to the next, to 16 bytes, which depend on the width; their
-// CRC does not. `size` is a multiple of 16 and at least 256, and there is a row. `state` is the CRC register before
-// them. Only where the processor can multiply.
+// Folds `rows` runs of `size` bytes, `pitch` bytes from one to the next, to 16 bytes, which depend
+// on the width; their CRC does not. `size` is a multiple of 16 and at least 256, and there is a
+// row. `state` is the CRC register before them. Only where the processor can multiply.
 static inline void ckernels_fold_crc(
     unsigned features, const unsigned char *bytes, size_t size, size_t pitch, size_t rows, unsigned state,
     unsigned char *folded) {
@@ -165,10 +167,10 @@ static inline void ckernels_fold_crc(
 #endif
 }
 
-// Conversions between floating-point formats, eight elements at a time, in integer arithmetic or in instructions made
-// for it: Swift's conversions between vectors of different widths go element by element. Each converts the first
-// `count` / 8 * 8 elements, and returns whether all of them are what these few lines can do: finite, and not rounded to
-// infinity.
+// Conversions between floating-point formats, eight elements at a time, in integer arithmetic or in
+// instructions made for it: Swift's conversions between vectors of different widths go element by
+// element. Each converts the first `count` / 8 * 8 elements, and returns whether all of them are
+// what these few lines can do: finite, and not rounded to infinity.
 typedef unsigned ckernels_words __attribute__((vector_size(32)));
 typedef int ckernels_signed __attribute__((vector_size(32)));
 typedef float ckernels_floats __attribute__((vector_size(32)));
@@ -188,7 +190,8 @@ CKERNELS_INLINE int ckernels_widen_halves_body(const void *from, void *to, size_
     ckernels_halves halves;
     memcpy(&halves, (const char *)from + index * 2, sizeof halves);
     ckernels_words words = __builtin_convertvector(halves, ckernels_words);
-    // The bits of a binary32 with the exponent of a half; a carry into the sign if that has all bits set.
+    // The bits of a binary32 with the exponent of a half; a carry into the sign if that has all
+    // bits set.
     ckernels_words magnitude = (words & 0x7FFF) << 13;
     seen |= magnitude + (0x80000000u - (0x7C00u << 13));
     // A subnormal half has the exponent of the smallest normal one, without the leading bit.
@@ -243,7 +246,8 @@ CKERNELS_INLINE int ckernels_narrow_to_brains_body(const void *from, void *to, s
 }
 
 #if defined(__x86_64__)
-// Whether one of the halves whose magnitudes were OR-ed, each plus the unit of its exponent, is not finite.
+// Whether one of the halves whose magnitudes were OR-ed, each plus the unit of its exponent, is not
+// finite.
 CKERNELS_WIDE int ckernels_any_sign_wide(__m128i seen) {
   return (_mm_movemask_epi8(seen) & 0xAAAA) != 0;
 }
@@ -293,8 +297,8 @@ static inline int ckernels_narrow_to_brains(unsigned features, const void *from,
   return CKERNELS_CHOOSE(ckernels_narrow_to_brains, from, to, count);
 }
 
-// Whether any of `count` numbers, a multiple of 16, has all bits of its exponent set. `unit` is the lowest of them: added
-// to such a magnitude, it carries into the sign, and the sums can be OR-ed.
+// Whether any of `count` numbers, a multiple of 16, has all bits of its exponent set. `unit` is the
+// lowest of them: added to such a magnitude, it carries into the sign, and the sums can be OR-ed.
 typedef unsigned short ckernels_wide_halves __attribute__((vector_size(32)));
 CKERNELS_INLINE int ckernels_any_special_16_body(const void *bytes, size_t count, unsigned short unit) {
   ckernels_wide_halves seen = {0};
@@ -317,8 +321,8 @@ CKERNELS_INLINE int ckernels_any_special_32_body(const void *bytes, size_t count
   return ckernels_any_sign(seen);
 }
 
-// The sums of the products of `count` numbers, a multiple of 16, with two kinds of factors, the second one in the upper
-// half.
+// The sums of the products of `count` numbers, a multiple of 16, with two kinds of factors, the
+// second one in the upper half.
 CKERNELS_INLINE unsigned long long ckernels_join(const void *sums) {
   unsigned lanes[16], first = 0, second = 0;
   memcpy(lanes, sums, sizeof lanes);

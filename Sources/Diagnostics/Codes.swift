@@ -1,5 +1,5 @@
-/// Every code of a conversion. Those of files, pickles, archives and safetensors are declared beside their
-/// errors.
+/// Every code of a conversion. Those of files, pickles, archives and safetensors are declared
+/// beside their errors.
 extension Diagnostic.Code {
   // Training arguments
   public static let argumentsAbsent = Self("arguments/absent", .note)
@@ -218,6 +218,7 @@ extension Diagnostic.Code {
   /// The feature of a model that a family cannot express: `model/kind`.
   public static func model(_ feature: String) -> Self { Self("model/\(feature)", .unsupported) }
 
-  /// The same name for another kind of trouble, such as a folder that cannot be made instead of read.
+  /// The same name for another kind of trouble, such as a folder that cannot be made instead of
+  /// read.
   public func `as`(_ kind: Diagnostic.Kind) -> Self { Self(name, kind) }
 }

@@ -1,5 +1,5 @@
-/// What was found, where, and what helps: an error, a warning, a finding about an output, or the reason why a
-/// model is refused.
+/// What was found, where, and what helps: an error, a warning, a finding about an output, or the
+/// reason why a model is refused.
 public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
   /// Which rule is broken, or what is worth knowing.
   public let code: Code
@@ -66,8 +66,8 @@ extension Diagnostic {
 
   /// The name of a diagnostic, `area/kind`, which is the same in every release.
   ///
-  /// Two codes are equal if they have the same name: a file that cannot be opened has one code, whether it
-  /// was to be read or written.
+  /// Two codes are equal if they have the same name: a file that cannot be opened has one code,
+  /// whether it was to be read or written.
   public struct Code: Hashable, Sendable, CustomStringConvertible {
     public let name: String
     public let kind: Kind

@@ -128,7 +128,8 @@ struct AddedToken {
     ]
   }
 
-  /// The tokens that the files of a folder name, by their ids; what `tokenizer.json` says counts most.
+  /// The tokens that the files of a folder name, by their ids; what `tokenizer.json` says counts
+  /// most.
   static func all(fast: JSONObject?, config: JSONObject?, plain: JSONObject?) -> [AddedToken] {
     var found: [Int: AddedToken] = [:]
     for member in plain?.members ?? [] {

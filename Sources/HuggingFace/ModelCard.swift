@@ -1,7 +1,7 @@
 public import Architectures
 
-/// `README.md` of a converted model: only what the checkpoint says. No licence, language or data set
-/// is known to a converter, so none is named.
+/// `README.md` of a converted model: only what the checkpoint says. No licence, language or data
+/// set is known to a converter, so none is named.
 public enum ModelCard {
   /// What a card says.
   public struct Facts: Sendable {
@@ -74,7 +74,8 @@ public enum ModelCard {
 
       # \(name)
 
-      A \(facts.format.title) model that was trained with Megatron (\(facts.layout)) and converted to
+      A \(facts.format.title) model that was trained with Megatron (\(facts.layout)) and converted \
+      to
       the format of Hugging Face transformers with meg2hf \(facts.version).
 
       | | |

@@ -37,7 +37,8 @@ public struct ModelDirectory: Sendable {
   }
 
   public let path: FilePath
-  /// Where tensors are, in the order of the files; one that is in two files is here once, as in the last.
+  /// Where tensors are, in the order of the files; one that is in two files is here once, as in the
+  /// last.
   private var places: [(file: Int32, tensor: Int32)] = []
   /// By the bytes of the name: two spellings of one accented letter are two names.
   private var table = PositionTable()

@@ -3,8 +3,8 @@ public import Diagnostics
 import JSON
 public import SystemPackage
 
-/// The tokenizer of a model: Megatron's two files, or a folder that transformers made, which is kept as it
-/// is; what releases of transformers look for and is not there is derived.
+/// The tokenizer of a model: Megatron's two files, or a folder that transformers made, which is
+/// kept as it is; what releases of transformers look for and is not there is derived.
 public struct ModelTokenizer: Sendable {
   /// The token that ends a text in GPT-2's own tokenizer, and begins one.
   static let endOfText = "<|endoftext|>"
@@ -25,9 +25,9 @@ public struct ModelTokenizer: Sendable {
   /// Files of a tokenizer that are kept byte by byte.
   // swift-format-ignore
   package static let keptNames = [
-    "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "chat_template.jinja", "chat_template.json", "tokenizer.model", "spiece.model",
-    "sentencepiece.bpe.model", "vocab.txt",
+    "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
+    "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt",
   ]
 
   /// The two files of a folder under the names of transformers, of Megatron, and of OpenAI.
@@ -153,7 +153,8 @@ public struct ModelTokenizer: Sendable {
     }
   }
 
-  /// The names of the files that are kept and of those that are derived, for the decision that is shown.
+  /// The names of the files that are kept and of those that are derived, for the decision that is
+  /// shown.
   package var decision: Decision {
     let own = kept.map(\.name)
     let derived = files(positions: 1).map(\.name).filter { !own.contains($0) }

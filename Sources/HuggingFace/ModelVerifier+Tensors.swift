@@ -27,7 +27,8 @@ extension ModelVerifier {
     if found != sizes.layers {
       fault(
         .outputLayers,
-        "config.json asks for \(sizes.layers) layers, but the tensors have \(found): they are of another "
+        "config.json asks for \(sizes.layers) layers, but the tensors have \(found): they are of "
+          + "another "
           + "model, or some are missing", file: "config.json")
     }
     if let words = directory[fullName(format.embedding)]?.declared.shape, words.count == 2,
@@ -79,7 +80,8 @@ extension ModelVerifier {
     return numbers.count
   }
 
-  /// Ids that the embedding does not have end in an error, or in another token's row, while it runs.
+  /// Ids that the embedding does not have end in an error, or in another token's row, while it
+  /// runs.
   mutating func checkTokenizer(_ path: FilePath, rows: Int?) {
     let files = ["tokenizer.json", "vocab.json"].filter { FileSystem.exists(path.appending($0)) }
     guard !files.isEmpty, let rows else { return }

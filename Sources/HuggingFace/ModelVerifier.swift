@@ -5,8 +5,8 @@ public import JSON
 import Safetensors
 public import SystemPackage
 
-/// Checks a folder of transformers, whichever program wrote it: the safetensors rules, the index, and
-/// every name, shape and type against `config.json`.
+/// Checks a folder of transformers, whichever program wrote it: the safetensors rules, the index,
+/// and every name, shape and type against `config.json`.
 public struct ModelVerifier {
   public let directory: ModelDirectory
   /// The family that `config.json` names.

@@ -24,8 +24,8 @@ public struct JSONParser {
     return value
   }
 
-  /// Reads the members of the one object that `bytes` consist of, one after the other, without keeping
-  /// them.
+  /// Reads the members of the one object that `bytes` consist of, one after the other, without
+  /// keeping them.
   ///
   /// - Parameters:
   ///   - bytes: The text.

@@ -3,8 +3,8 @@ import ByteIO
 public import Diagnostics
 import SystemPackage
 
-/// The error for a tensor that a model needs and a checkpoint does not have. Before it says that a file is
-/// missing, it looks at what is there.
+/// The error for a tensor that a model needs and a checkpoint does not have. Before it says that a
+/// file is missing, it looks at what is there.
 extension Checkpoint {
   public func missing(_ name: String) -> Failure {
     let (code, message, hint) = diagnosis(of: name)
@@ -18,15 +18,18 @@ extension Checkpoint {
     if let found = keys.first(where: Checkpoint.isHuggingFace) {
       return (
         .checkpointHuggingFaceNames,
-        "the checkpoint does not have it: its tensors have Hugging Face names already, such as \"\(found)\"",
-        "nothing is to be converted: DeepSpeed's zero_to_fp32.py, or torch.load and save_pretrained, "
+        "the checkpoint does not have it: its tensors have Hugging Face names already, such as "
+          + "\"\(found)\"",
+        "nothing is to be converted: DeepSpeed's zero_to_fp32.py, or torch.load and "
+          + "save_pretrained, "
           + "write the model"
       )
     }
     if let found = keys.first(where: { $0.contains(".args.") || $0.hasSuffix(".state") }) {
       return (
         .checkpointUnknownTensor,
-        "the checkpoint does not have it as a plain tensor; \"\(found)\" is held by an object of another "
+        "the checkpoint does not have it as a plain tensor; \"\(found)\" is held by an object of "
+          + "another "
           + "library",
         "save it as plain tensors: tensor.detach().cpu().clone() for each"
       )
@@ -43,7 +46,8 @@ extension Checkpoint {
     {
       return (
         .checkpointMissingFiles,
-        "the checkpoint does not have it, and only \(tensorParallel) of \(said) tensor-parallel ranks "
+        "the checkpoint does not have it, and only \(tensorParallel) of \(said) tensor-parallel "
+          + "ranks "
           + "are there", "the dump is not whole: copy the missing files"
       )
     }
@@ -69,14 +73,16 @@ extension Checkpoint {
     if name.hasPrefix("layers."), !kind.isEmpty, !others.isEmpty {
       return (
         .checkpointMissingTensor,
-        "the checkpoint does not have it, although \(others.count) of \(blockCount) blocks have theirs",
+        "the checkpoint does not have it, although \(others.count) of \(blockCount) blocks have "
+          + "theirs",
         "the dump is not whole: copy the file of this block again"
       )
     }
     if name.hasPrefix("layers."), !kind.isEmpty, blockCount > 0 {
       return (
         .checkpointMissingTensor, "no block of the checkpoint has it",
-        "its tensors are \(PathAdvice.listed(tensors.map(\.name).filter { $0.hasPrefix("layers.0.") }))"
+        "its tensors are "
+          + "\(PathAdvice.listed(tensors.map(\.name).filter { $0.hasPrefix("layers.0.") }))"
       )
     }
     return (

@@ -21,7 +21,8 @@ public struct Checkpoint: Sendable {
   public let tensors: [IndexedTensor]
   /// Where ``tensors`` come from.
   public let weights: WeightSource
-  /// The weights as they were trained, when ``tensors`` are their float32 masters and both are there.
+  /// The weights as they were trained, when ``tensors`` are their float32 masters and both are
+  /// there.
   public let trained: [IndexedTensor]?
   /// Whether the masters had no names, and were told by their order.
   package let areMastersUnnamed: Bool

@@ -5,8 +5,8 @@ import Pickle
 import SystemPackage
 import TorchArchive
 
-/// What the reader of a layout fills while it opens one file after the other; a ``Checkpoint`` is made
-/// of it when all is read.
+/// What the reader of a layout fills while it opens one file after the other; a ``Checkpoint`` is
+/// made of it when all is read.
 package struct CheckpointBuilder {
   let folder: CheckpointFolder
   let limits: TorchLimits
@@ -160,7 +160,8 @@ package struct CheckpointBuilder {
       warnings.append(
         Diagnostic(
           .argumentsOverridden,
-          "\(key) is set to \(arguments.values[key]?.quoted ?? "None"), against the evidence: the checkpoint "
+          "\(key) is set to \(arguments.values[key]?.quoted ?? "None"), against the evidence: the "
+            + "checkpoint "
             + "says \(recorded.quoted)"))
     }
     if let version = try arguments.double("checkpoint_version") { checkpointVersion = version }

@@ -13,8 +13,10 @@ extension Diagnostic {
         Diagnostic(
           .tensorHidden,
           "\(file.file.path.lastComponent?.string ?? "") holds "
-            + "\(hidden == 1 ? "a tensor or storage" : "\(hidden) tensors or storages") in places that "
-            + "are not looked into (keys, attributes of dictionaries, storages without a tensor), which "
+            + "\(hidden == 1 ? "a tensor or storage" : "\(hidden) tensors or storages") in places "
+            + "that "
+            + "are not looked into (keys, attributes of dictionaries, storages without a tensor), "
+            + "which "
             + "are not listed"))
     }
     let functions = Set(named.compactMap { file.foreignFunction($0.node) }).sorted()
@@ -23,8 +25,10 @@ extension Diagnostic {
       result.append(
         Diagnostic(
           .tensorForeignFunction,
-          "\(count) tensors of \(file.file.path.lastComponent?.string ?? "") are made by \"\(function)\", "
-            + "which is not known; they are read as plain views, as their arguments say, as are those of "
+          "\(count) tensors of \(file.file.path.lastComponent?.string ?? "") are made by "
+            + "\"\(function)\", "
+            + "which is not known; they are read as plain views, as their arguments say, as are "
+            + "those of "
             + "other files like it"))
     }
     return result

@@ -1,9 +1,9 @@
 /// The names that tensors have in Megatron's own state dictionaries, brought to one form.
 ///
-/// Over the years the dictionary was flat or nested, `transformer` became `encoder` and then `decoder`,
-/// `attention` became `self_attention`, layernorms were called norms for a while, Transformer Engine and
-/// Megatron-core brought names of their own, and wrappers put theirs in front or in between (Megatron
-/// `language_model.py`, `load_state_dict`, accepts some of them).
+/// Over the years the dictionary was flat or nested, `transformer` became `encoder` and then
+/// `decoder`, `attention` became `self_attention`, layernorms were called norms for a while,
+/// Transformer Engine and Megatron-core brought names of their own, and wrappers put theirs in
+/// front or in between (Megatron `language_model.py`, `load_state_dict`, accepts some of them).
 package enum ParameterName {
   /// The embedding of the vocabulary.
   package static let wordEmbeddings = "embedding.word_embeddings.weight"
@@ -39,7 +39,8 @@ package enum ParameterName {
     ("final_norm.",                    "final_layernorm."),
   ]
 
-  /// Names within a block: those of other ages and implementations, and the one that all layouts share.
+  /// Names within a block: those of other ages and implementations, and the one that all layouts
+  /// share.
   // swift-format-ignore
   private static let aliases: [(prefix: String, name: String)] = [
     // until 2020
@@ -66,8 +67,8 @@ package enum ParameterName {
   ]
 
   /// Parts of a name that wrappers and saved modules put there: DeepSpeed's inference engine,
-  /// `torch.compile`, FSDP, activation checkpointing, `torch.nn.Module` itself, and the wrappers of data
-  /// parallelism and of float16.
+  /// `torch.compile`, FSDP, activation checkpointing, `torch.nn.Module` itself, and the wrappers of
+  /// data parallelism and of float16.
   private static let wrappers: Set<Substring> = [
     "module",
     "_forward_module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
@@ -163,6 +164,7 @@ package enum ParameterName {
 }
 
 extension StringProtocol {
-  /// Whether it begins with the bytes of a text, which is quicker to find out than the same by characters.
+  /// Whether it begins with the bytes of a text, which is quicker to find out than the same by
+  /// characters.
   fileprivate func begins(with text: String) -> Bool { utf8.starts(with: text.utf8) }
 }

@@ -1,5 +1,5 @@
-/// What a checkpoint has for each pair of ranks, such as pipeline stage and tensor-parallel rank. Each
-/// pair occurs once, and none may be missing.
+/// What a checkpoint has for each pair of ranks, such as pipeline stage and tensor-parallel rank.
+/// Each pair occurs once, and none may be missing.
 struct RankGrid<Value> {
   private var values: [Int: [Int: Value]] = [:]
 

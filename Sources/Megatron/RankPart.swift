@@ -54,7 +54,8 @@ public struct RankPart: Hashable, Sendable {
     }
   }
 
-  /// Whether the storages of both have one checksum and both are laid out alike, so that they are copies.
+  /// Whether the storages of both have one checksum and both are laid out alike, so that they are
+  /// copies.
   func hasChecksum(of other: RankPart) -> Bool {
     guard case .whole(_, let a) = content, case .whole(_, let b) = other.content,
       let crc = a.storage.entry.crc

@@ -1,5 +1,5 @@
-/// What a pickle has made the machine do so far, against what it may: a few instructions can ask for
-/// much.
+/// What a pickle has made the machine do so far, against what it may: a few instructions can ask
+/// for much.
 struct PickleBudget {
   /// One thing that is counted.
   struct Counter {
@@ -32,7 +32,8 @@ struct PickleBudget {
   /// Bytes of names of classes and functions.
   var names: Counter
 
-  /// Texts may be used again and again: that much is no reason to stop, whatever the size of the pickle.
+  /// Texts may be used again and again: that much is no reason to stop, whatever the size of the
+  /// pickle.
   private static let harmlessTextBytes = 1 << 25
 
   init(_ limits: PickleLimits, sourceSize: Int) {

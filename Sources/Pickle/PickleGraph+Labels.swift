@@ -7,9 +7,9 @@ extension PickleGraph {
 
   /// A text for a value of any kind that tells it from every other one, for keys that are shown.
   ///
-  /// Texts stand as they are, without quotes; inside of other values they have quotes. Bytes and lone
-  /// surrogates are escaped, so that nothing becomes U+FFFD. A value that is too large to be shown ends
-  /// in its position in the graph.
+  /// Texts stand as they are, without quotes; inside of other values they have quotes. Bytes and
+  /// lone surrogates are escaped, so that nothing becomes U+FFFD. A value that is too large to be
+  /// shown ends in its position in the graph.
   public func label(_ id: NodeID) -> String {
     if case .string(let range) = self[id] { return escaped(range) }
     var parts = PickleGraph.labelParts
@@ -72,8 +72,8 @@ extension PickleGraph {
     }
   }
 
-  /// A text in which lone surrogates are written as `\udc80`, and a backslash that could be taken for
-  /// the beginning of such an escape is doubled.
+  /// A text in which lone surrogates are written as `\udc80`, and a backslash that could be taken
+  /// for the beginning of such an escape is doubled.
   private func escaped(_ range: Range<Int>) -> String {
     let raw = bytes(range)
     let backslash = UInt8(ascii: "\\")

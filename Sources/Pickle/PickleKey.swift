@@ -20,8 +20,8 @@ extension PickleGraph {
   /// How many parts a key may have, tuples in tuples counted: keys of genuine files have a few.
   private static let maximumParts = 256
 
-  /// The key that a value makes; `nil` for containers that can change, which Python refuses, and for
-  /// tuples of more parts than anyone writes.
+  /// The key that a value makes; `nil` for containers that can change, which Python refuses, and
+  /// for tuples of more parts than anyone writes.
   func key(_ id: NodeID) -> PickleKey? {
     var parts = PickleGraph.maximumParts
     return key(id, depth: 16, parts: &parts)

@@ -1,4 +1,5 @@
-/// Reads a pickle of protocols 0 to 5 as plain data: nothing that it names is imported, called or run.
+/// Reads a pickle of protocols 0 to 5 as plain data: nothing that it names is imported, called or
+/// run.
 ///
 /// ```swift
 /// let root = try Pickle.load(bytes)

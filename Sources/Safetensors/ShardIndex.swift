@@ -76,10 +76,11 @@ public struct ShardIndex: Hashable, Sendable {
     return "model-\(padded(number))-of-\(padded(count)).safetensors"
   }
 
-  /// Groups tensors into shards by the rule of huggingface_hub (`split_torch_state_dict_into_shards`).
+  /// Groups tensors into shards by the rule of huggingface_hub
+  /// (`split_torch_state_dict_into_shards`).
   ///
-  /// The tensors come in the order of the model's modules. One that is larger than `limit` becomes a
-  /// shard of its own at once, while the open shard stays open; one that does not fit any more
+  /// The tensors come in the order of the model's modules. One that is larger than `limit` becomes
+  /// a shard of its own at once, while the open shard stays open; one that does not fit any more
   /// closes the open shard.
   ///
   /// - Parameters:

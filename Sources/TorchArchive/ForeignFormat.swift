@@ -1,5 +1,5 @@
-/// Files that stand where a PyTorch file was expected: what they are, told by their first bytes, and what
-/// to do about it.
+/// Files that stand where a PyTorch file was expected: what they are, told by their first bytes,
+/// and what to do about it.
 struct ForeignFormat {
   let what: String
   let hint: String?
@@ -77,26 +77,48 @@ struct ForeignFormat {
 
   private static let unpack = "unpack it first"
 
-  // swift-format-ignore
   private static let signatures: [Signature] = [
-    Signature(bytes: [0x1F, 0x8B],                         what: "a gzip file",                        hint: "unpack it first: gunzip FILE (tar -xzf FILE for a .tar.gz)"),
-    Signature(bytes: [0x28, 0xB5, 0x2F, 0xFD],             what: "a zstd file",                        hint: "unpack it first: unzstd FILE (tar --zstd -xf FILE for a .tar.zst)"),
-    Signature(bytes: [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00], what: "an xz file",                         hint: "unpack it first: unxz FILE (tar -xJf FILE for a .tar.xz)"),
-    Signature(bytes: Array("BZh".utf8),                    what: "a bzip2 file",                       hint: "unpack it first: bunzip2 FILE (tar -xjf FILE for a .tar.bz2)"),
-    Signature(bytes: [0x04, 0x22, 0x4D, 0x18],             what: "an lz4 file",                        hint: "unpack it first: unlz4 FILE"),
-    Signature(bytes: [0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], what: "a 7z archive",                       hint: "unpack it first: 7z x FILE"),
-    Signature(bytes: Array("Rar!".utf8),                   what: "a RAR archive",                      hint: unpack),
-    Signature(bytes: Array("GGUF".utf8),                   what: "a GGUF file of llama.cpp",           hint: nil),
-    Signature(bytes: [0x89, 0x48, 0x44, 0x46],             what: "an HDF5 file",                       hint: nil),
-    Signature(bytes: [0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59], what: "a NumPy array file",                 hint: nil),
-    Signature(bytes: Array("PAR1".utf8),                   what: "a Parquet file",                     hint: nil),
-    Signature(bytes: [0x7F, 0x45, 0x4C, 0x46],             what: "a program (ELF)",                    hint: nil),
-    Signature(bytes: Array("PYTORCH1".utf8),               what: "a file of PyTorch's preview release", hint: "load and save it with PyTorch 1.x"),
-    Signature(bytes: Array("PK\u{5}\u{6}".utf8),           what: "an empty zip archive",               hint: "copy or download it again"),
-    Signature(bytes: [0x80, 0x02],                         what: ForeignFormat.pickle,                 hint: ForeignFormat.save),
-    Signature(bytes: [0x80, 0x03],                         what: ForeignFormat.pickle,                 hint: ForeignFormat.save),
-    Signature(bytes: [0x80, 0x04],                         what: ForeignFormat.pickle,                 hint: ForeignFormat.save),
-    Signature(bytes: [0x80, 0x05],                         what: ForeignFormat.pickle,                 hint: ForeignFormat.save),
+    Signature(
+      bytes: [0x1F, 0x8B], what: "a gzip file",
+      hint: "unpack it first: gunzip FILE (tar -xzf FILE for a .tar.gz)"),
+    Signature(
+      bytes: [0x28, 0xB5, 0x2F, 0xFD], what: "a zstd file",
+      hint: "unpack it first: unzstd FILE (tar --zstd -xf FILE for a .tar.zst)"),
+    Signature(
+      bytes: [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00], what: "an xz file",
+      hint: "unpack it first: unxz FILE (tar -xJf FILE for a .tar.xz)"),
+    Signature(
+      bytes: Array("BZh".utf8), what: "a bzip2 file",
+      hint: "unpack it first: bunzip2 FILE (tar -xjf FILE for a .tar.bz2)"),
+    Signature(
+      bytes: [0x04, 0x22, 0x4D, 0x18], what: "an lz4 file", hint: "unpack it first: unlz4 FILE"),
+    Signature(
+      bytes: [0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], what: "a 7z archive",
+      hint: "unpack it first: 7z x FILE"),
+    Signature(bytes: Array("Rar!".utf8), what: "a RAR archive", hint: unpack),
+    Signature(
+      bytes: Array("GGUF".utf8),
+      what: "a GGUF file of "
+        + "llama.cpp", hint: nil),
+    Signature(bytes: [0x89, 0x48, 0x44, 0x46], what: "an HDF5 file", hint: nil),
+    Signature(
+      bytes: [0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59],
+      what: "a NumPy array "
+        + "file", hint: nil),
+    Signature(bytes: Array("PAR1".utf8), what: "a Parquet file", hint: nil),
+    Signature(bytes: [0x7F, 0x45, 0x4C, 0x46], what: "a program (ELF)", hint: nil),
+    Signature(
+      bytes: Array("PYTORCH1".utf8),
+      what: "a file of PyTorch's preview "
+        + "release", hint: "load and save it with PyTorch 1.x"),
+    Signature(
+      bytes: Array("PK\u{5}\u{6}".utf8),
+      what: "an empty zip "
+        + "archive", hint: "copy or download it again"),
+    Signature(bytes: [0x80, 0x02], what: ForeignFormat.pickle, hint: ForeignFormat.save),
+    Signature(bytes: [0x80, 0x03], what: ForeignFormat.pickle, hint: ForeignFormat.save),
+    Signature(bytes: [0x80, 0x04], what: ForeignFormat.pickle, hint: ForeignFormat.save),
+    Signature(bytes: [0x80, 0x05], what: ForeignFormat.pickle, hint: ForeignFormat.save),
   ]
 
   private static let pickle = "a plain pickle (of pickle.dump), not a file of torch.save"

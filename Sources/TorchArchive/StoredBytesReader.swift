@@ -75,7 +75,8 @@ public final class StoredBytesReader {
   ///
   /// - Parameters:
   ///   - buffer: What is read through.
-  ///   - step: Called before each piece of at most the size of the buffer; what it throws ends the reading.
+  ///   - step: Called before each piece of at most the size of the buffer; what it throws ends the
+  ///     reading.
   /// - Throws: ``TorchFileError``, `FileError`, or what `step` throws.
   public func readRest(through buffer: ByteBuffer, before step: () throws -> Void = {}) throws {
     guard checksums, entry.crc != nil || entry.compression == .deflated else { return }

@@ -32,8 +32,8 @@ public final class TensorReader {
   /// Calls `body` with all elements of a tensor in order, a part at a time.
   ///
   /// Memory does not depend on the size of the tensor. A storage that is deflated, or whose view is
-  /// spread over it, such as a transposed one, is held in memory up to 128 MiB; a larger one is read in
-  /// as many passes as it takes.
+  /// spread over it, such as a transposed one, is held in memory up to 128 MiB; a larger one is
+  /// read in as many passes as it takes.
   ///
   /// - Throws: ``TorchFileError`` `limit/output` for a view that is far larger than its storage, or
   ///   what reading throws.

@@ -8,7 +8,8 @@ public struct NamedTensor: Hashable, Sendable {
     case key(String)
     /// A position in a list or tuple, or an integer key of a dictionary.
     case index(Int)
-    /// A key of any other kind, or what an object holds beside items and attributes: `args`, `state`.
+    /// A key of any other kind, or what an object holds beside items and attributes: `args`,
+    /// `state`.
     case other(String)
 
     /// The step as a part of a name.

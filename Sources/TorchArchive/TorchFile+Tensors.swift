@@ -63,7 +63,8 @@ extension TorchFile {
     let name = graph.global(callable)?.description ?? "an object"
     throw TorchFileError(
       .unknownRebuild,
-      "it is made by \"\(shortened(name))\", which is not known, and its arguments are not those of "
+      "it is made by \"\(shortened(name))\", which is not known, and its arguments are not those "
+        + "of "
         + "a plain view (storage, offset, shape, strides)")
   }
 

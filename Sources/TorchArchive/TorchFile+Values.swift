@@ -44,8 +44,8 @@ extension TorchFile {
     throw TorchFileError(.tensorNotFound, "there is no tensor \"\(shortened(name))\"")
   }
 
-  /// The elements of a tensor, row-major and little-endian. Large ones had better be read part by part,
-  /// by ``TensorReader/forEachPart(of:_:)``.
+  /// The elements of a tensor, row-major and little-endian. Large ones had better be read part by
+  /// part, by ``TensorReader/forEachPart(of:_:)``.
   ///
   /// ```swift
   /// let bytes = try file.bytes(of: file.tensor(named: "lm_head.weight"))

@@ -5,7 +5,8 @@ public import SystemPackage
 /// A file that `torch.save` wrote: a pickle and the storages that it refers to.
 ///
 /// Opening reads the directory and the pickle, never a tensor. Nothing that the file names is
-/// imported, called or run (format: `torch/serialization.py`, `caffe2/serialize/inline_container.cc`).
+/// imported, called or run (format: `torch/serialization.py`,
+/// `caffe2/serialize/inline_container.cc`).
 public struct TorchFile: Sendable {
   /// What holds pickle and storages together.
   public enum Container: String, Hashable, Sendable {
@@ -107,7 +108,8 @@ public struct TorchFile: Sendable {
       guard let fields = graph.tuple(reference), fields.count >= 5,
         graph.text(fields[0]) == "storage", let type = graph.global(fields[1]),
         let key = graph.text(fields[2]).map(UTF8Key.init),
-        // Nothing can be misread in an empty storage, and PyTorch writes empty views of other types.
+        // Nothing can be misread in an empty storage, and PyTorch writes empty views of other
+        // types.
         graph.int(fields[4]) != 0
       else { continue }
       if let other = types.updateValue(type, forKey: key), other != type { result.insert(key) }

@@ -13,11 +13,11 @@ struct BatchCommand: ParsableCommand {
     commandName: "batch",
     abstract: "Convert many checkpoints, or a share of them as one task of an array.",
     discussion: """
-      LIST is a text file with a checkpoint on each line, and behind a tab its output if it has one \
-      of its own; or a folder, whose steps are all converted. In a pipe, or with --json, each \
-      conversion prints one line of JSON; on a terminal, a line for people. What is done already is \
-      passed over, so that a task can simply be run again. Of several failures, the exit status is 75 \
-      if another try helps with one of them, else that of the first.
+      LIST is a text file with a checkpoint on each line, and behind a tab its output if it has \
+      one of its own; or a folder, whose steps are all converted. In a pipe, or with --json, each \
+      conversion prints one line of JSON; on a terminal, a line for people. What is done already \
+      is passed over, so that a task can simply be run again. Of several failures, the exit status \
+      is 75 if another try helps with one of them, else that of the first.
 
       EXAMPLES:
         meg2hf batch runs/gpt2 --output 'hf/{name}-{iteration}'

@@ -19,8 +19,8 @@ enum BatchSystem {
     return nil
   }
 
-  /// The position of this task in its array, as text; `nil` outside of arrays. Of the systems that let the
-  /// user count from 0.
+  /// The position of this task in its array, as text; `nil` outside of arrays. Of the systems that
+  /// let the user count from 0.
   static var index: String? {
     ["SLURM_ARRAY_TASK_ID", "PBS_ARRAY_INDEX"].lazy.compactMap { Process.environment($0) }.first
   }

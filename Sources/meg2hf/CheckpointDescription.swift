@@ -130,7 +130,8 @@ struct CheckpointDescription {
     table.add("iteration", index.iteration.map { "\($0)" } ?? "not recorded")
     table.add(
       "parallel",
-      "tp \(index.trainedTensorParallel), pp \(index.pipelineParallel.map { "\($0)" } ?? "not recorded")"
+      "tp \(index.trainedTensorParallel), pp "
+        + "\(index.pipelineParallel.map { "\($0)" } ?? "not recorded")"
     )
     table.add("dtype", dtype)
     if let sizes = inspection.sizes {
@@ -150,7 +151,8 @@ struct CheckpointDescription {
         "\(countText(all)) (\(thousands(all))), without embeddings \(countText(inner))")
       table.add(
         "card size",
-        "\(countText(inspection.statedParameters(vocabulary: vocabulary))), ratio of hidden size to layers "
+        "\(countText(inspection.statedParameters(vocabulary: vocabulary))), ratio of hidden size "
+          + "to layers "
           + "\(sizes.ratio)")
     }
     let optimizer = OptimizerFiles(index)

@@ -72,11 +72,13 @@ struct ConvertCommand: ParsableCommand {
       )
       if folders.count == 1, more.count > 2, let folder = folders.first {
         throw ValidationError(
-          "\(more.count + 2) paths were given; to convert the checkpoint that they are files of, give "
+          "\(more.count + 2) paths were given; to convert the checkpoint that they are files of, "
+            + "give "
             + "their folder: meg2hf convert \(folder.isEmpty ? "." : folder.string) OUTPUT")
       }
       throw ValidationError(
-        "A checkpoint and an output are needed, and \"\(extra)\" is one more; meg2hf batch converts many."
+        "A checkpoint and an output are needed, and \"\(extra)\" is one more; meg2hf batch "
+          + "converts many."
       )
     }
     guard part == nil || !finish else {

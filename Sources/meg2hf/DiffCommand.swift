@@ -10,10 +10,11 @@ struct DiffCommand: ParsableCommand {
     commandName: "diff",
     abstract: "Compare any two models tensor by tensor: folders, files, checkpoints.",
     discussion: """
-      Each side is a transformers folder, a safetensors file, a PyTorch file, or a checkpoint, whose \
-      tensors are merged as a conversion would merge them. A tensor is missing on one side, has another shape or type, or has other values: then how \
-      many differ, and by how much at most, is shown. Names count without the prefix \
-      "transformer.". A difference makes the exit status 1.
+      Each side is a transformers folder, a safetensors file, a PyTorch file, or a checkpoint, \
+      whose tensors are merged as a conversion would merge them. A tensor is missing on one side, \
+      has another shape or type, or has other values: then how many differ, and by how much at \
+      most, is shown. Names count without the prefix "transformer.". A difference makes the exit \
+      status 1.
 
       EXAMPLES:
         meg2hf diff hf/step-1000 hf/step-2000

@@ -16,7 +16,8 @@ enum FrontDoor {
     #endif
   }
 
-  /// The beginning of a help text: what the command does, examples, usage and arguments, without options.
+  /// The beginning of a help text: what the command does, examples, usage and arguments, without
+  /// options.
   static func brief(_ help: String) -> String {
     let lines = help.split(separator: "\n", omittingEmptySubsequences: false)
     let known = ["OVERVIEW", "EXAMPLES", "EXIT STATUS", "USAGE", "ARGUMENTS", "SUBCOMMANDS"]
@@ -154,8 +155,8 @@ enum FrontDoor {
 
   // swift-format-ignore
   private static let flags = [
-    "--accept-duplicated-shards", "--against", "--all", "--check", "--color", "--columns", "--config",
-    "--crc", "--dtype", "--finish", "--help", "--index", "--iteration", "--jobs", "--json",
+    "--accept-duplicated-shards", "--against", "--all", "--check", "--color", "--columns",
+    "--config", "--crc", "--dtype", "--finish", "--help", "--index", "--iteration", "--jobs", "--json",
     "--key-style", "--layout", "--limits", "--max-shard-size", "--merge-file", "--merged-ranks",
     "--no-resume", "--of", "--output", "--overwrite", "--part", "--progress", "--qkv-layout",
     "--quiet", "--replicas", "--set", "--sha256", "--sort", "--status", "--tag", "--tensors",

@@ -16,10 +16,10 @@ struct InspectCommand: ParsableCommand {
     commandName: "inspect",
     abstract: "Show what a checkpoint, a converted folder, or a file of tensors holds.",
     discussion: """
-      Of a checkpoint, its layout, degrees of parallelism, decisions, arguments and tensors are shown, \
-      and whether it can be converted. Of a converted folder, a safetensors file or a PyTorch file, the \
-      tensors are listed. Directories and pickles are read, but no tensor, unless --sha256 or --check \
-      asks for it.
+      Of a checkpoint, its layout, degrees of parallelism, decisions, arguments and tensors are \
+      shown, and whether it can be converted. Of a converted folder, a safetensors file or a \
+      PyTorch file, the tensors are listed. Directories and pickles are read, but no tensor, \
+      unless --sha256 or --check asks for it.
 
       EXAMPLES:
         meg2hf inspect runs/gpt2

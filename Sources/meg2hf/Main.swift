@@ -10,9 +10,9 @@ struct Meg2hf: ParsableCommand {
     commandName: "meg2hf",
     abstract: "Turns a Megatron GPT checkpoint into a Hugging Face GPT-2 directory.",
     discussion: """
-      It reads checkpoints of Megatron-DeepSpeed and Megatron-LM and writes safetensors, config.json \
-      and the tokenizer files, which load everywhere. It needs no Python, no GPU and no network, and \
-      runs nothing that a checkpoint contains.
+      It reads checkpoints of Megatron-DeepSpeed and Megatron-LM and writes safetensors, \
+      config.json and the tokenizer files, which load everywhere. It needs no Python, no GPU and \
+      no network, and runs nothing that a checkpoint contains.
 
       EXAMPLES:
         meg2hf inspect runs/gpt2
@@ -27,9 +27,9 @@ struct Meg2hf: ParsableCommand {
             recompute every tensor and compare all bytes
 
       EXIT STATUS: 0 done, 1 a fault or difference was found, 64 usage, 65 the checkpoint is \
-      damaged, 66 no input, 69 model not supported, 70 internal error (please report), 73 the output \
-      exists or cannot be created, 74 reading or writing failed, 75 try again, 78 the arguments leave \
-      something open or contradict the tensors, 130 and 143 stopped by a signal.
+      damaged, 66 no input, 69 model not supported, 70 internal error (please report), 73 the \
+      output exists or cannot be created, 74 reading or writing failed, 75 try again, 78 the \
+      arguments leave something open or contradict the tensors, 130 and 143 stopped by a signal.
       """,
     version: "\(toolVersion) (\(FrontDoor.target))",
     subcommands: [

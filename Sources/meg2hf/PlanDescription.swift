@@ -35,7 +35,8 @@ struct PlanDescription {
       ),
       (
         "parameters",
-        "\(countText(plan.parameterCount)) (\(thousands(plan.parameterCount))) in \(plan.format.torchName)"
+        "\(countText(plan.parameterCount)) (\(thousands(plan.parameterCount))) in "
+          + "\(plan.format.torchName)"
           + (index.weights == .fp32Master ? ", from the float32 masters" : "")
       ),
     ]

@@ -98,7 +98,8 @@ final class ProgressReporter {
     let seconds = max(Process.monotonicSeconds - started, 1e-3)
     line(
       "\(byteText(read)) read in \(decimal(seconds, places: 1)) s, "
-        + "\(byteText(Int(Double(read) / seconds)))/s, \(byteText(Process.peakResidentBytes)) of memory"
+        + "\(byteText(Int(Double(read) / seconds)))/s, \(byteText(Process.peakResidentBytes)) of "
+        + "memory"
     )
   }
 

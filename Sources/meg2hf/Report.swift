@@ -37,7 +37,8 @@ struct Report {
       try body(&report)
     } catch let stop as Interrupted {
       report.status = "stopped"
-      // A warning that time runs out asks for another try; other signals are passed on to the parent.
+      // A warning that time runs out asks for another try; other signals are passed on to the
+      // parent.
       if stop.signal == Process.warningSignal {
         report.errors.append(
           Failure(.stoppedWarning, "stopped by a signal before the end"))
@@ -124,7 +125,8 @@ struct Messages {
     line("warning", "33", (warning.tensor.map { "tensor \($0): " } ?? "") + warning.message)
   }
 
-  /// Shows warnings: of five and more of one kind only the first three, and how many more there are.
+  /// Shows warnings: of five and more of one kind only the first three, and how many more there
+  /// are.
   func show(_ warnings: [Diagnostic]) {
     let totals = Dictionary(grouping: warnings, by: \.code).mapValues(\.count)
     var numbers: [Diagnostic.Code: Int] = [:]

@@ -65,14 +65,16 @@ struct SourceOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "How many tensor-parallel ranks a tool put together in each file, where their rows of query, key "
+      "How many tensor-parallel ranks a tool put together in each file, where their rows of "
+        + "query, key "
         + "and value lie in thirds.", valueName: "n"))
   var mergedRanks: Int?
 
   @Flag(
     name: .long,
-    help:
-      "Take tensor-parallel ranks that hold the same partition, which no two ranks do after training."
+    help: ArgumentHelp(
+      "Take tensor-parallel ranks that hold the same partition, which no two ranks do after "
+        + "training.")
   )
   var acceptDuplicatedShards = false
 

@@ -1,7 +1,7 @@
 import ByteIO
 
-/// Rows of text in columns. On a terminal they fit its width: columns that matter least are left out, the
-/// last cell wraps at words; in a pipe lines are whole.
+/// Rows of text in columns. On a terminal they fit its width: columns that matter least are left
+/// out, the last cell wraps at words; in a pipe lines are whole.
 struct TextTable {
   private var rows: [[String]]
   private let hasHeader: Bool

@@ -138,7 +138,8 @@ import Testing
     }
   }
 
-  /// Of parts in any order, each shifted by the bytes behind it, the XOR is the checksum of the whole.
+  /// Of parts in any order, each shifted by the bytes behind it, the XOR is the checksum of the
+  /// whole.
   @Test func shiftedChecksumsOfPartsMakeThatOfTheWhole() {
     var random = SeededGenerator(5)
     let bytes = (0..<70_000).map { _ in UInt8.random(in: 0...255, using: &random) }

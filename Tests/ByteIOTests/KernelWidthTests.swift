@@ -2,10 +2,11 @@ import CKernels
 import TestSupport
 import Testing
 
-/// The kernels that are chosen by what the processor can do give the same bits either way. Other tests meet the wide
-/// ones alone, where there are any.
+/// The kernels that are chosen by what the processor can do give the same bits either way. Other
+/// tests meet the wide ones alone, where there are any.
 @Suite struct KernelWidthTests {
-  /// With carry-less multiplication alone, without registers of 64 bytes, and with all that there is.
+  /// With carry-less multiplication alone, without registers of 64 bytes, and with all that there
+  /// is.
   private let narrow = ckernels_features() & ckernels_can_multiply.rawValue
   private let wide = ckernels_features() & ~ckernels_can_multiply_widest.rawValue
   private let widest = ckernels_features()

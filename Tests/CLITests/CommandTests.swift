@@ -29,7 +29,8 @@ import Testing
           parameters  68.5 k (68,544) in bfloat16
           read        141.3 kB, 104 checksums verified
         DECISIONS
-          layout               deepspeed-pipeline  the folder holds layer_01-model_00-model_states.pt
+          layout               deepspeed-pipeline  the folder holds \
+        layer_01-model_00-model_states.pt
           qkv_layout           heads-3-hn          checkpoint_version 3.0
           dtype                bfloat16            as stored
           vocab_size           512                 keeping all 512 rows, 11 of them padding \
@@ -40,8 +41,8 @@ import Testing
           layer_norm_epsilon   1e-05               layernorm_epsilon
           bos_token_id         none                512 rows are fewer than GPT-2's own tokenizer has
           eos_token_id         none                512 rows are fewer than GPT-2's own tokenizer has
-          tokenizer            none                --tokenizer DIR, or --vocab-file and --merge-file, \
-        add it (the run used "GPT2BPETokenizer")
+          tokenizer            none                --tokenizer DIR, or --vocab-file and \
+        --merge-file, add it (the run used "GPT2BPETokenizer")
         FILES
           model.safetensors         141.9 kB
           config.json               775 B
@@ -67,7 +68,8 @@ import Testing
           rules     safetensors headers, config.json, names, shapes and types, manifest
 
         DECISIONS
-          layout               deepspeed-pipeline  the folder holds layer_01-model_00-model_states.pt
+          layout               deepspeed-pipeline  the folder holds \
+        layer_01-model_00-model_states.pt
           qkv_layout           heads-3-hn          checkpoint_version 3.0
           dtype                bfloat16            as the output has it
 

@@ -80,7 +80,8 @@ import Testing
     let (counts, _) = try convert(dumps.path)
     let megabytes = (counts.writtenBytes + 1_000_000) / 1_000_000
     #expect(megabytes > 3)
-    // Half a megabyte a call at most, and a few calls for each tensor and file; there are 1,536 rows.
+    // Half a megabyte a call at most, and a few calls for each tensor and file; there are 1,536
+    // rows.
     #expect(counts.reads < 12 * megabytes + 80 * ranks, "\(counts.reads)")
     #expect(counts.writes < 12 * megabytes + 30, "\(counts.writes)")
   }

@@ -74,8 +74,8 @@ import Testing
   func everySystemCallThatFailsLeavesTheOldOutputOrNone(row: Int) throws {
     let (function, errors, statuses) = FaultTests.faults[row]
     var hits = 0
-    // Every one of the first calls, then fewer and fewer of the many that are alike; each without and
-    // with an old OUTPUT.
+    // Every one of the first calls, then fewer and fewer of the many that are alike; each without
+    // and with an old OUTPUT.
     var turn = 0
     while true {
       defer { turn += 1 }
@@ -135,7 +135,8 @@ import Testing
   }
 
   @Test func anOldOutputIsNeitherLostNorDoubledWhereNamesCannotBeExchanged() throws {
-    // Without exchange there are two renames, each of which can be the last thing that a process does.
+    // Without exchange there are two renames, each of which can be the last thing that a process
+    // does.
     for number in 1...40 {
       try? remove(folder.path.appending("world"))
       try writeOld()
@@ -143,7 +144,8 @@ import Testing
       let first = try meg2hf(
         ["convert", dump.string, world.appending("out").string, "--overwrite"] + more, in: world,
         shell: """
-          export FAULT='rename:\(number):kill' FAULT_UNDER='\(world.string)' FAULT_HIT='\(world.string)/.keep'
+          export FAULT='rename:\(number):kill' FAULT_UNDER='\(world.string)'
+          export FAULT_HIT='\(world.string)/.keep'
           export FAULT_ALSO=renameat2 ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0
           LD_PRELOAD='\(library.string)' exec "$@"
           """)

@@ -144,7 +144,8 @@ import Testing
     let folder = try TemporaryFolder()
     try DumpWriter(TestModel(layers: 4)).write(to: folder)
     try DumpWriter().write(to: folder)
-    // The blocks of the shallow run are 3 and 4, its final layernorm is 6, which block 6 lost its place to.
+    // The blocks of the shallow run are 3 and 4, its final layernorm is 6, which block 6 lost its
+    // place to.
     let outcome = try convert(folder.path)
     #expect(outcome.text.contains("layers 05, 08"), "\(outcome.text)")
     for layer in ["05", "08"] {

@@ -9,8 +9,8 @@ import Testing
 @testable import HuggingFace
 @testable import Megatron
 
-/// A family that exists in these tests alone. It takes GPT-2's tensors apart in every way that a rule
-/// can express: query, key and value by themselves, halves, and fused rows in another order.
+/// A family that exists in these tests alone. It takes GPT-2's tensors apart in every way that a
+/// rule can express: query, key and value by themselves, halves, and fused rows in another order.
 private struct Toy: Architecture {
   let format = ModelFormat(
     title: "Toy", modelType: "toy", className: "ToyForCausalLM", prefix: "model.",
@@ -18,28 +18,57 @@ private struct Toy: Architecture {
     fields: [.init("model_type", .text, needed: true), .init("width", .size, needed: true)],
     functionFields: ["width", "heads"])
 
-  // swift-format-ignore
   let table = RuleTable([
-    TensorRule("embedding.word_embeddings.weight",               .vocabulary,                          "embed.weight",             [.vocabulary, .hidden]),
-    TensorRule("embedding.position_embeddings.weight",           .replicated,                          "positions.weight",         [.positions, .hidden]),
-    TensorRule("layers.*.input_layernorm.weight",                .replicated,                          "layers.*.norm1.weight",    [.hidden], role: .norm),
-    TensorRule("layers.*.input_layernorm.bias",                  .replicated,                          "layers.*.norm1.bias",      [.hidden], role: .bias),
-    TensorRule("layers.*.self_attention.query_key_value.weight", .column,     rows: .part(.query),     "layers.*.q.weight",        [.qkv, .hidden]),
-    TensorRule("layers.*.self_attention.query_key_value.weight", .column,     rows: .part(.key),       "layers.*.k.weight",        [.qkv, .hidden]),
-    TensorRule("layers.*.self_attention.query_key_value.weight", .column,     rows: .part(.value), transposed: true, "layers.*.v.weight", [.qkv, .hidden]),
-    TensorRule("layers.*.self_attention.query_key_value.bias",   .column,     rows: .fused(as: .heads3HN), "layers.*.qkv.bias",    [.qkv], role: .bias),
-    TensorRule("layers.*.self_attention.dense.weight",           .row,                                 "layers.*.out.weight",      [.hidden, .hidden]),
-    TensorRule("layers.*.self_attention.dense.bias",             .replicated,                          "layers.*.out.bias",        [.hidden], role: .bias),
-    TensorRule("layers.*.post_attention_layernorm.weight",       .replicated,                          "layers.*.norm2.weight",    [.hidden], role: .norm),
-    TensorRule("layers.*.post_attention_layernorm.bias",         .replicated,                          "layers.*.norm2.bias",      [.hidden], role: .bias),
-    TensorRule("layers.*.mlp.dense_h_to_4h.weight",              .column,     rows: .part(.firstHalf), "layers.*.gate.weight",     [.feedForward, .hidden]),
-    TensorRule("layers.*.mlp.dense_h_to_4h.weight",              .column,     rows: .part(.secondHalf), "layers.*.up.weight",      [.feedForward, .hidden]),
-    TensorRule("layers.*.mlp.dense_h_to_4h.bias",                .column,                              "layers.*.up.bias",         [.feedForward], role: .bias),
-    TensorRule("layers.*.mlp.dense_4h_to_h.weight",              .row,                                 "layers.*.down.weight",     [.hidden, .feedForward]),
-    TensorRule("layers.*.mlp.dense_4h_to_h.bias",                .replicated,                          "layers.*.down.bias",       [.hidden], role: .bias),
-    TensorRule("final_layernorm.weight",                         .replicated,                          "norm.weight",              [.hidden], role: .norm),
-    TensorRule("final_layernorm.bias",                           .replicated,                          "norm.bias",                [.hidden], role: .bias),
-    TensorRule("output_layer.weight",                            .vocabulary,                          "lm_head.weight",           [.vocabulary, .hidden], presence: .tied(to: "embed.weight")),
+    TensorRule(
+      "embedding.word_embeddings.weight", .vocabulary, "embed.weight", [.vocabulary, .hidden]),
+    TensorRule(
+      "embedding.position_embeddings.weight", .replicated, "positions.weight",
+      [.positions, .hidden]),
+    TensorRule(
+      "layers.*.input_layernorm.weight", .replicated, "layers.*.norm1.weight", [.hidden],
+      role: .norm),
+    TensorRule(
+      "layers.*.input_layernorm.bias", .replicated, "layers.*.norm1.bias", [.hidden], role: .bias),
+    TensorRule(
+      "layers.*.self_attention.query_key_value.weight", .column, rows: .part(.query),
+      "layers.*.q.weight", [.qkv, .hidden]),
+    TensorRule(
+      "layers.*.self_attention.query_key_value.weight", .column, rows: .part(.key),
+      "layers.*.k.weight", [.qkv, .hidden]),
+    TensorRule(
+      "layers.*.self_attention.query_key_value.weight", .column, rows: .part(.value),
+      transposed: true, "layers.*.v.weight", [.qkv, .hidden]),
+    TensorRule(
+      "layers.*.self_attention.query_key_value.bias", .column, rows: .fused(as: .heads3HN),
+      "layers.*.qkv.bias", [.qkv], role: .bias),
+    TensorRule(
+      "layers.*.self_attention.dense.weight", .row, "layers.*.out.weight", [.hidden, .hidden]),
+    TensorRule(
+      "layers.*.self_attention.dense.bias", .replicated, "layers.*.out.bias", [.hidden], role: .bias
+    ),
+    TensorRule(
+      "layers.*.post_attention_layernorm.weight", .replicated, "layers.*.norm2.weight", [.hidden],
+      role: .norm),
+    TensorRule(
+      "layers.*.post_attention_layernorm.bias", .replicated, "layers.*.norm2.bias", [.hidden],
+      role: .bias),
+    TensorRule(
+      "layers.*.mlp.dense_h_to_4h.weight", .column, rows: .part(.firstHalf), "layers.*.gate.weight",
+      [.feedForward, .hidden]),
+    TensorRule(
+      "layers.*.mlp.dense_h_to_4h.weight", .column, rows: .part(.secondHalf), "layers.*.up.weight",
+      [.feedForward, .hidden]),
+    TensorRule(
+      "layers.*.mlp.dense_h_to_4h.bias", .column, "layers.*.up.bias", [.feedForward], role: .bias),
+    TensorRule(
+      "layers.*.mlp.dense_4h_to_h.weight", .row, "layers.*.down.weight", [.hidden, .feedForward]),
+    TensorRule(
+      "layers.*.mlp.dense_4h_to_h.bias", .replicated, "layers.*.down.bias", [.hidden], role: .bias),
+    TensorRule("final_layernorm.weight", .replicated, "norm.weight", [.hidden], role: .norm),
+    TensorRule("final_layernorm.bias", .replicated, "norm.bias", [.hidden], role: .bias),
+    TensorRule(
+      "output_layer.weight", .vocabulary, "lm_head.weight", [.vocabulary, .hidden],
+      presence: .tied(to: "embed.weight")),
   ])
 
   let argumentKeys = ["toy_scale"]

@@ -164,7 +164,8 @@ import Testing
   }
 
   @Test func oneTensorUnderTwoNamesOnOneRankIsNotTakenForTwoRanks() throws {
-    // Rank 0 holds both names, rank 1 none: as many shards as ranks, and half of the weight missing.
+    // Rank 0 holds both names, rank 1 none: as many shards as ranks, and half of the weight
+    // missing.
     let result = try dump(then: { folder in
       for rank in 0..<2 {
         var pickle = PickleWriter()
@@ -275,7 +276,8 @@ import Testing
   }
 
   @Test func aFileThatIsChangedAfterItWasReadAndClosedIsFound() throws {
-    // More ranks than files are held open; and a part, because the finish of a whole run opens all again.
+    // More ranks than files are held open; and a part, because the finish of a whole run opens all
+    // again.
     let part = try #require(Part("1/1"))
     let folder = try TemporaryFolder()
     var writer = DumpWriter(TestModel(hidden: 16, heads: 8, feedForward: 16))

@@ -241,8 +241,8 @@ import Testing
 
   // MARK: - What does not belong to the model
 
-  /// Further entries of the dictionary of weights: name, class of the storage, shape, bytes of an element,
-  /// and the byte that each of them consists of, by its position.
+  /// Further entries of the dictionary of weights: name, class of the storage, shape, bytes of an
+  /// element, and the byte that each of them consists of, by its position.
   private func extra(
     _ name: String, _ type: String, _ shape: [Int], _ size: Int, strides: [Int]? = nil,
     byte: @escaping (Int) -> UInt8 = { _ in 1 }

@@ -10,8 +10,8 @@ import Testing
 @testable import HuggingFace
 @testable import Megatron
 
-/// One model in every layout, written by `Tests/Fixtures/make/layouts.py` with real PyTorch in the form of each
-/// trainer. These are no genuine dumps; `GenuineDumpTests` has those that there are.
+/// One model in every layout, written by `Tests/Fixtures/make/layouts.py` with real PyTorch in the
+/// form of each trainer. These are no genuine dumps; `GenuineDumpTests` has those that there are.
 @Suite struct LayoutTests {
   struct Layout: CustomStringConvertible {
     let name: String
@@ -25,25 +25,28 @@ import Testing
     var description: String { name }
   }
 
-  // swift-format-ignore
   static let layouts: [Layout] = [
-    Layout(name: "pipeline_undivided_tp2pp2",        layout: .deepspeedPipeline, qkv: .heads3HN),
-    Layout(name: "pipeline_zero1_tp2pp2dp2",         layout: .deepspeedPipeline, qkv: .heads3HN),
-    Layout(name: "pipeline_zero1_walked_tp1pp2dp3",  layout: .deepspeedPipeline, qkv: .heads3HN),
-    Layout(name: "pipeline_zero1_dict_tp2pp1dp2",    layout: .deepspeedPipeline, qkv: .heads3HN),
-    Layout(name: "universal_zero3_tp1",              layout: .universal,         qkv: .heads3HN),
-    Layout(name: "deepspeed_nested_tp2",             layout: .deepspeed,         qkv: .heads3HN, hasMasters: false),
-    Layout(name: "deepspeed_flat_tp4",               layout: .deepspeed,         qkv: .heads3HN, hasMasters: false),
-    Layout(name: "zero3_tp2dp3",                     layout: .deepspeedZero3,    qkv: .heads3HN),
-    Layout(name: "universal_tp2",                    layout: .universal,         qkv: .heads3HN),
-    Layout(name: "universal_thirds_tp4",             layout: .universal,         qkv: .thirds),
-    Layout(name: "classic_tp2pp2",                   layout: .classic,           qkv: .heads3HN),
-    Layout(name: "classic_virtual_tp1pp2",           layout: .classic,           qkv: .heads3HN),
-    Layout(name: "classic_version1_tp2",             layout: .classic,           qkv: .headsHN3),
-    Layout(name: "classic_window_tp2",               layout: .classic,           qkv: .heads3HN),
-    Layout(name: "classic_2020_tp2",                 layout: .classic,           qkv: .thirds),
-    Layout(name: "classic_2019_flat_tp1",            layout: .classic,           qkv: .thirds, hasMasters: false, settings: ["num_attention_heads=4"]),
-    Layout(name: "classic_release_345m",             layout: .classic,           qkv: .thirds, settings: ["num_attention_heads=4"]),
+    Layout(name: "pipeline_undivided_tp2pp2", layout: .deepspeedPipeline, qkv: .heads3HN),
+    Layout(name: "pipeline_zero1_tp2pp2dp2", layout: .deepspeedPipeline, qkv: .heads3HN),
+    Layout(name: "pipeline_zero1_walked_tp1pp2dp3", layout: .deepspeedPipeline, qkv: .heads3HN),
+    Layout(name: "pipeline_zero1_dict_tp2pp1dp2", layout: .deepspeedPipeline, qkv: .heads3HN),
+    Layout(name: "universal_zero3_tp1", layout: .universal, qkv: .heads3HN),
+    Layout(name: "deepspeed_nested_tp2", layout: .deepspeed, qkv: .heads3HN, hasMasters: false),
+    Layout(name: "deepspeed_flat_tp4", layout: .deepspeed, qkv: .heads3HN, hasMasters: false),
+    Layout(name: "zero3_tp2dp3", layout: .deepspeedZero3, qkv: .heads3HN),
+    Layout(name: "universal_tp2", layout: .universal, qkv: .heads3HN),
+    Layout(name: "universal_thirds_tp4", layout: .universal, qkv: .thirds),
+    Layout(name: "classic_tp2pp2", layout: .classic, qkv: .heads3HN),
+    Layout(name: "classic_virtual_tp1pp2", layout: .classic, qkv: .heads3HN),
+    Layout(name: "classic_version1_tp2", layout: .classic, qkv: .headsHN3),
+    Layout(name: "classic_window_tp2", layout: .classic, qkv: .heads3HN),
+    Layout(name: "classic_2020_tp2", layout: .classic, qkv: .thirds),
+    Layout(
+      name: "classic_2019_flat_tp1", layout: .classic, qkv: .thirds, hasMasters: false,
+      settings: ["num_attention_heads=4"]),
+    Layout(
+      name: "classic_release_345m", layout: .classic, qkv: .thirds,
+      settings: ["num_attention_heads=4"]),
   ]
 
   private func convert(

@@ -210,8 +210,8 @@ import Testing
     }
   }
 
-  /// Chunks of queries, keys and values, as any number of heads of any size has them, cover each element once, and
-  /// none has more than the buffer of a thread.
+  /// Chunks of queries, keys and values, as any number of heads of any size has them, cover each
+  /// element once, and none has more than the buffer of a thread.
   @Test func chunksOfHeadsLoseNothing() {
     var random = SeededGenerator(12)
     var joined = 0

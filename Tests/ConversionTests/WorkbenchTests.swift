@@ -10,8 +10,8 @@ import Testing
 
 /// Buffers of any size and any number of threads make the same of a plan.
 @Suite struct WorkbenchTests {
-  /// Tensors in one strip and in many, chunks of a few elements, work of one thread and of several, written at once
-  /// and beside what is read next, all of it and in part.
+  /// Tensors in one strip and in many, chunks of a few elements, work of one thread and of several,
+  /// written at once and beside what is read next, all of it and in part.
   private static let sizes: [WorkerBuffers.Sizes] = [
     .init(window: 512, windows: 1, stage: 512, threads: 1, sharedFrom: 0),
     .init(window: 1000, windows: 1, stage: 4096, threads: 3, sharedFrom: 0),
@@ -136,8 +136,8 @@ import Testing
     #expect(hashes.found.isEmpty)
   }
 
-  /// What is read for its CRC alone is not read when nobody wants it any more, and the reason is told as it is: once,
-  /// it would have been taken for a fault of the file.
+  /// What is read for its CRC alone is not read when nobody wants it any more, and the reason is
+  /// told as it is: once, it would have been taken for a fault of the file.
   @Test func theReadingOfTheRestIsCancelledToo() throws {
     let folder = try TemporaryFolder()
     try DumpWriter().write(to: folder)

@@ -216,7 +216,8 @@ import Testing
   }
 
   @Test func keysThatPythonFindsEqualAreOneAndOthersAreNot() throws {
-    // 2^70 as text with and without L, and in 9 and in 11 bytes; two NaNs; two texts that Unicode finds equal.
+    // 2^70 as text with and without L, and in 9 and in 11 bytes; two NaNs; two texts that Unicode
+    // finds equal.
     let seventy = [0, 0, 0, 0, 0, 0, 0, 0, 0x40] as [UInt8]
     let keys: [(one: [UInt8], other: [UInt8], count: Int)] = [
       (

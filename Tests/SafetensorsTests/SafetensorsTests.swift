@@ -40,7 +40,8 @@ import Testing
     (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8, .invalidOffset),
     (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4, .invalidOffset),
     (
-      #"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#,
+      #"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"#
+        + #""b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#,
       3, .invalidOffset
     ),
     (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4, .sizeMismatch),
@@ -60,7 +61,8 @@ import Testing
 
   @Test func whatReadersLetPassIsNoted() throws {
     let twice =
-      #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#
+      #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"#
+      + #""a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#
     let header = try parse(twice, dataSize: 1)
     #expect(header.notes.count == 1)
     #expect(

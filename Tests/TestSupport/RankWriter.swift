@@ -1,12 +1,13 @@
-/// Writes a ``TestModel`` as a trainer without a pipeline does: one file for each rank, with the weights, the
-/// arguments and the version in it. What is odd about a dump is a closure.
+/// Writes a ``TestModel`` as a trainer without a pipeline does: one file for each rank, with the
+/// weights, the arguments and the version in it. What is odd about a dump is a closure.
 public struct RankWriter {
   public var model: TestModel
   public var ranks = 1
   public var order = "heads-3-hn"
   /// The name of a tensor in the file, of its name in the model.
   public var name: (String) -> String = RankWriter.classic
-  /// Writes the file's dictionary around the weights: by default `model`, the arguments and the version.
+  /// Writes the file's dictionary around the weights: by default `model`, the arguments and the
+  /// version.
   public var key: String? = "model"
   /// Keys of dictionaries around the whole file, from the outermost one on.
   public var outer: [String] = []

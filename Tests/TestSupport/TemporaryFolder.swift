@@ -46,7 +46,8 @@ public func snapshot(_ path: FilePath) throws -> [String: [UInt8]] {
     uniqueKeysWithValues: try contents(path).map { ($0, try bytes(of: path.appending($0))) })
 }
 
-/// Copies a file or folder to a place below the folder that `to` is in, with the folders on the way.
+/// Copies a file or folder to a place below the folder that `to` is in, with the folders on the
+/// way.
 public func copy(_ from: FilePath, to: FilePath, in place: String) throws {
   let target = to.removingLastComponent().appending(place)
   try FileManager.default.createDirectory(

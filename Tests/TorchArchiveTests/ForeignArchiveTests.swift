@@ -6,7 +6,8 @@ import TorchArchive
 
 /// Archives that are valid, but not as `torch.save` writes a state dict of today.
 @Suite struct ForeignArchiveTests {
-  /// A file whose pickle `body` writes; storage "0" holds 1, 2, 3 and 4 in binary32, storage "1" nothing.
+  /// A file whose pickle `body` writes; storage "0" holds 1, 2, 3 and 4 in binary32, storage "1"
+  /// nothing.
   private func file(_ body: (inout PickleWriter) -> Void) throws -> TorchFile {
     var pickle = PickleWriter()
     body(&pickle)

@@ -139,8 +139,8 @@ func read(_ path: FilePath, windowSize: Int = 8 << 20) throws -> [ReadTensor] {
 
 @Suite struct DeflateTests {
   @Test func outputThatZlibHoldsBackWhenAllInputWasTakenIsNotLost() throws {
-    // Python's zlib.compress(bytes(1048576 + 5)) without its frame: the input is used up long before
-    // the last bytes come out.
+    // Python's zlib.compress(bytes(1048576 + 5)) without its frame: the input is used up long
+    // before the last bytes come out.
     let path = fixture("torch/held_back.pt")
     for windowSize in [1 << 12, 1 << 16, 8 << 20] {
       let tensors = try read(path, windowSize: windowSize)

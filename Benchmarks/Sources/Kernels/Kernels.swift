@@ -1,11 +1,13 @@
 import ByteIO
 
-/// Runs each kernel over blocks of memory and prints gigabytes of input per second, next to a copy of the same
-/// block: those that fit into the second-level cache, as a conversion works on them, and one that does not.
+/// Runs each kernel over blocks of memory and prints gigabytes of input per second, next to a copy
+/// of the same block: those that fit into the second-level cache, as a conversion works on them,
+/// and one that does not.
 @main struct Kernels {
   static func main() {
     print(
-      "GB/s of input: median (least to most) of \(rounds) rounds, and the median ratio to memcpy in the round"
+      "GB/s of input: median (least to most) of \(rounds) rounds, and the median ratio to memcpy "
+        + "in the round"
     )
     for size in [256 << 10, 32 << 20] {
       print(size < 1 << 20 ? "\(size >> 10) KiB" : "\(size >> 20) MiB")
@@ -71,7 +73,8 @@ import ByteIO
     return result
   }
 
-  /// Heads of 50 channels, some at a time, from the cache to their columns among 4800: no whole lines.
+  /// Heads of 50 channels, some at a time, from the cache to their columns among 4800: no whole
+  /// lines.
   static func heads(
     _ count: Int, _ size: Int, _ source: ByteBuffer, _ target: ByteBuffer
   ) -> Kernel {
@@ -107,7 +110,8 @@ import ByteIO
     func digits(_ value: Double) -> String { "\((value * 100).rounded() / 100)" }
     let name = kernel.name + String(repeating: " ", count: max(1, 44 - kernel.name.count))
     print(
-      "  \(name)\(digits(speeds[rounds / 2])) (\(digits(speeds[0])) to \(digits(speeds[rounds - 1])))  \(digits(ratios[rounds / 2]))"
+      "  \(name)\(digits(speeds[rounds / 2])) (\(digits(speeds[0])) to "
+        + "\(digits(speeds[rounds - 1])))  \(digits(ratios[rounds / 2]))"
     )
   }
 

@@ -41,8 +41,8 @@ enum FuzzTarget: String, CaseIterable {
     }
   }
 
-  /// Puts the input in the place of one file of a whole checkpoint, which its first byte chooses, and
-  /// converts that as far as it goes.
+  /// Puts the input in the place of one file of a whole checkpoint, which its first byte chooses,
+  /// and converts that as far as it goes.
   private static func convert(_ bytes: [UInt8], in scratch: Scratch) throws {
     guard let first = bytes.first, !scratch.checkpoint.isEmpty else { return }
     let file = scratch.checkpoint[Int(first) % scratch.checkpoint.count]
@@ -56,7 +56,8 @@ enum FuzzTarget: String, CaseIterable {
   }
 }
 
-/// A folder for the inputs, with a small checkpoint in it. It goes when the last user lets go of it.
+/// A folder for the inputs, with a small checkpoint in it. It goes when the last user lets go of
+/// it.
 final class Scratch: Sendable {
   let path: FilePath
   /// The files of the checkpoint, sorted by name.

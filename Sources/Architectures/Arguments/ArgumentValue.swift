@@ -48,7 +48,8 @@ public enum ArgumentValue: Hashable, Sendable {
     }
   }
 
-  /// The value that a text stands for, as in `"4"`, `"1e-5"` or `"True"`; other values are themselves.
+  /// The value that a text stands for, as in `"4"`, `"1e-5"` or `"True"`; other values are
+  /// themselves.
   package var literal: ArgumentValue {
     guard case .string(let text) = self else { return self }
     let trimmed = text.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()

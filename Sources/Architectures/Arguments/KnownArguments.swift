@@ -1,6 +1,6 @@
-/// The names of the arguments that trainers write down: those of genuine checkpoints of bigscience and
-/// deepspeedai Megatron-DeepSpeed, NVIDIA Megatron-LM from v1.0 on, Megatron-core up to 0.20, and
-/// EleutherAI's GPT-NeoX, read off their files.
+/// The names of the arguments that trainers write down: those of genuine checkpoints of bigscience
+/// and deepspeedai Megatron-DeepSpeed, NVIDIA Megatron-LM from v1.0 on, Megatron-core up to 0.20,
+/// and EleutherAI's GPT-NeoX, read off their files.
 package enum KnownArguments {
   package static let names: Set<String> = Set(
     genuine.utf8.split(separator: UInt8(ascii: " ")).map { String(Substring($0)) }
@@ -18,8 +18,8 @@ package enum KnownArguments {
     "rwkv", "mup", "causal", "qk_", "_qk", "t5_bias",
   ]
 
-  /// Arguments that no trainer known here has, that are in effect, and whose names speak of what a model
-  /// computes: a fork may have added something that GPT-2 does not have.
+  /// Arguments that no trainer known here has, that are in effect, and whose names speak of what a
+  /// model computes: a fork may have added something that GPT-2 does not have.
   package static func telling(in arguments: TrainingArguments) -> [(
     key: String, value: ArgumentValue
   )] {

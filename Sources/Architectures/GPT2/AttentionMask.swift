@@ -1,7 +1,7 @@
 import Diagnostics
 
-/// Whether a model was trained with a causal mask, which names and shapes do not tell: the pipeline of the
-/// bigscience fork trained prefix-LM and other models under GPT-2's names (bigscience
+/// Whether a model was trained with a causal mask, which names and shapes do not tell: the pipeline
+/// of the bigscience fork trained prefix-LM and other models under GPT-2's names (bigscience
 /// `pretrain_gpt.py`, `finetune_t0_non_causal_decoder.py`, `pretrain_prefix_lm.py`).
 enum AttentionMask {
   /// Arguments of the bigscience fork alone.
@@ -19,13 +19,15 @@ enum AttentionMask {
   /// Why the mask is known not to be causal; `nil` where it is, or where nothing is known.
   static func refusal(_ facts: any ModelFacts) throws(Failure) -> String? {
     let arguments = facts.arguments
-    // What the arguments say of the mask does not change the one that was used; only the user knows better.
+    // What the arguments say of the mask does not change the one that was used; only the user knows
+    // better.
     let isSettled =
       try arguments.bool("pretrain_causal_attention") == true
       && arguments.source(of: "pretrain_causal_attention") == .user
     if let odd = facts.oddMask, !isSettled {
       return
-        "the mask beside the weights is not causal: \(odd); if GPT-2's mask is right after all: --set "
+        "the mask beside the weights is not causal: \(odd); if GPT-2's mask is right after all: "
+        + "--set "
         + "pretrain_causal_attention=true"
     }
     if let isCausal = try arguments.bool("pretrain_causal_attention") {
@@ -36,7 +38,8 @@ enum AttentionMask {
     }
     guard isBigsciencePipeline(facts), arguments.has("universal_checkpoint") else { return nil }
     return "the arguments know universal_checkpoint (from 2022-07-20) but not "
-      + "pretrain_causal_attention, which pretrain_gpt sets since 2022-07-07: another script trained it, "
+      + "pretrain_causal_attention, which pretrain_gpt sets since 2022-07-07: another script "
+      + "trained it, "
       + "with a mask that is not causal (prefix-LM or T0); if it is causal after all: --set "
       + "pretrain_causal_attention=true"
   }
@@ -50,7 +53,8 @@ enum AttentionMask {
     if isBigsciencePipeline(facts) {
       return Decision(
         "attention_mask", "causal",
-        "the arguments are from before July 2022, when the mask was not recorded: a prefix-LM or T0 model "
+        "the arguments are from before July 2022, when the mask was not recorded: a prefix-LM or "
+          + "T0 model "
           + "would look the same")
     }
     return Decision("attention_mask", "causal", "nothing says otherwise")

@@ -28,14 +28,16 @@ struct GPT2Activation {
     let isLater = arguments.has("swiglu")
     switch (fused, openai, onnx) {
     case (_, nil, _) where !arguments.has("openai_gelu") && fused == nil:
-      // transformers' own script to make Megatron checkpoints writes neither, whatever the model has.
+      // transformers' own script to make Megatron checkpoints writes neither, whatever the model
+      // has.
       let isMadeUp = arguments.has("orig_vocab_size")
       self.init(
         "gelu_fast",
         isMadeUp
           ? "the arguments have neither bias_gelu_fusion nor openai_gelu, but orig_vocab_size, as "
             + "transformers' reshaping script writes them for any activation"
-          : "the arguments have neither bias_gelu_fusion nor openai_gelu, as those before April 2020",
+          : "the arguments have neither bias_gelu_fusion nor openai_gelu, as those before April "
+            + "2020",
         .guess)
     case (_, true?, _):
       self.init("gelu_fast", "openai_gelu: the tanh form")
@@ -48,7 +50,8 @@ struct GPT2Activation {
       && GPT2Activation.laterKeys.contains(where: arguments.has):
       self.init(
         "gelu",
-        "openai_gelu is False, and bias_gelu_fusion is missing in arguments that are of its time: the "
+        "openai_gelu is False, and bias_gelu_fusion is missing in arguments that are of its time: "
+          + "the "
           + "exact form", .guess)
     case (nil, false?, _) where !arguments.has("bias_gelu_fusion"):
       self.init(

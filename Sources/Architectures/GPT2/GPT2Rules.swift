@@ -3,40 +3,56 @@
 /// `model/transformer.py`).
 public enum GPT2Rules {
   // swift-format-ignore
-  public static let table = RuleTable([
-    words, positions,
-    // With sequence parallelism the positions are divided (deepspeedai cc3a94c6).
-    dividedPositions,
+  public static let table = RuleTable(
+    [words, positions,
+     // With sequence parallelism the positions are divided (deepspeedai cc3a94c6).
+     dividedPositions]
+    + norm(  "layers.*.input_layernorm",                  "h.*.ln_1")
+    + linear("layers.*.self_attention.query_key_value",   "h.*.attn.c_attn", .column,
+             [.qkv, .hidden], rows: .fused(as: .thirds))
+    + linear("layers.*.self_attention.dense",             "h.*.attn.c_proj", .row,
+             [.hidden, .hidden])
+    + norm(  "layers.*.post_attention_layernorm",         "h.*.ln_2")
+    + linear("layers.*.mlp.dense_h_to_4h",                "h.*.mlp.c_fc",    .column,
+             [.feedForward, .hidden])
+    + linear("layers.*.mlp.dense_4h_to_h",                "h.*.mlp.c_proj",  .row,
+             [.hidden, .feedForward])
+    + norm(  "final_layernorm",                           "ln_f")
+    + [head]
+  )
 
-    TensorRule("layers.*.input_layernorm.weight",                .replicated,                                            "h.*.ln_1.weight",        [.hidden], role: .norm),
-    TensorRule("layers.*.input_layernorm.bias",                  .replicated,                                            "h.*.ln_1.bias",          [.hidden], role: .bias),
-    TensorRule("layers.*.self_attention.query_key_value.weight", .column,     rows: .fused(as: .thirds), transposed: true, "h.*.attn.c_attn.weight", [.qkv, .hidden]),
-    TensorRule("layers.*.self_attention.query_key_value.bias",   .column,     rows: .fused(as: .thirds),                 "h.*.attn.c_attn.bias",   [.qkv], presence: .zeros, role: .bias),
-    TensorRule("layers.*.self_attention.dense.weight",           .row,        transposed: true,                          "h.*.attn.c_proj.weight", [.hidden, .hidden]),
-    TensorRule("layers.*.self_attention.dense.bias",             .replicated,                                            "h.*.attn.c_proj.bias",   [.hidden], presence: .zeros, role: .bias),
-    TensorRule("layers.*.post_attention_layernorm.weight",       .replicated,                                            "h.*.ln_2.weight",        [.hidden], role: .norm),
-    TensorRule("layers.*.post_attention_layernorm.bias",         .replicated,                                            "h.*.ln_2.bias",          [.hidden], role: .bias),
-    TensorRule("layers.*.mlp.dense_h_to_4h.weight",              .column,     transposed: true,                          "h.*.mlp.c_fc.weight",    [.feedForward, .hidden]),
-    TensorRule("layers.*.mlp.dense_h_to_4h.bias",                .column,                                                "h.*.mlp.c_fc.bias",      [.feedForward], presence: .zeros, role: .bias),
-    TensorRule("layers.*.mlp.dense_4h_to_h.weight",              .row,        transposed: true,                          "h.*.mlp.c_proj.weight",  [.hidden, .feedForward]),
-    TensorRule("layers.*.mlp.dense_4h_to_h.bias",                .replicated,                                            "h.*.mlp.c_proj.bias",    [.hidden], presence: .zeros, role: .bias),
+  /// Weight and bias of a layernorm, of which every rank has all.
+  private static func norm(_ source: String, _ target: String) -> [TensorRule] {
+    [
+      TensorRule("\(source).weight", .replicated, "\(target).weight", [.hidden], role: .norm),
+      TensorRule("\(source).bias", .replicated, "\(target).bias", [.hidden], role: .bias),
+    ]
+  }
 
-    TensorRule("final_layernorm.weight",                         .replicated,                                            "ln_f.weight",            [.hidden], role: .norm),
-    TensorRule("final_layernorm.bias",                           .replicated,                                            "ln_f.bias",              [.hidden], role: .bias),
-    head,
-  ])
+  /// Weight and bias of a linear layer, which transformers applies from the other side (`Conv1D`).
+  /// The bias goes with the rows: it is divided where they are. A model may lack it.
+  private static func linear(
+    _ source: String, _ target: String, _ partition: Partition, _ shape: [TensorRule.Dimension],
+    rows: TensorRule.Rows = .asStored
+  ) -> [TensorRule] {
+    [
+      TensorRule(
+        "\(source).weight", partition, rows: rows, transposed: true, "\(target).weight", shape),
+      TensorRule(
+        "\(source).bias", partition == .column ? .column : .replicated, rows: rows,
+        "\(target).bias", Array(shape.prefix(1)), presence: .zeros, role: .bias),
+    ]
+  }
 
   // Those that are asked for by themselves.
-  // swift-format-ignore
-  package static let words =
-    TensorRule("embedding.word_embeddings.weight",     .vocabulary, "wte.weight", [.vocabulary, .hidden])
-  // swift-format-ignore
-  package static let positions =
-    TensorRule("embedding.position_embeddings.weight", .replicated, "wpe.weight", [.positions, .hidden])
-  // swift-format-ignore
-  package static let dividedPositions =
-    TensorRule("embedding.position_embeddings.local_embeddings.weight", .column, "wpe.weight", [.positions, .hidden])
-  // swift-format-ignore
-  package static let head =
-    TensorRule("output_layer.weight",                  .vocabulary, "lm_head.weight", [.vocabulary, .hidden], presence: .tied(to: "wte.weight"))
+  static let words = TensorRule(
+    "embedding.word_embeddings.weight", .vocabulary, "wte.weight", [.vocabulary, .hidden])
+  static let positions = TensorRule(
+    "embedding.position_embeddings.weight", .replicated, "wpe.weight", [.positions, .hidden])
+  static let dividedPositions = TensorRule(
+    "embedding.position_embeddings.local_embeddings.weight", .column, "wpe.weight",
+    [.positions, .hidden])
+  static let head = TensorRule(
+    "output_layer.weight", .vocabulary, "lm_head.weight", [.vocabulary, .hidden],
+    presence: .tied(to: "wte.weight"))
 }

@@ -1,7 +1,7 @@
 import Diagnostics
 
-/// What a model computes besides its tensors, and what it is told of its tokens: each with the decision
-/// that led to it.
+/// What a model computes besides its tensors, and what it is told of its tokens: each with the
+/// decision that led to it.
 struct GPT2Settings {
   let activation: GPT2Activation
   /// What layernorms add to the variance.
@@ -80,7 +80,8 @@ struct GPT2Settings {
       decisions.append(
         Decision(
           "dropout", .double(hiddenDropout),
-          "\(unset.joined(separator: ", ")) not recorded, so GPT-2's defaults; they matter to training "
+          "\(unset.joined(separator: ", ")) not recorded, so GPT-2's defaults; they matter to "
+            + "training "
             + "alone"))
     }
     tokens = try SpecialTokens(facts, vocabulary: output.sizes.vocabulary, given: output.tokens)

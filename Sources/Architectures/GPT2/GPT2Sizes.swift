@@ -30,7 +30,8 @@ struct GPT2Sizes {
       if sizes.contains(0) {
         throw Failure(
           .checkpointPlaceholder,
-          "its shape is \(sizes): a placeholder, as ZeRO-3 leaves it where the weights are in the shards of "
+          "its shape is \(sizes): a placeholder, as ZeRO-3 leaves it where the weights are in the "
+            + "shards of "
             + "the optimizer", file: facts.file(of: name), tensor: name,
           hint: "copy the zero_pp_rank_X_mp_rank_YY files, too, and give the folder")
       }
@@ -73,7 +74,8 @@ struct GPT2Sizes {
       else { continue }
       throw Failure(
         .checkpointMissingFiles,
-        "the argument \(key) is \(said), but there are \(facts.tensorParallel) tensor-parallel ranks",
+        "the argument \(key) is \(said), but there are \(facts.tensorParallel) tensor-parallel "
+          + "ranks",
         file: facts.folderName, hint: "the dump is not whole: copy the missing files")
     }
     guard let heads = try arguments.int("num_attention_heads") else {
@@ -125,7 +127,8 @@ struct GPT2Sizes {
         hint: isLoss
           ? "the dump is not whole: copy the missing files"
           : key == "num_layers" && arguments.source(of: key) == .checkpoint
-            ? "blocks \(said) to \(found - 1) may be left over from another run: move them away; only if all "
+            ? "blocks \(said) to \(found - 1) may be left over from another run: move them away; "
+              + "only if all "
               + "\(found) belong to the model: --set num_layers=\(found)"
             : "if the tensors are right: --set \(key)=\(found)")
     }

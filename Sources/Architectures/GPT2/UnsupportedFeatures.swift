@@ -64,7 +64,8 @@ enum UnsupportedFeatures {
       refuse(refusal.code, refusal.reason)
     }
     if let reason = try AttentionMask.refusal(facts) { refuse("attention-mask", reason) }
-    // Blocks have the same names but for their number, and looking for parts of names takes its time.
+    // Blocks have the same names but for their number, and looking for parts of names takes its
+    // time.
     var seen: Set<Substring> = []
     for full in facts.tensorNames {
       let name = full[...]
@@ -72,8 +73,8 @@ enum UnsupportedFeatures {
       guard seen.insert(kind).inserted else { continue }
       // `word_embeddings.norm` is BLOOM's, `.norm` within a block GPT-NeoX's.
       let isEmbedding = full.hasPrefix("embedding.")
-      for (part, code, reason) in tensors
-      where full.contains(part) && !(isEmbedding && code == "gpt-neox") {
+      for (parts, code, reason) in tensors
+      where !(isEmbedding && code == "gpt-neox") && parts.contains(where: full.contains) {
         refuse(code, reason, tensor: full)
       }
     }
@@ -122,34 +123,46 @@ enum UnsupportedFeatures {
     }
   }
 
-  // swift-format-ignore
   private static let forbidden: [(key: String, code: String, reason: String)] = [
-    ("embed_layernorm",                          "embedding-layernorm", "GPT-2 has no layernorm behind the embedding (BLOOM has)"),
-    ("use_rotary_position_embeddings",           "positions",           "GPT-2 has learned absolute positions"),
-    ("swiglu",                                   "glu",                 "GPT-2 has no gated feed-forward layer"),
-    ("apply_residual_connection_post_layernorm", "residual",            "GPT-2 takes the residual before the layernorm"),
-    ("ds_sequence_parallel_fpdt",                "fpdt",                "the tensors of FPDT runs have other names and another order"),
+    ("embed_layernorm", "embedding-layernorm", embeddingNorm),
+    ("use_rotary_position_embeddings", "positions", learnedPositions),
+    ("swiglu", "glu", "GPT-2 has no gated feed-forward layer"),
+    (
+      "apply_residual_connection_post_layernorm", "residual",
+      "GPT-2 takes the residual before the layernorm"
+    ),
+    ("ds_sequence_parallel_fpdt", "fpdt", fpdt),
   ]
 
-  // swift-format-ignore
-  private static let tensors: [(part: String, code: String, reason: String)] = [
-    ("word_embeddings.norm.",       "embedding-layernorm", "GPT-2 has no layernorm behind the embedding (BLOOM has)"),
-    ("rotary_pos_emb",              "positions",           "GPT-2 has learned absolute positions"),
-    ("inv_freq",                    "positions",           "GPT-2 has learned absolute positions"),
-    ("deepspeed_moe",               "experts",             "GPT-2 has no mixture of experts"),
-    ("local_experts",               "experts",             "GPT-2 has no mixture of experts"),
-    ("self_attention.query.",       "grouped-query",       "GPT-2 has one fused projection of as many keys as queries"),
-    ("self_attention.key_value.",   "grouped-query",       "GPT-2 has one fused projection of as many keys as queries"),
-    ("qkv_linear_",                 "fpdt",                "the tensors of FPDT runs have other names and another order"),
-    ("qkv_dense_",                  "fpdt",                "the tensors of FPDT runs have other names and another order"),
-    ("lora_",                       "adapter",             "the weights of an adapter are beside those of the model; merge them first (merge_and_unload of PEFT)"),
-    ("modules_to_save.",            "adapter",             "the weights of an adapter are beside those of the model; merge them first (merge_and_unload of PEFT)"),
-    ("final_linear.weight",         "gpt-neox",            "the layers are those of GPT-NeoX, whose blocks compute something else"),
-    (".norm.weight",                "gpt-neox",            "the layers are those of GPT-NeoX, whose blocks compute something else"),
-    ("q_layernorm",                 "query-norm",          "GPT-2 has no layernorm of queries and keys"),
-    ("k_layernorm",                 "query-norm",          "GPT-2 has no layernorm of queries and keys"),
-    ("tokentype_embeddings",        "bert",                "GPT-2 has no token types"),
-    ("pooler",                      "bert",                "GPT-2 has no pooler"),
-    ("inter_attention",             "encoder-decoder",     "GPT-2 has no cross attention"),
+  /// Parts of the names of tensors.
+  private static let tensors: [(parts: [String], code: String, reason: String)] = [
+    (["word_embeddings.norm."], "embedding-layernorm", embeddingNorm),
+    (["rotary_pos_emb", "inv_freq"], "positions", learnedPositions),
+    (["deepspeed_moe", "local_experts"], "experts", "GPT-2 has no mixture of experts"),
+    (
+      ["self_attention.query.", "self_attention.key_value."], "grouped-query",
+      "GPT-2 has one fused projection of as many keys as queries"
+    ),
+    (["qkv_linear_", "qkv_dense_"], "fpdt", fpdt),
+    (
+      ["lora_", "modules_to_save."], "adapter",
+      "the weights of an adapter are next to those of the model; merge them first "
+        + "(merge_and_unload of PEFT)"
+    ),
+    (
+      ["final_linear.weight", ".norm.weight"], "gpt-neox",
+      "the layers are those of GPT-NeoX, whose blocks compute something else"
+    ),
+    (
+      ["q_layernorm", "k_layernorm"], "query-norm",
+      "GPT-2 has no layernorm of queries and keys"
+    ),
+    (["tokentype_embeddings"], "bert", "GPT-2 has no token types"),
+    (["pooler"], "bert", "GPT-2 has no pooler"),
+    (["inter_attention"], "encoder-decoder", "GPT-2 has no cross attention"),
   ]
+
+  private static let embeddingNorm = "GPT-2 has no layernorm after the embedding (BLOOM has)"
+  private static let learnedPositions = "GPT-2 has learned absolute positions"
+  private static let fpdt = "the tensors of FPDT runs have other names and another order"
 }

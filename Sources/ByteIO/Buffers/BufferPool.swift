@@ -1,4 +1,5 @@
-/// Buffers of one size that threads take and give back; there are as many as were ever in use at once.
+/// Buffers of one size that threads take and give back; there are as many as were ever in use at
+/// once.
 public final class BufferPool: Sendable {
   /// The size of each buffer in bytes.
   public let bufferSize: Int

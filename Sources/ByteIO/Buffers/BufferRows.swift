@@ -1,7 +1,8 @@
 /// Rows of bytes in a buffer that lie apart there and behind each other where they go.
 ///
-/// Rows whose distance is no power of two fall into different sets of a cache, which makes filling them
-/// column by column several times as fast; so a window has room between its rows that no file has.
+/// Rows whose distance is no power of two fall into different sets of a cache, which makes filling
+/// them column by column several times as fast; so a window has room between its rows that no file
+/// has.
 public struct BufferRows: Sendable {
   public let buffer: ByteBuffer
   /// The offset of the first row in the buffer.
@@ -40,8 +41,8 @@ public struct BufferRows: Sendable {
     return lower..<lower + rowSize
   }
 
-  /// The rows in groups of at most `size` bytes each, or single rows where one has more, each with the
-  /// number of its first row.
+  /// The rows in groups of at most `size` bytes each, or single rows where one has more, each with
+  /// the number of its first row.
   public func groups(of size: Int) -> [(first: Int, rows: BufferRows)] {
     let step = max(1, size / max(1, rowSize))
     return stride(from: 0, to: count, by: step).map { first in

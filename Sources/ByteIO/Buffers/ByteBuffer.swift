@@ -6,8 +6,8 @@ import Glibc
 /// never a stray access. The kernels in the extensions of this type are the only code of the
 /// package that moves tensor bytes.
 ///
-/// Threads may share a buffer as long as none writes what another reads or writes at the same time; who
-/// hands ranges out to threads sees to that.
+/// Threads may share a buffer as long as none writes what another reads or writes at the same time;
+/// who hands ranges out to threads sees to that.
 @safe
 public final class ByteBuffer: @unchecked Sendable {
   /// The size in bytes.

@@ -1,7 +1,7 @@
 /// Finds things that are kept elsewhere, in the order in which they came, by their hashes.
 ///
-/// A dictionary holds its keys a second time; for a million keys that is most of the memory. This table
-/// holds 12 to 20 bytes for each, and leaves it to the caller to compare keys.
+/// A dictionary holds its keys a second time; for a million keys that is most of the memory. This
+/// table holds 12 to 20 bytes for each, and leaves it to the caller to compare keys.
 package struct PositionTable: Sendable {
   /// By position.
   private var hashes: [UInt32] = []

@@ -2,8 +2,8 @@ import Glibc
 
 /// A name compared byte by byte, as archives and pickles mean it.
 ///
-/// Swift finds two strings equal when Unicode does, but `é` as one code point and as two are the names of
-/// two entries.
+/// Swift finds two strings equal when Unicode does, but `é` as one code point and as two are the
+/// names of two entries.
 public struct UTF8Key: Hashable, Comparable, Sendable {
   private let utf8: [UInt8]
 
@@ -31,7 +31,8 @@ public struct UTF8Key: Hashable, Comparable, Sendable {
   }
 
   public func hash(into hasher: inout Hasher) {
-    // Sound: the hasher reads the bytes during the call. One by one they take several times as long.
+    // Sound: the hasher reads the bytes during the call. One by one they take several times as
+    // long.
     unsafe utf8.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
   }
 

@@ -38,7 +38,8 @@ extension Failure {
     self.init(reading: error, file: file.string, tensor: tensor)
   }
 
-  /// Gives an error of the output side its kind: nothing could be created, or writing failed on the way.
+  /// Gives an error of the output side its kind: nothing could be created, or writing failed on the
+  /// way.
   public init(writing error: any Error, creating: Bool) {
     switch error {
     case let error as FileError: self.init(error.diagnostic(creating: creating))

@@ -101,8 +101,8 @@ public final class OutputFile: @unchecked Sendable {
     try write(0..<bytes.count, of: ByteBuffer(bytes), at: offset)
   }
 
-  /// Has the system begin to write `range` to the disk. A hint: where it is not understood, nothing is
-  /// lost.
+  /// Has the system begin to write `range` to the disk. A hint: where it is not understood, nothing
+  /// is lost.
   ///
   /// It makes nothing faster, but leaves less to ``finish()``, which no signal can interrupt.
   public func startWriteback(_ range: Range<Int>) {

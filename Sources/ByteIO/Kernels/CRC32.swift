@@ -1,8 +1,8 @@
 import CKernels
 import CZlib
 
-/// The CRC-32 of zip archives and gzip: by carry-less multiplication where the processor has it, which is
-/// many times as fast as zlib, and by zlib elsewhere and for what is short.
+/// The CRC-32 of zip archives and gzip: by carry-less multiplication where the processor has it,
+/// which is many times as fast as zlib, and by zlib elsewhere and for what is short.
 public enum CRC32 {
   private static let canFold = Processor.features & ckernels_can_multiply.rawValue != 0
   /// Folding goes by 16 bytes; below this size it does not pay.
@@ -49,8 +49,8 @@ public enum CRC32 {
   ) -> UInt32 {
     unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { folded in
       guard let target = folded.baseAddress else { return previous }
-      // The register is the complement of the CRC. From a register of 0, the 16 bytes lead to the register
-      // that all of them lead to.
+      // The register is the complement of the CRC. From a register of 0, the 16 bytes lead to the
+      // register that all of them lead to.
       unsafe ckernels_fold_crc(
         Processor.features, start, size, pitch, rows, ~previous, target)
       return unsafe zlib(target, 16, .max)
@@ -76,9 +76,9 @@ public enum CRC32 {
 extension CRC32 {
   /// The multiplication that appends a fixed number of bytes to what a checksum was computed of.
   ///
-  /// The checksum of two runs behind each other is that of the first one, shifted by the length of the second
-  /// one, XOR that of the second one. So the checksum of a whole is the XOR over its parts, in any order, of
-  /// their checksums, each shifted by the bytes behind it.
+  /// The checksum of two runs behind each other is that of the first one, shifted by the length of
+  /// the second one, XOR that of the second one. So the checksum of a whole is the XOR over its
+  /// parts, in any order, of their checksums, each shifted by the bytes behind it.
   public struct Shift: Hashable, Sendable {
     /// How many bytes are appended.
     public let count: Int
@@ -105,7 +105,8 @@ extension CRC32 {
     public func callAsFunction(_ crc: UInt32) -> UInt32 { CRC32.product(factor, crc) }
   }
 
-  /// The product of two polynomials modulo that of the CRC, with the bits in reverse order as in a CRC.
+  /// The product of two polynomials modulo that of the CRC, with the bits in reverse order as in a
+  /// CRC.
   private static func product(_ a: UInt32, _ b: UInt32) -> UInt32 {
     var (a, b, product) = (a, b, UInt32(0))
     while a != 0 {

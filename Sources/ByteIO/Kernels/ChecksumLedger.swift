@@ -19,8 +19,8 @@ public struct ChecksumLedger: Sendable {
 
   public init() {}
 
-  /// Takes over what another ledger knows of the same bytes. A run that overlaps what is known here is
-  /// left out.
+  /// Takes over what another ledger knows of the same bytes. A run that overlaps what is known here
+  /// is left out.
   public mutating func absorb(_ other: ChecksumLedger) {
     for segment in other.segments { absorb(segment) }
   }
@@ -46,8 +46,8 @@ public struct ChecksumLedger: Sendable {
 
   /// Notes the checksum of `range`, which must not overlap what is already known.
   ///
-  /// After too many ranges that do not touch each other the rest is not noted, and the whole counts as
-  /// partly read.
+  /// After too many ranges that do not touch each other the rest is not noted, and the whole counts
+  /// as partly read.
   public mutating func note(_ range: Range<Int>, crc: UInt32) {
     guard !range.isEmpty, segments.count <= 4096 else { return }
     let at = segments.firstIndex { $0.range.lowerBound >= range.upperBound } ?? segments.count

@@ -2,8 +2,8 @@ import CKernels
 
 /// Converts the first elements of a run eight at a time, as many as are a multiple of eight.
 ///
-/// The bits are those of the conversions of single elements in FloatFormat.swift. What is not finite, or becomes
-/// infinite, is not converted here: it has to be counted.
+/// The bits are those of the conversions of single elements in FloatFormat.swift. What is not
+/// finite, or becomes infinite, is not converted here: it has to be counted.
 ///
 /// - Returns: How many were converted; 0 where they have to be converted one by one.
 ///

@@ -1,13 +1,14 @@
 import CKernels
 
-/// A hash of the words of a matrix, of which parts can be hashed anywhere, in any order and in any direction, and
-/// are then added up.
+/// A hash of the words of a matrix, of which parts can be hashed anywhere, in any order and in any
+/// direction, and are then added up.
 ///
-/// Each word is multiplied by a factor of its row and one of its column, and the products are added up modulo 2^32,
-/// twice with different factors. All factors are odd, so that a single word that changes always changes
-/// both sums. Other changes go unseen with a probability of about 2^-64, and more often where only the upper bits of
-/// words change: of 2^-44 for the exponents of halves, of 2^-32 for signs. That two words or two rows change places
-/// goes unseen with one of 2^-30. Not for those who want to be deceived: the factors are no secret.
+/// Each word is multiplied by a factor of its row and one of its column, and the products are added
+/// up modulo 2^32, twice with different factors. All factors are odd, so that a single word that
+/// changes always changes both sums. Other changes go unseen with a probability of about 2^-64, and
+/// more often where only the upper bits of words change: of 2^-44 for the exponents of halves, of
+/// 2^-32 for signs. That two words or two rows change places goes unseen with one of 2^-30. Not for
+/// those who want to be deceived: the factors are no secret.
 public struct WordHash: Hashable, Sendable {
   /// How words that lie behind each other in memory lie in the matrix.
   public enum Direction: Hashable, Sendable {
@@ -33,8 +34,8 @@ public struct WordHash: Hashable, Sendable {
 
   // MARK: - Factors
 
-  /// The factors of rows or of columns: those of 1024 neighbours are in a table, and are multiplied by another one
-  /// for each further 1024.
+  /// The factors of rows or of columns: those of 1024 neighbours are in a table, and are multiplied
+  /// by another one for each further 1024.
   private struct Factors {
     static let count = 1024
     static let rows = Factors(seed: 0)
@@ -62,7 +63,8 @@ public struct WordHash: Hashable, Sendable {
     }
   }
 
-  /// The finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators").
+  /// The finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
+  /// Generators").
   private static func mix(_ number: UInt64) -> UInt64 {
     var word = (number &+ 1) &* 0x9E37_79B9_7F4A_7C15
     word = (word ^ word >> 30) &* 0xBF58_476D_1CE4_E5B9
@@ -120,8 +122,9 @@ public struct WordHash: Hashable, Sendable {
       var word = UInt32(
         truncatingIfNeeded: unsafe words.loadUnaligned(
           fromByteOffset: index &* size, as: Word.self))
-      // Of a product modulo 2^32 the highest bit of a word decides the highest bit alone, whatever the factor, so that
-      // two signs that change would cancel each other. This moves the upper half into the lower one, too.
+      // Of a product modulo 2^32 the highest bit of a word decides the highest bit alone, whatever
+      // the factor, so that two signs that change would cancel each other. This moves the upper
+      // half into the lower one, too.
       if size == 4 { word ^= word >> 16 }
       sums[0] &+= word &* UInt32(truncatingIfNeeded: unsafe factors[index])
       sums[1] &+= word &* UInt32(truncatingIfNeeded: unsafe others[index])

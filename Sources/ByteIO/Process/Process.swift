@@ -23,8 +23,8 @@ public enum Process {
 
     /// Writes `text`, waiting as long as the reader needs.
     ///
-    /// - Returns: `false` when the text could not be written, for instance to a full disk. A reader that has
-    ///   closed the pipe has all that it wanted.
+    /// - Returns: `false` when the text could not be written, for instance to a full disk. A reader
+    ///   that has closed the pipe has all that it wanted.
     @discardableResult
     public func write(_ text: String) -> Bool {
       let bytes = Array(text.utf8)
@@ -47,15 +47,16 @@ public enum Process {
     }
   }
 
-  /// Has SIGINT, SIGTERM, SIGHUP and SIGUSR1 noted instead of ending the process. A second one
-  /// ends it at once. A SIGHUP that the parent ignores, as `nohup` does, stays ignored. Writing to a
+  /// Has SIGINT, SIGTERM, SIGHUP and SIGUSR1 noted instead of ending the process. A second one ends
+  /// it at once. A SIGHUP that the parent ignores, as `nohup` does, stays ignored. Writing to a
   /// closed pipe becomes an error of the write.
   public static func catchStopSignals() {
     for number in [SIGINT, SIGTERM, SIGHUP, SIGUSR1] { cglibc_catch(number) }
     ignoreBrokenPipes()
   }
 
-  /// Makes writing to a closed pipe, or beyond the limit on the size of files, an error of the write.
+  /// Makes writing to a closed pipe, or beyond the limit on the size of files, an error of the
+  /// write.
   public static func ignoreBrokenPipes() {
     _ = signal(SIGPIPE, SIG_IGN)
     _ = signal(SIGXFSZ, SIG_IGN)

@@ -1,8 +1,8 @@
 extension ByteBuffer {
   /// Copies a box of elements out of `source` and lays it down in this buffer.
   ///
-  /// Runs that lie together on both sides are copied; two dimensions that change places go through a
-  /// blocked transposition; anything else is moved element by element.
+  /// Runs that lie together on both sides are copied; two dimensions that change places go through
+  /// a blocked transposition; anything else is moved element by element.
   ///
   /// - Parameters:
   ///   - box: Which elements, with strides in elements of `source`.
@@ -10,10 +10,10 @@ extension ByteBuffer {
   ///   - offset: The byte offset of the first element in `source`; it may be unaligned.
   ///   - elementSize: The size of an element in bytes.
   ///   - start: The byte offset of the first element in this buffer.
-  ///   - strides: Where the others are laid down, in elements; `nil` for row-major order of `box.sizes`
-  ///     without gaps.
-  ///   - streaming: Whether a transposition stores past the caches: right for a target that is larger than
-  ///     they are, and is not read before all of it is there.
+  ///   - strides: Where the others are laid down, in elements; `nil` for row-major order of
+  ///     `box.sizes` without gaps.
+  ///   - streaming: Whether a transposition stores past the caches: right for a target that is
+  ///     larger than they are, and is not read before all of it is there.
   public func gather(
     _ box: ElementBox, from source: ByteBuffer, at offset: Int, elementSize: Int, to start: Int,
     strides: [Int]? = nil, streaming: Bool = false

@@ -1,5 +1,5 @@
-/// A box of elements that moves from one run of memory to another, such as from a storage to an output
-/// tensor: sizes, and offsets and strides on both sides, in elements.
+/// A box of elements that moves from one run of memory to another, such as from a storage to an
+/// output tensor: sizes, and offsets and strides on both sides, in elements.
 package struct StridedCopy: Hashable {
   /// The offset of the first element where they come from.
   package var source: Int
@@ -82,8 +82,9 @@ package struct StridedCopy: Hashable {
     }
   }
 
-  /// The block, its axes in the order of the storage, in parts to be transposed: of about `usual` elements, and
-  /// of `limit` at most where that makes whole cache lines of `line` elements in the output, or fewer divided ones.
+  /// The block, its axes in the order of the storage, in parts to be transposed: of about `usual`
+  /// elements, and of `limit` at most where that makes whole cache lines of `line` elements in the
+  /// output, or fewer divided ones.
   package func chunks(of usual: Int, limit: Int, line: Int) -> [StridedCopy] {
     guard count > usual, let axis = sizes.firstIndex(where: { $0 > 1 }) else {
       return count == 0 ? [] : [self]
@@ -107,8 +108,9 @@ package struct StridedCopy: Hashable {
     }
   }
 
-  /// Parts with several steps of `axis` each, where these continue each other in the output but not in the storage,
-  /// such as the heads of the queries: if they are no whole cache lines each, fewer lines are divided then.
+  /// Parts with several steps of `axis` each, where these continue each other in the output but not
+  /// in the storage, such as the heads of the queries: if they are no whole cache lines each, fewer
+  /// lines are divided then.
   private func groups(along axis: Int, limit: Int, line: Int) -> [StridedCopy]? {
     guard axis + 2 < sizes.count, targetStrides[axis + 2] == 1,
       targetStrides[axis] == sizes[axis + 2], sizes[axis + 2] % line != 0
@@ -178,8 +180,8 @@ package struct StridedCopy: Hashable {
     try forEachOffset(without: Array(axes..<sizes.count)) { try body(target + $1) }
   }
 
-  /// Calls `body` with the distances from the first element, on both sides, of every position along the
-  /// axes that are not in `without`, in row-major order.
+  /// Calls `body` with the distances from the first element, on both sides, of every position along
+  /// the axes that are not in `without`, in row-major order.
   package func forEachOffset(
     without: [Int], _ body: (_ read: Int, _ write: Int) throws -> Void
   ) rethrows {

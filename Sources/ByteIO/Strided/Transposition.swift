@@ -15,7 +15,8 @@ struct Transposition {
 /// then is one cache line, so that every line is loaded and stored whole even when the strides are
 /// powers of two and fall into the same cache sets.
 private let blockSide = 32
-/// The distance of the rows of a block, of which the first may begin within a line and have up to another one.
+/// The distance of the rows of a block, of which the first may begin within a line and have up to
+/// another one.
 private let blockPitch = 2 * blockSide
 /// The side of the squares that are turned in registers.
 private let squareSide = 8
@@ -29,7 +30,8 @@ private let lineSize = 64
 ///   - source: Its first element.
 ///   - target: Where that goes.
 ///   - elementSize: The size of an element in bytes.
-///   - streaming: Whether whole lines are stored past the caches: right for a target that is larger than them.
+///   - streaming: Whether whole lines are stored past the caches: right for a target that is larger
+///     than them.
 ///
 /// Sound: all offsets are below `rows + (columns - 1) * sourceStride` and
 /// `(rows - 1) * targetStride + columns`, which the caller compared with its buffers; loads and
@@ -45,9 +47,10 @@ func transpose(
   }
 }
 
-/// Turns block after block on the stack: squares in registers, what is narrower than a square element by element.
-/// Where whole lines are stored past the caches, the first block begins on the stack where it does in its line of the
-/// target, and all but the last one end with a line, so that as many as can be are whole.
+/// Turns block after block on the stack: squares in registers, what is narrower than a square
+/// element by element. Where whole lines are stored past the caches, the first block begins on the
+/// stack where it does in its line of the target, and all but the last one end with a line, so that
+/// as many as can be are whole.
 @inline(__always)
 private func transpose<Element: BitwiseCopyable>(
   _ shape: Transposition, _ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer,
@@ -106,8 +109,8 @@ private func transpose<Element: BitwiseCopyable>(
   if streaming { ckernels_stream_fence() }
 }
 
-/// Turns a block of elements of 2 bytes, 8 by 8 at a time, of 8 rows and columns at least. The last squares overlap
-/// those before.
+/// Turns a block of elements of 2 bytes, 8 by 8 at a time, of 8 rows and columns at least. The last
+/// squares overlap those before.
 ///
 /// Three rounds of interleaving the rows i and i + 4 of eight registers are a transposition.
 @inline(__always)
@@ -153,7 +156,8 @@ private func turn16(
   }
 }
 
-/// Turns a block of elements of 4 bytes, 4 by 4 at a time, of 4 rows and columns at least; likewise.
+/// Turns a block of elements of 4 bytes, 4 by 4 at a time, of 4 rows and columns at least;
+/// likewise.
 @inline(__always)
 private func turn32(
   _ source: UnsafeRawPointer, _ sourceStride: Int, _ block: UnsafeMutableRawPointer, _ rows: Int,

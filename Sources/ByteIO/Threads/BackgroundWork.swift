@@ -24,8 +24,8 @@ public final class BackgroundWork: Sendable {
       }
     }
     let handle = Workers.start {
-      // On Linux, of this thread alone. A tenth of the usual share: somebody will wait for it at last, and other
-      // processes may keep the machine busy.
+      // On Linux, of this thread alone. A tenth of the usual share: somebody will wait for it at
+      // last, and other processes may keep the machine busy.
       _ = nice(10)
       work()
     }

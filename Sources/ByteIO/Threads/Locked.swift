@@ -2,8 +2,9 @@ import Glibc
 
 /// A value that one thread at a time may touch.
 ///
-/// Who waits sleeps. `Synchronization.Mutex`, and the locks inside of the kernel, wait at full speed for a while,
-/// which pays only for what takes less than some microseconds; and the thread sanitizer understands this one.
+/// Who waits sleeps. `Synchronization.Mutex`, and the locks inside of the kernel, wait at full
+/// speed for a while, which pays only for what takes less than some microseconds; and the thread
+/// sanitizer understands this one.
 @safe
 public final class Locked<Value: Sendable>: @unchecked Sendable {
   // Sound: initialized in `init`, destroyed in `deinit`, and touched by the functions for it alone.

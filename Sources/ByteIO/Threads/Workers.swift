@@ -4,10 +4,11 @@ import Synchronization
 
 /// A few threads that share a piece of work.
 public enum Workers {
-  /// Calls `body` for every index below `count`, on up to `threads` threads, and waits for all of them.
+  /// Calls `body` for every index below `count`, on up to `threads` threads, and waits for all of
+  /// them.
   ///
-  /// The calling thread is one of them. Indices are handed out in order; who gets which is left open.
-  /// Threads are made anew each time, which takes some 20 microseconds.
+  /// The calling thread is one of them. Indices are handed out in order; who gets which is left
+  /// open. Threads are made anew each time, which takes some 20 microseconds.
   ///
   /// - Parameters:
   ///   - count: How many calls are made.
@@ -31,8 +32,8 @@ public enum Workers {
     }
   }
 
-  /// The same with work that can fail: after a failure no more indices are handed out, and one of the
-  /// failures is thrown when all threads have come to rest.
+  /// The same with work that can fail: after a failure no more indices are handed out, and one of
+  /// the failures is thrown when all threads have come to rest.
   public static func perform(
     _ count: Int, threads: Int, _ body: @Sendable (_ worker: Int, _ index: Int) throws -> Void
   ) throws {
@@ -79,8 +80,8 @@ public enum Workers {
     pthread_join(handle.thread, nil)
   }
 
-  /// How many threads this process may keep busy: what the batch system or the user of an affinity mask or
-  /// a control group has granted.
+  /// How many threads this process may keep busy: what the batch system or the user of an affinity
+  /// mask or a control group has granted.
   public static var granted: Int {
     let affinity = max(1, Int(cglibc_affinity_count()))
     if let slurm = Process.environment("SLURM_CPUS_PER_TASK").flatMap({ Int($0) }), slurm > 0 {

@@ -5,8 +5,9 @@ public import SystemPackage
 
 /// Several checkpoints, and the folder to make of each.
 ///
-/// A list is a text file with a checkpoint on each line, and, behind a tab, its OUTPUT if it has one of
-/// its own; empty lines and lines that begin with `#` are passed over. A folder stands for all steps in it.
+/// A list is a text file with a checkpoint on each line, and, behind a tab, its OUTPUT if it has
+/// one of its own; empty lines and lines that begin with `#` are passed over. A folder stands for
+/// all steps in it.
 public struct BatchList: Sendable {
   /// A checkpoint of the list.
   public struct Item: Sendable {
@@ -26,8 +27,8 @@ public struct BatchList: Sendable {
   ///
   /// - Parameters:
   ///   - path: The list or the folder.
-  ///   - template: The path of each OUTPUT, in which `{tag}`, `{iteration}` and `{name}` (of the run)
-  ///     are filled in; `nil` if each line names its own.
+  ///   - template: The path of each OUTPUT, in which `{tag}`, `{iteration}` and `{name}` (of the
+  ///     run) are filled in; `nil` if each line names its own.
   ///   - layout: How the checkpoints are laid out; `nil` to tell by the names.
   /// - Throws: ``Failure`` 66 when the list is missing, 64 when a line of it makes no sense.
   public init(
@@ -51,7 +52,8 @@ public struct BatchList: Sendable {
         guard let first = parts.first, parts.count <= 2 else {
           throw Failure(
             .batchLine,
-            "\"\(String(decoding: line, as: UTF8.self))\" is not a checkpoint, or a checkpoint, a tab "
+            "\"\(String(decoding: line, as: UTF8.self))\" is not a checkpoint, or a checkpoint, a "
+              + "tab "
               + "and an output", file: path.string)
         }
         items.append(

@@ -5,8 +5,8 @@ import SystemPackage
 public import TorchArchive
 public import Transfer
 
-/// What reading a checkpoint to its end brings to light: damage wherever a checksum was recorded, replicas
-/// that differ, partitions that are there twice, and values that are no numbers.
+/// What reading a checkpoint to its end brings to light: damage wherever a checksum was recorded,
+/// replicas that differ, partitions that are there twice, and values that are no numbers.
 public struct CheckpointCheck: Sendable {
   /// Entries whose checksum agrees, and those that have none.
   public private(set) var verified = 0

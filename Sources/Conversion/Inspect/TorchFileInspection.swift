@@ -54,7 +54,8 @@ public struct TorchFileInspection: Sendable {
     }
   }
 
-  /// Reads the values, in the order of the file. Damage to a storage is damage to every tensor on it.
+  /// Reads the values, in the order of the file. Damage to a storage is damage to every tensor on
+  /// it.
   private mutating func hash(_ file: TorchFile, sha256: Bool, crc: CRCMode) {
     let reader = TensorReader(file, crc: crc != .none)
     func place(_ position: Int) -> (Int, Int) {
@@ -95,7 +96,8 @@ public struct TorchFileInspection: Sendable {
     warnings.append(
       Diagnostic(
         .crcNotChecked,
-        "\(count) storages were read in part, so their CRC was not checked; --crc all reads the rest "
+        "\(count) storages were read in part, so their CRC was not checked; --crc all reads the "
+          + "rest "
           + "of them"))
   }
 
@@ -128,7 +130,8 @@ public struct TorchFileInspection: Sendable {
 }
 
 extension NamedTensor.Step {
-  /// A text for a text key, a number for a position or an integer key, and an object for anything else.
+  /// A text for a text key, a number for a position or an integer key, and an object for anything
+  /// else.
   var json: JSONValue {
     switch self {
     case .key(let text): .string(text)

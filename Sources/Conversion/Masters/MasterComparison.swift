@@ -5,8 +5,8 @@ import Transfer
 
 /// Compares the float32 masters, rounded to the type that was trained in, with the weights.
 ///
-/// Neither is held in memory, and no order of reading is asked for: of each tensor a ``WordHash`` is formed where its
-/// elements are read, once from the masters and once from the weights.
+/// Neither is held in memory, and no order of reading is asked for: of each tensor a ``WordHash``
+/// is formed where its elements are read, once from the masters and once from the weights.
 public struct MasterComparison: Sendable {
   /// The names of the tensors whose weights are not their rounded masters.
   public let differing: [String]
@@ -34,13 +34,14 @@ public struct MasterComparison: Sendable {
     differing = comparable.filter { masters[$0] != weights[$0] }.map { plan.tensors[$0].name }
   }
 
-  /// Masters without names are told by their order alone; when most of them are not the weights, the
-  /// order is another one, or the file of another run.
+  /// Masters without names are told by their order alone; when most of them are not the weights,
+  /// the order is another one, or the file of another run.
   func check(_ index: Checkpoint) throws(Failure) {
     guard index.areMastersUnnamed, differing.count * 2 > compared else { return }
     throw Failure(
       .mastersMismatch,
-      "\(differing.count) of \(compared) masters, rounded, are not the weights; the shards do not say "
+      "\(differing.count) of \(compared) masters, rounded, are not the weights; the shards do not "
+        + "say "
         + "which parameters they hold, and the order seems to be another one than is recorded",
       tensor: differing[0], hint: "--weights model takes the weights as trained")
   }

@@ -35,7 +35,8 @@ public struct ConversionOptions: Hashable, Sendable {
   /// The element type of the output; `nil` for the one that is stored.
   public var dtype: DType?
   public var qkvLayout: QKVOrder?
-  /// How many tensor-parallel ranks a tool put together in each file; `nil` for what the checkpoint says.
+  /// How many tensor-parallel ranks a tool put together in each file; `nil` for what the checkpoint
+  /// says.
   public var mergedRanks: Int?
   /// Whether partitions of two ranks that are bit for bit the same are taken all the same.
   public var acceptsDuplicatedShards = false

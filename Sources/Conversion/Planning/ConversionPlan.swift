@@ -4,8 +4,8 @@ public import Diagnostics
 public import Megatron
 public import Transfer
 
-/// What a conversion makes, and all that was concluded for it: the transfer as plain data, the sizes and
-/// settings of the model, and the decisions with their reasons.
+/// What a conversion makes, and all that was concluded for it: the transfer as plain data, the
+/// sizes and settings of the model, and the decisions with their reasons.
 @dynamicMemberLookup
 public struct ConversionPlan: Sendable {
   public let transfer: TransferPlan

@@ -22,9 +22,9 @@ public struct Part: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension ConversionPlan {
-  /// The files that each of `count` parts makes, by their positions: the largest file left goes to the
-  /// part that has the least, so that the parts are as even as whole files allow. The same for every
-  /// process that asks.
+  /// The files that each of `count` parts makes, by their positions: the largest file left goes to
+  /// the part that has the least, so that the parts are as even as whole files allow. The same for
+  /// every process that asks.
   public func parts(_ count: Int) -> [[Int]] {
     var loads = [Int](repeating: 0, count: count)
     var parts = [[Int]](repeating: [], count: count)

@@ -21,7 +21,8 @@ extension Planner {
     for tensor in index.tensors where !known.contains(tensor.name) {
       throw Failure(
         .checkpointUnknownTensor,
-        "\(model.architecture.format.title) has no tensor of this name, and leaving it out could change the model",
+        "\(model.architecture.format.title) has no tensor of this name, and leaving it out could "
+          + "change the model",
         file: index.files[tensor.shards[0].file].name, tensor: tensor.name)
     }
   }
@@ -74,7 +75,8 @@ extension Planner {
       rows = padded
       if let recorded, recorded.rows < padded {
         reason =
-          "keeping all \(padded) rows, \(padded - recorded.rows) of them padding (\(recorded.reason)); "
+          "keeping all \(padded) rows, \(padded - recorded.rows) of them padding "
+          + "(\(recorded.reason)); "
           + "--vocab-size trim leaves them out"
       } else {
         reason = recorded == nil ? "all rows; how many are padding is not recorded" : "all rows"
@@ -101,7 +103,8 @@ extension Planner {
       if let recorded, recorded.rows > number {
         warn(
           .vocabularyOverridden,
-          "--vocab-size \(number) is against the evidence: the vocabulary has \(recorded.rows) tokens "
+          "--vocab-size \(number) is against the evidence: the vocabulary has \(recorded.rows) "
+            + "tokens "
             + "(\(recorded.reason)), so \(recorded.rows - number) of them are cut off")
       }
     }
@@ -116,7 +119,8 @@ extension Planner {
     {
       warn(
         .vocabularyExtraIds,
-        "vocab_extra_ids is \(extra): if the run's tokenizer had added them, the vocabulary would have that "
+        "vocab_extra_ids is \(extra): if the run's tokenizer had added them, the vocabulary would "
+          + "have that "
           + "many rows more than \(rows); --vocab-size N says how many there are")
     }
     decisions.append(Decision("vocab_size", .int(rows), reason))
@@ -131,7 +135,8 @@ extension Planner {
     guard !overflow, multiple > 0, padded - recorded.rows >= multiple else { return }
     warn(
       .vocabularyImplausible,
-      "a vocabulary of \(recorded.rows) tokens (\(recorded.reason)) is not padded to \(padded) rows by "
+      "a vocabulary of \(recorded.rows) tokens (\(recorded.reason)) is not padded to \(padded) "
+        + "rows by "
         + "multiples of \(multiple): more than padding may be cut off")
   }
 
@@ -144,8 +149,8 @@ extension Planner {
     )
   }
 
-  /// The kinds of biases that the model was trained without, and of which zeros are exact: all of those of
-  /// linear layers, or those that are missing in every block where the arguments say so.
+  /// The kinds of biases that the model was trained without, and of which zeros are exact: all of
+  /// those of linear layers, or those that are missing in every block where the arguments say so.
   mutating func lackedBiases() throws(Failure) -> Set<TensorRule> {
     let kinds = model.architecture.table.rules.filter { $0.presence == .zeros }
     let patterns = Set(

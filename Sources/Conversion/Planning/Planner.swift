@@ -29,8 +29,8 @@ public struct Planner {
   ///   - options: What the user chose.
   ///   - tokenizer: The tokenizer that was given.
   /// - Returns: The plan.
-  /// - Throws: ``Failure`` 69 for a model that cannot be converted exactly, 65 for tensors that are missing,
-  ///   left over or of the wrong shape, 78 for arguments that contradict the tensors.
+  /// - Throws: ``Failure`` 69 for a model that cannot be converted exactly, 65 for tensors that are
+  ///   missing, left over or of the wrong shape, 78 for arguments that contradict the tensors.
   public static func plan(
     _ model: Recognition, options: ConversionOptions = ConversionOptions(),
     tokenizer: ModelTokenizer? = nil
@@ -105,7 +105,8 @@ public struct Planner {
       warn(
         .argumentsUnfamiliar,
         "arguments that are not known speak of what the model computes: \(shown)"
-          + "\(unknown.count > 6 ? " and \(unknown.count - 6) more" : ""); if \(model.architecture.format.title) does not "
+          + "\(unknown.count > 6 ? " and \(unknown.count - 6) more" : ""); if "
+          + "\(model.architecture.format.title) does not "
           + "have it, the logits are wrong")
     }
     decisions.append(tokenizer?.decision ?? Planner.withoutTokenizer(index.arguments))

@@ -5,10 +5,10 @@ import Megatron
 import SystemPackage
 import TorchArchive
 
-/// Tensor-parallel ranks that hold the same partition. Partitions are drawn and trained apart, so that two
-/// never agree bit for bit: where they do, one rank's file stands in the place of another's, as
-/// `deepspeed_to_megatron.py` wrote them before deepspeedai/Megatron-DeepSpeed#224, and as copies and links
-/// do. Constant tensors, such as biases of zeros, aside.
+/// Tensor-parallel ranks that hold the same partition. Partitions are drawn and trained apart, so
+/// that two never agree bit for bit: where they do, one rank's file stands in the place of
+/// another's, as `deepspeed_to_megatron.py` wrote them before deepspeedai/Megatron-DeepSpeed#224,
+/// and as copies and links do. Constant tensors, such as biases of zeros, aside.
 enum DuplicatedShards {
   /// Two partitions that agree.
   struct Pair: Hashable, Sendable {
@@ -18,8 +18,8 @@ enum DuplicatedShards {
     let ranks: [Int]
   }
 
-  /// Looks for partitions that agree, by the checksums that the archives record, or by their first bytes where
-  /// these do not tell; where two do, their values are read to make sure.
+  /// Looks for partitions that agree, by the checksums that the archives record, or by their first
+  /// bytes where these do not tell; where two do, their values are read to make sure.
   ///
   /// - Parameters:
   ///   - model: The model as it was recognised.
@@ -36,7 +36,8 @@ enum DuplicatedShards {
     let names = first.files.map { index.files[$0].name }
     let what =
       "tensor-parallel ranks \(first.ranks[0]) and \(first.ranks[1]) hold the same partition of "
-      + "\(found.count == 1 ? "a tensor" : "\(found.count) tensors") in \(names[0]) and \(names[1]), which "
+      + "\(found.count == 1 ? "a tensor" : "\(found.count) tensors") in \(names[0]) and "
+      + "\(names[1]), which "
       + "two ranks never do after training: the file of one stands in the place of the other's"
     if accepted {
       return Diagnostic(.checkpointDuplicatedShards, what, tensor: first.tensor)
@@ -44,8 +45,8 @@ enum DuplicatedShards {
     throw error(what, file: index.folder.path.appending(names[1]), tensor: first.tensor)
   }
 
-  /// Looks for the same in tensors that were put together already: their halves, thirds and so on along the
-  /// rows, as many as there were ranks.
+  /// Looks for the same in tensors that were put together already: their halves, thirds and so on
+  /// along the rows, as many as there were ranks.
   private static func checkMerged(
     _ model: Recognition, accepted: Bool
   ) throws(Failure) -> Diagnostic? {
@@ -67,7 +68,8 @@ enum DuplicatedShards {
         continue
       }
       let what =
-        "it was put together from \(index.mergedRanks) tensor-parallel ranks, two of which held the same "
+        "it was put together from \(index.mergedRanks) tensor-parallel ranks, two of which held "
+        + "the same "
         + "partition, which two ranks never do after training"
       if accepted {
         return Diagnostic(.checkpointDuplicatedShards, what, tensor: tensor.name)
@@ -86,8 +88,8 @@ enum DuplicatedShards {
     for tensor in index.tensors where partitioned.contains(tensor.name) {
       let shards = tensor.shards
       let runs = shards.map { $0.firstRun(in: index) }
-      // Checksums are those of storages: the same partition in a larger one has another, and old files have
-      // none.
+      // Checksums are those of storages: the same partition in a larger one has another, and old
+      // files have none.
       let pair =
         shards.allSatisfy(\.isToldByChecksum)
         ? try firstPair(runs, marks: shards.map { Mark($0) }, whole: false)
@@ -166,8 +168,8 @@ enum DuplicatedShards {
     let size: Int
   }
 
-  /// Whether two runs hold the same bytes, which are not all one element repeated. Runs that begin with a
-  /// constant are read on until they are one no more.
+  /// Whether two runs hold the same bytes, which are not all one element repeated. Runs that begin
+  /// with a constant are read on until they are one no more.
   ///
   /// - Parameters:
   ///   - a: One run.
@@ -215,7 +217,8 @@ enum DuplicatedShards {
     Failure(
       .checkpointDuplicatedShards, what, file: file.string, tensor: tensor,
       hint: "copy the files of both ranks from the source again (tools such as "
-        + "deepspeed_to_megatron.py wrote rank 0 for every rank); --accept-duplicated-shards takes them "
+        + "deepspeed_to_megatron.py wrote rank 0 for every rank); --accept-duplicated-shards "
+        + "takes them "
         + "as they are")
   }
 }
@@ -234,8 +237,8 @@ extension RankPart {
       && tensor.elementCount * tensor.dtype.size == tensor.storage.entry.size
   }
 
-  /// The first bytes of a shard that lie together, and where; a view that is spread counts as far as its
-  /// span.
+  /// The first bytes of a shard that lie together, and where; a view that is spread counts as far
+  /// as its span.
   fileprivate func firstRun(in index: Checkpoint) -> DuplicatedShards.Run? {
     switch content {
     case .whole(let file, let tensor):

@@ -5,8 +5,8 @@ import SystemPackage
 
 /// How many tensor-parallel ranks of the training were put together in each file by now.
 ///
-/// It matters where the rows of query, key and value go in thirds rank by rank: a tool that concatenates
-/// ranks leaves the thirds of each behind those of the one before.
+/// It matters where the rows of query, key and value go in thirds rank by rank: a tool that
+/// concatenates ranks leaves the thirds of each behind those of the one before.
 struct MergedRanks {
   let count: Int
   /// What is shown, where there is something to decide.
@@ -48,9 +48,12 @@ struct MergedRanks {
       world > product && world.isMultiple(of: product) ? world / product : nil
     throw Failure(
       .qkvMergedRanks,
-      "\(world) processes trained it (world_size), but tensor-parallel \(index.tensorParallel), pipeline "
-        + "\(stages) and data-parallel \(data) make \(product): a tool put ranks together or changed the "
-        + "arguments, and the order of the query, key and value rows depends on how many ranks there were",
+      "\(world) processes trained it (world_size), but tensor-parallel \(index.tensorParallel), "
+        + "pipeline "
+        + "\(stages) and data-parallel \(data) make \(product): a tool put ranks together or "
+        + "changed the "
+        + "arguments, and the order of the query, key and value rows depends on how many ranks "
+        + "there were",
       file: index.folder.path.string,
       hint: "say how many ranks are in each file with --merged-ranks N "
         + (merged.map {

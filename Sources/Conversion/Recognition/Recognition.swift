@@ -2,8 +2,8 @@ public import Architectures
 public import Diagnostics
 public import Megatron
 
-/// Which model a checkpoint holds, as far as names, shapes and arguments tell: made once, and asked by
-/// `plan`, `convert`, `inspect` and `verify`.
+/// Which model a checkpoint holds, as far as names, shapes and arguments tell: made once, and asked
+/// by `plan`, `convert`, `inspect` and `verify`.
 ///
 /// What cannot be worked out is kept as the error that says why, since `inspect` shows the rest.
 public struct Recognition: Sendable {

@@ -17,8 +17,8 @@ final class ConversionRun {
   private let keepsRecords: Bool
   /// The hashes of the masters of a file.
   private let masters: TensorHashes?
-  /// The hashes of the weights that the masters are compared with. The writing of files leaves a thread with little
-  /// to do, so they are formed meanwhile.
+  /// The hashes of the weights that the masters are compared with. The writing of files leaves a
+  /// thread with little to do, so they are formed meanwhile.
   private let weights: WeightHashing?
   private lazy var buffer = ByteBuffer(count: 1 << 20)
 
@@ -216,8 +216,8 @@ final class ConversionRun {
     do {
       try executor.finish()
     } catch let error as Failure where error.code.kind == .malformed {
-      // A storage of which several files were made is damaged, which shows only now. Those files must
-      // not be taken up when the storage has been mended.
+      // A storage of which several files were made is damaged, which shows only now. Those files
+      // must not be taken up when the storage has been mended.
       for record in records.values where record.isMadeOfParts(in: plan) {
         folder.discard(plan.shards[record.shard].fileName)
         folder.discard(ResumeRecord.name(of: plan.shards[record.shard].fileName))

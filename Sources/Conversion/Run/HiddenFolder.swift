@@ -3,11 +3,12 @@ import HuggingFace
 import Safetensors
 import SystemPackage
 
-/// The removal of hidden folders. What a conversion writes there is removed by its name; anything else is
-/// somebody's and stays, with the folder that it is in.
+/// The removal of hidden folders. What a conversion writes there is removed by its name; anything
+/// else is somebody's and stays, with the folder that it is in.
 enum HiddenFolder {
-  /// Where the files of OUTPUT come together inside of the folder that was taken. What another process
-  /// was about to put into the hidden folder lands beside it. After an exchange the old OUTPUT is there.
+  /// Where the files of OUTPUT come together inside of the folder that was taken. What another
+  /// process was about to put into the hidden folder lands beside it. After an exchange the old
+  /// OUTPUT is there.
   static let gathered = ".output"
 
   /// Removes a hidden folder with what a conversion wrote there.
@@ -36,21 +37,22 @@ enum HiddenFolder {
     try? FileSystem.removeFile(path)
   }
 
-  /// Whether something is in a hidden folder that no conversion wrote, or may have been changed since.
+  /// Whether something is in a hidden folder that no conversion wrote, or may have been changed
+  /// since.
   static func holdsForeign(_ folder: FilePath) -> Bool {
     ((try? FileSystem.list(folder)) ?? []).contains { !isOwn($0.string) }
   }
 
-  /// Whether a process was stopped in the moment between the exchange and the end: the folder holds an OUTPUT
-  /// of another conversion.
+  /// Whether a process was stopped in the moment between the exchange and the end: the folder holds
+  /// an OUTPUT of another conversion.
   static func holdsOldOutput(_ folder: FilePath, _ fingerprint: String) -> Bool {
     let manifest = folder.appending(gathered).appending(OutputTransaction.manifestName)
     return (try? ConversionManifest(reading: manifest)).map { $0.fingerprint != fingerprint }
       ?? false
   }
 
-  /// Whether a conversion writes a file of this name into its hidden folder: a file of OUTPUT, its record
-  /// `.NAME.record`, or one in the making, `.NAME.MARK.part`.
+  /// Whether a conversion writes a file of this name into its hidden folder: a file of OUTPUT, its
+  /// record `.NAME.record`, or one in the making, `.NAME.MARK.part`.
   static func isOwn(_ name: String) -> Bool {
     guard name.hasPrefix(".") else { return isOfOutput(name) }
     let inner = name.dropFirst()

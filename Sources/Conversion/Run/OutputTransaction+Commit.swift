@@ -6,8 +6,8 @@ extension OutputTransaction {
   /// Turns the finished files into OUTPUT.
   ///
   /// - Returns: `created`, or `overwritten`.
-  /// - Throws: ``StagingTaken`` when another process has taken the hidden folder; ``Failure`` 73 when
-  ///   OUTPUT exists by now, and 74.
+  /// - Throws: ``StagingTaken`` when another process has taken the hidden folder; ``Failure`` 73
+  ///   when OUTPUT exists by now, and 74.
   func commit() throws -> Outcome {
     let taken = try take()
     OutputTransaction.scatter(taken)
@@ -118,8 +118,8 @@ extension OutputTransaction {
     return .overwritten
   }
 
-  /// Puts the files into the folder that the shell stands in: replaced by another one, it would look empty
-  /// from there. Loaders look for `config.json`, which comes last.
+  /// Puts the files into the folder that the shell stands in: replaced by another one, it would
+  /// look empty from there. Loaders look for `config.json`, which comes last.
   private func moveIn(_ taken: FilePath) throws(FileError) -> Outcome {
     let names = try FileSystem.list(taken).map(\.string)
     for name in names.filter({ $0 != "config.json" }) + names.filter({ $0 == "config.json" }) {
@@ -164,8 +164,8 @@ extension OutputTransaction {
   /// Brings a folder back that a process had taken when it ended.
   ///
   /// A process that lives needs but a moment to make OUTPUT of it, so that is waited for; on other
-  /// machines one cannot tell, and after some seconds counts as dead. If it lives after all, it finds
-  /// its folder gone and begins again with what is there.
+  /// machines one cannot tell, and after some seconds counts as dead. If it lives after all, it
+  /// finds its folder gone and begins again with what is there.
   func adoptTakenFolder() throws {
     var patience = 100
     while let sibling = OutputTransaction.siblings(parent, staging).first(where: {
@@ -202,7 +202,8 @@ extension OutputTransaction {
     kept.map {
       Diagnostic(
         .outputKept,
-        "\($0.string) holds files that no conversion wrote, or an earlier OUTPUT that was changed: take what "
+        "\($0.string) holds files that no conversion wrote, or an earlier OUTPUT that was "
+          + "changed: take what "
           + "is yours, and remove the folder")
     }
   }

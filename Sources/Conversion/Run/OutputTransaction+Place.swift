@@ -4,8 +4,8 @@ import SystemPackage
 
 /// Where an OUTPUT can be made.
 extension OutputTransaction {
-  /// OUTPUT as a folder of its own: a link to a folder is written through, and `.` is the folder that it
-  /// stands for.
+  /// OUTPUT as a folder of its own: a link to a folder is written through, and `.` is the folder
+  /// that it stands for.
   static func resolved(_ path: FilePath) -> FilePath {
     guard FileSystem.exists(path), ((try? FileSystem.kind(of: path)) ?? nil) == .folder else {
       return path

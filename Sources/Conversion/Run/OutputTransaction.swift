@@ -4,12 +4,12 @@ public import SystemPackage
 
 /// The folder that a conversion makes. It comes into being by one rename, whole or not at all.
 ///
-/// Finished files gather in a hidden sibling, `.NAME.meg2hf-FINGERPRINT`, which copies and parts of the
-/// same conversion share without a lock. Each file is written under a name of its own, made durable,
-/// and renamed within; whoever renames last, the bytes are the same. To commit, a process first takes
-/// the hidden folder away from the others by renaming it, which only one can; then it gathers the files
-/// of OUTPUT in a folder inside, because what others were about to write still lands in the outer one;
-/// and the last rename makes OUTPUT of that.
+/// Finished files gather in a hidden sibling, `.NAME.meg2hf-FINGERPRINT`, which copies and parts of
+/// the same conversion share without a lock. Each file is written under a name of its own, made
+/// durable, and renamed within; whoever renames last, the bytes are the same. To commit, a process
+/// first takes the hidden folder away from the others by renaming it, which only one can; then it
+/// gathers the files of OUTPUT in a folder inside, because what others were about to write still
+/// lands in the outer one; and the last rename makes OUTPUT of that.
 public final class OutputTransaction {
   /// What became of OUTPUT.
   public enum Outcome: String, Hashable, Sendable {
@@ -149,13 +149,15 @@ public final class OutputTransaction {
     staging.appending(".\(name).\(OutputTransaction.mark())\(OutputTransaction.temporarySuffix)")
   }
 
-  /// What makes a name unique, also among hosts and containers whose processes may have the same number, and
-  /// says whose it is.
+  /// What makes a name unique, also among hosts and containers whose processes may have the same
+  /// number, and says whose it is.
   static func mark() -> String {
-    "\(String(UInt64.random(in: 0...UInt64.max), radix: 16))-\(Process.identifier)@\(Process.hostName)"
+    let number = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+    return "\(number)-\(Process.identifier)@\(Process.hostName)"
   }
 
-  /// Whether the process that a mark at the end of a name speaks of ran on this machine, and runs no more.
+  /// Whether the process that a mark at the end of a name speaks of ran on this machine, and runs
+  /// no more.
   static func isAbandoned(_ name: String) -> Bool {
     guard let at = name.lastIndex(of: "@"), name[name.index(after: at)...] == Process.hostName,
       let dash = name[..<at].lastIndex(of: "-"), let owner = Int(name[name.index(after: dash)..<at])
@@ -252,12 +254,12 @@ public final class OutputTransaction {
     return nil
   }
 
-  /// Removes the unfinished files of processes that are no more: they would fill the disk when a job
-  /// is killed again and again.
+  /// Removes the unfinished files of processes that are no more: they would fill the disk when a
+  /// job is killed again and again.
   ///
-  /// Whether a process on another machine lives cannot be known; its files count as left behind when
-  /// they were not written to for an hour. If one lives nevertheless, it loses a file and begins that
-  /// again.
+  /// Whether a process on another machine lives cannot be known; its files count as left behind
+  /// when they were not written to for an hour. If one lives nevertheless, it loses a file and
+  /// begins that again.
   private func removeStaleTemporaries() {
     let now = Process.secondsSince1970
     for name in (try? FileSystem.list(staging)) ?? []

@@ -84,7 +84,8 @@ extension Converter {
     return [
       Diagnostic(
         .valuesLayernorm,
-        "the weights of a layernorm are \((mean * 1000).rounded() / 1000) on average, far from 1; if they are stored as their "
+        "the weights of a layernorm are \((mean * 1000).rounded() / 1000) on average, far from 1; "
+          + "if they are stored as their "
           + "distance from 1: --set apply_layernorm_1p=true", tensor: tensor.name)
     ]
   }

@@ -5,8 +5,9 @@ import JSON
 import Safetensors
 import SystemPackage
 
-/// What may be replaced by an OUTPUT: a folder that is empty, and with `--overwrite` one that a conversion
-/// made or that is plainly a model. Anything else in it is somebody's, and is never removed.
+/// What may be replaced by an OUTPUT: a folder that is empty, and with `--overwrite` one that a
+/// conversion made or that is plainly a model. Anything else in it is somebody's, and is never
+/// removed.
 enum ReplaceableFolder {
   /// Makes sure that OUTPUT may be made in the place of `path`.
   ///
@@ -39,8 +40,8 @@ enum ReplaceableFolder {
     }
   }
 
-  /// The first thing in a folder that is not part of a model that could be made again, and why it is not;
-  /// `nil` for a folder that may be replaced.
+  /// The first thing in a folder that is not part of a model that could be made again, and why it
+  /// is not; `nil` for a folder that may be replaced.
   static func foreign(
     in path: FilePath, _ names: [String]
   ) throws(FileError) -> (name: String, why: String)? {

@@ -3,8 +3,8 @@ import JSON
 import TorchArchive
 import Transfer
 
-/// What is kept beside a finished file of the output, so that another run, or another part, need not
-/// make it again: how to recognise it, and what was found while it was made.
+/// What is kept beside a finished file of the output, so that another run, or another part, need
+/// not make it again: how to recognise it, and what was found while it was made.
 struct ResumeRecord {
   /// The version of the contents.
   static let schema = "meg2hf.shard/4"
@@ -14,7 +14,8 @@ struct ResumeRecord {
   /// The CRC-32 of the whole file.
   var crc: UInt32
   var findings: PartialFindings
-  /// The hashes of the masters, by the positions of the tensors; they are compared with those of the weights at the end.
+  /// The hashes of the masters, by the positions of the tensors; they are compared with those of
+  /// the weights at the end.
   var masters: [Int: WordHash] = [:]
   /// The CRC-32 of the bytes of each tensor, by its position.
   var tensors: [Int: UInt32] = [:]
@@ -24,8 +25,8 @@ struct ResumeRecord {
   /// The name of the record of a file; hidden, and never part of OUTPUT.
   static func name(of fileName: String) -> String { ".\(fileName).record" }
 
-  /// Whether the file holds bytes of a storage that was not read to its end for it, so that the CRC of
-  /// the storage was not compared yet.
+  /// Whether the file holds bytes of a storage that was not read to its end for it, so that the CRC
+  /// of the storage was not compared yet.
   func isMadeOfParts(in plan: ConversionPlan) -> Bool {
     findings.checksums.contains { storage, ledger in
       ledger.coveredBytes < plan.storages[storage].entry.size

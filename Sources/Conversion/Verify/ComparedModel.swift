@@ -6,8 +6,8 @@ public import SystemPackage
 public import TorchArchive
 import Transfer
 
-/// One side of a comparison: tensors by name, of a transformers folder, a safetensors file, a PyTorch
-/// file, or a checkpoint, whose tensors are those that a conversion would make.
+/// One side of a comparison: tensors by name, of a transformers folder, a safetensors file, a
+/// PyTorch file, or a checkpoint, whose tensors are those that a conversion would make.
 public struct ComparedModel {
   /// What kind of place the tensors come from.
   public enum Kind: String, Hashable, Sendable {

@@ -34,8 +34,8 @@ public struct ModelComparison: Sendable {
 
   /// Compares two sides, whatever each of them is.
   ///
-  /// Safetensors are read in parts; a tensor of a checkpoint or of a PyTorch file is held in memory while
-  /// it is compared.
+  /// Safetensors are read in parts; a tensor of a checkpoint or of a PyTorch file is held in memory
+  /// while it is compared.
   ///
   /// - Parameters:
   ///   - a: One side.

@@ -89,7 +89,8 @@ extension ModelVerifier {
     return executor.report
   }
 
-  /// Takes a warning about the checkpoint over as a note; the same wrong file on both sides proves nothing.
+  /// Takes a warning about the checkpoint over as a note; the same wrong file on both sides proves
+  /// nothing.
   private mutating func judge(_ warning: Diagnostic, _ choices: VerificationChoices) {
     if warning.code == .checkpointDuplicatedShards, !choices.acceptsDuplicatedShards {
       fault(warning.code, warning.message, tensor: warning.tensor)

@@ -15,8 +15,8 @@ extension ModelVerifier {
     public init() {}
   }
 
-  /// Reads all tensors and compares their checksums with those in the manifest, which were formed while
-  /// they were written. The source is not needed.
+  /// Reads all tensors and compares their checksums with those in the manifest, which were formed
+  /// while they were written. The source is not needed.
   ///
   /// - Parameters:
   ///   - threads: How many threads share the work.
@@ -53,7 +53,8 @@ extension ModelVerifier {
         fault(
           .outputValues,
           "its bytes have CRC \(ConversionManifest.hexadecimal(found)), but "
-            + "\(ConversionManifest.hexadecimal(wanted)) was recorded when they were written: the file is "
+            + "\(ConversionManifest.hexadecimal(wanted)) was recorded when they were written: the "
+            + "file is "
             + "damaged or was changed", file: tensor.fileName, tensor: name)
       }
       done += size

@@ -36,7 +36,8 @@ enum NeMoArguments {
         set("activation_function", .string(activation))
       }
     }
-    // The rows of query, key and value have the order of version 3, unless an older model was taken over.
+    // The rows of query, key and value have the order of version 3, unless an older model was taken
+    // over.
     set("nemo", .bool(true))
     return TrainingArguments(values: values)
   }

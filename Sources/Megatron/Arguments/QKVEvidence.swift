@@ -140,8 +140,8 @@ public struct QKVEvidence: Hashable, Sendable {
     }
   }
 
-  /// Arguments that every trainer of early 2020 wrote down and that tools which make checkpoints up do not
-  /// (Megatron-LM v1.0 `arguments.py`).
+  /// Arguments that every trainer of early 2020 wrote down and that tools which make checkpoints up
+  /// do not (Megatron-LM v1.0 `arguments.py`).
   private static let marksOf2020 = [
     "model_parallel_size", "openai_gelu", "fp32_allreduce", "DDP_impl", "layernorm_epsilon",
   ]

@@ -1,7 +1,8 @@
 import TorchArchive
 
-/// Tensors in a state dictionary that are no part of the function that was trained: what Transformer
-/// Engine keeps of its scales, masks and positions that the program makes anew, and tensors of nothing.
+/// Tensors in a state dictionary that are no part of the function that was trained: what
+/// Transformer Engine keeps of its scales, masks and positions that the program makes anew, and
+/// tensors of nothing.
 enum Bookkeeping {
   static let mask = "a causal mask, which the program makes again"
   static let extraState = "extra state of Transformer Engine"

@@ -1,11 +1,11 @@
 import ByteIO
 import TorchArchive
 
-/// The mask that a program keeps beside its weights: one value where attention looks, on the diagonal and
-/// below it, and another one above.
+/// The mask that a program keeps beside its weights: one value where attention looks, on the
+/// diagonal and below it, and another one above.
 ///
-/// Trainers mark either side, by 1, True, -10000 or -inf (Megatron-LM `megatron/model/utils.py`, transformers
-/// `modeling_gpt2.py`), so only the pattern is looked at.
+/// Trainers mark either side, by 1, True, -10000 or -inf (Megatron-LM `megatron/model/utils.py`,
+/// transformers `modeling_gpt2.py`), so only the pattern is looked at.
 struct CausalMask {
   /// Bytes of an element.
   private let size: Int
@@ -42,8 +42,8 @@ struct CausalMask {
     self.columns = columns
   }
 
-  /// Looks at the next elements. Those of a row on one side of the diagonal are alike, so they are compared
-  /// with their neighbours, and one of them with the rest of the mask.
+  /// Looks at the next elements. Those of a row on one side of the diagonal are alike, so they are
+  /// compared with their neighbours, and one of them with the rest of the mask.
   private mutating func take(_ bytes: [UInt8]) -> String? {
     var start = 0
     while start < bytes.count {

@@ -1,8 +1,8 @@
 package import Diagnostics
 import SystemPackage
 
-/// Reads the checkpoints of one layout: all that is particular to it. A new layout is one more reader
-/// in ``LayoutReaders/all``.
+/// Reads the checkpoints of one layout: all that is particular to it. A new layout is one more
+/// reader in ``LayoutReaders/all``.
 package protocol LayoutReader: Sendable {
   /// What the layout is called.
   var layout: CheckpointLayout { get }
@@ -53,7 +53,8 @@ extension LayoutReader {
 
 /// The layouts that are known.
 package enum LayoutReaders {
-  /// In the order in which a folder is asked for their marks: pipeline dumps hold model states, too.
+  /// In the order in which a folder is asked for their marks: pipeline dumps hold model states,
+  /// too.
   package static let all: [any LayoutReader] = [
     CoreReader(), PipelineReader(), UniversalReader(), Zero3Reader(), DeepSpeedReader(),
     ClassicReader(),

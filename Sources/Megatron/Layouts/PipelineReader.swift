@@ -71,7 +71,8 @@ extension CheckpointBuilder {
         let missing = Set(0..<ranks).subtracting(tensor.shards.map(\.rank)).sorted()
         throw Failure(
           .checkpointMissingShard,
-          "it is missing on tensor-parallel rank \(missing.map(String.init).joined(separator: ", "))",
+          "it is missing on tensor-parallel rank "
+            + "\(missing.map(String.init).joined(separator: ", "))",
           file: layer.first { missing.contains($0.rank) }?.file.name, tensor: tensor.name)
       }
       kinds.append((layer[0].layer, kind ?? .unknown))
@@ -166,7 +167,8 @@ extension CheckpointBuilder {
     }
   }
 
-  /// Refuses states that hold a model, too, beside the layer files: one of the two is of another run.
+  /// Refuses states that hold a model, too, beside the layer files: one of the two is of another
+  /// run.
   private func refuseSecondModel(_ file: TorchFile, _ name: String) throws {
     guard !folder.isLayoutChosen, let module = file.graph.value("module", in: file.graph.root),
       try file.namedTensors(below: module).contains(where: { ParameterName.isOfModel($0.name) })
@@ -176,7 +178,8 @@ extension CheckpointBuilder {
       "it holds a model, and so do the layer files beside it: one of them is of another run",
       file: name,
       hint:
-        "choose with --layout deepspeed (this file) or --layout deepspeed-pipeline (the layer files)"
+        "choose with --layout deepspeed (this file) or --layout deepspeed-pipeline (the layer "
+        + "files)"
     )
   }
 
@@ -216,7 +219,8 @@ extension CheckpointBuilder {
     if let wrong = places.indices.dropFirst().first(where: { places[$0] < places[$0 - 1] }) {
       throw Failure(
         .checkpointLayerOrder,
-        "the \(order[places[wrong]].rawValue) stands behind the \(order[places[wrong - 1]].rawValue)",
+        "the \(order[places[wrong]].rawValue) stands behind the "
+          + "\(order[places[wrong - 1]].rawValue)",
         file: folder.path.string)
     }
     if !arguments.isPresent, let last = blocks.last, let norm = try one(.finalLayernorm) {
@@ -246,8 +250,8 @@ extension CheckpointBuilder {
     }
   }
 
-  /// Files of an earlier, deeper run in the same folder: there are more blocks, or more final layernorms,
-  /// than the arguments say.
+  /// Files of an earlier, deeper run in the same folder: there are more blocks, or more final
+  /// layernorms, than the arguments say.
   private func refuseLeftovers(
     _ kinds: [(layer: Int, kind: LayerKind)], _ blocks: [Int], _ layers: [[LayerFile]]
   ) throws(Failure) {
@@ -271,14 +275,15 @@ extension CheckpointBuilder {
     let numbers = surplus.map { padded(kinds[$0].layer) }.joined(separator: ", ")
     throw Failure(
       .checkpointLeftOverLayers,
-      "num_layers is \(depth), but there are files of \(blocks.count) blocks and \(norms.count) final "
+      "num_layers is \(depth), but there are files of \(blocks.count) blocks and \(norms.count) "
+        + "final "
         + "layernorms: layers \(numbers) are left over from an earlier run or another one",
       file: layers[one][0].file.name,
       hint: "move the files of layers \(numbers) away")
   }
 
-  /// Without arguments only the numbers tell whether blocks are missing at either end: they begin at 3
-  /// with one number left free before the final layernorm, or at 2 with none.
+  /// Without arguments only the numbers tell whether blocks are missing at either end: they begin
+  /// at 3 with one number left free before the final layernorm, or at 2 with none.
   private func checkNumbering(first: Int, last: Int, norm: Int) throws(Failure) {
     guard (first, norm - last) == (3, 2) || (first, norm - last) == (2, 1) else {
       throw Failure(

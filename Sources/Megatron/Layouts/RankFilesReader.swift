@@ -123,7 +123,8 @@ extension CheckpointBuilder {
       warnings.append(
         Diagnostic(
           .checkpointOtherIteration,
-          "the folder is named \"\(folder.tag ?? "")\", but its files are of iteration \(iteration): was it "
+          "the folder is named \"\(folder.tag ?? "")\", but its files are of iteration "
+            + "\(iteration): was it "
             + "renamed, or were files of another step copied into it?"))
     }
     let sizes = try first.originalVocabularySizes.map { value throws(Failure) in
@@ -170,7 +171,8 @@ extension CheckpointBuilder {
     return found.sorted { ($0.stage, $0.tensorRank) < ($1.stage, $1.tensorRank) }
   }
 
-  /// The files in the folders of the ranks; a folder that holds optimizer shards only is passed over.
+  /// The files in the folders of the ranks; a folder that holds optimizer shards only is passed
+  /// over.
   private func classicFiles() throws(Failure) -> [RankFile] {
     var found: [RankFile] = []
     var empty: [(name: String, files: [String])] = []
@@ -214,8 +216,8 @@ extension CheckpointBuilder {
     return found
   }
 
-  /// The file with the weights of a rank among the names in its folder: that of Megatron, or the only one of
-  /// Lightning, which NeMo 1 wrote.
+  /// The file with the weights of a rank among the names in its folder: that of Megatron, or the
+  /// only one of Lightning, which NeMo 1 wrote.
   private static func weightsFile(
     _ names: [String], in folder: String
   ) throws(Failure) -> String? {

@@ -40,8 +40,8 @@ struct StateFile {
     deepspeedVersion = value("ds_version").flatMap { graph.text($0) }
   }
 
-  /// The dictionary of a state: the root, the only one in a list, or what some programs wrapped as the only
-  /// value of another.
+  /// The dictionary of a state: the root, the only one in a list, or what some programs wrapped as
+  /// the only value of another.
   private static func home(in graph: PickleGraph) -> NodeID? {
     var node = graph.root
     for _ in 0..<4 {
@@ -73,7 +73,8 @@ struct StateFile {
       var budget = 100
       throw Failure(
         .argumentsType,
-        "the arguments (args) are \(ArgumentValue(id, in: file, budget: &budget).quoted); a Namespace or "
+        "the arguments (args) are \(ArgumentValue(id, in: file, budget: &budget).quoted); a "
+          + "Namespace or "
           + "a dictionary was expected", file: name,
         hint: "a file without args is read with --set num_attention_heads=N and --config FILE")
     }

@@ -68,8 +68,8 @@ extension CheckpointBuilder {
     firstBlockLayer = names.firstBlock
   }
 
-  /// The parameter in a file: a dictionary with `param`, or the tensor itself; that of a ZeRO-3 run is
-  /// flat, and `param_shapes` has its shape.
+  /// The parameter in a file: a dictionary with `param`, or the tensor itself; that of a ZeRO-3 run
+  /// is flat, and `param_shapes` has its shape.
   private mutating func readParameter(
     _ name: String, _ path: FilePath, _ shape: [Int]?
   ) throws(Failure) -> (name: String, shard: RankPart) {

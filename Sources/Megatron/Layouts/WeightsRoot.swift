@@ -4,7 +4,8 @@ import Pickle
 import TorchArchive
 
 /// Where the weights are in the file of a rank: `model` or `module`, `model0`, `model1`, ... with a
-/// virtual pipeline, or wherever else a program put its state dictionary. It is known by what it holds.
+/// virtual pipeline, or wherever else a program put its state dictionary. It is known by what it
+/// holds.
 struct WeightsRoot {
   /// The key under which the dictionary lies, for messages; empty for the root of the file.
   let key: String
@@ -137,8 +138,8 @@ struct WeightsRoot {
 }
 
 extension TorchFile {
-  /// Refuses weights that are held as something else than tensors, such as arrays of numpy or objects of
-  /// another library: left out, a bias would count as one that the model does not have.
+  /// Refuses weights that are held as something else than tensors, such as arrays of numpy or
+  /// objects of another library: left out, a bias would count as one that the model does not have.
   func refuseWeightsOfOtherKinds(_ source: String) throws(Failure) {
     var open: [(name: String, node: NodeID, depth: Int)] = [("", graph.root, 0)]
     var budget = 100_000

@@ -3,8 +3,8 @@ import Diagnostics
 import SystemPackage
 import TorchArchive
 
-/// DeepSpeed ZeRO-3, which divides the weights themselves: the shards of the optimizer are all there is
-/// (`zero_pp_rank_XX_mp_rank_YY_model_states.pt` hold the arguments).
+/// DeepSpeed ZeRO-3, which divides the weights themselves: the shards of the optimizer are all
+/// there is (`zero_pp_rank_XX_mp_rank_YY_model_states.pt` hold the arguments).
 struct Zero3Reader: LayoutReader {
   let layout = CheckpointLayout.deepspeedZero3
   let names: [(form: FilePattern, kind: CheckpointFileKind)] = [

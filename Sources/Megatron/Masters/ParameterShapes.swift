@@ -1,8 +1,8 @@
 import Pickle
 import TorchArchive
 
-/// `param_shapes` of DeepSpeed: the names and shapes of the parameters of each optimizer group, in the
-/// order in which they are flattened.
+/// `param_shapes` of DeepSpeed: the names and shapes of the parameters of each optimizer group, in
+/// the order in which they are flattened.
 struct ParameterShapes: Hashable {
   struct Parameter: Hashable {
     let name: String

@@ -12,8 +12,8 @@ extension CheckpointBuilder {
   /// The masters in the states of the ranks, as DeepSpeed's fp16 optimizer leaves them without ZeRO
   /// (`runtime/fp16/fused_optimizer.py`, `unfused_optimizer.py`); `nil` when there are none.
   ///
-  /// They have no names. Their order is that of the model on the stage, first the weights, then biases
-  /// and layernorms; how many blocks a stage has follows from how many elements it has.
+  /// They have no names. Their order is that of the model on the stage, first the weights, then
+  /// biases and layernorms; how many blocks a stage has follows from how many elements it has.
   mutating func readUndividedMasters() throws(Failure) -> [RankMasters]? {
     var result: [RankMasters] = []
     areMastersUnnamed = true
@@ -130,8 +130,8 @@ extension CheckpointBuilder {
     }
   }
 
-  /// The names of the weights of a rank's file in the order of the optimizer's groups: weights, then
-  /// biases and layernorms, each in the order of the model.
+  /// The names of the weights of a rank's file in the order of the optimizer's groups: weights,
+  /// then biases and layernorms, each in the order of the model.
   private func weightNames(in file: Int) -> [String] {
     var decayed: [String] = []
     var others: [String] = []

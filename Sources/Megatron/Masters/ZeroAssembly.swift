@@ -4,8 +4,9 @@ import TorchArchive
 
 /// Puts the masters of one model-parallel rank together from the shards of its data-parallel ranks.
 ///
-/// ZeRO 1 and 2, and the bf16 optimizer: the parameters of a group lie one behind the other in a flat
-/// vector, which is divided among the ranks. ZeRO-3: each parameter is divided among the ranks.
+/// ZeRO 1 and 2, and the bf16 optimizer: the parameters of a group lie one behind the other in a
+/// flat vector, which is divided among the ranks. ZeRO-3: each parameter is divided among the
+/// ranks.
 struct ZeroAssembly {
   /// A flat tensor in a file.
   private struct Slice {

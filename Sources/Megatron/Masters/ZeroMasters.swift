@@ -88,7 +88,8 @@ extension CheckpointBuilder {
     guard count.isMultiple(of: tensorParallel) else {
       throw Failure(
         .checkpointMissingRank,
-        "\(count) model-parallel ranks cannot be \(tensorParallel) tensor-parallel ones on each stage",
+        "\(count) model-parallel ranks cannot be \(tensorParallel) tensor-parallel ones on each "
+          + "stage",
         file: folder.path.string)
     }
     return result

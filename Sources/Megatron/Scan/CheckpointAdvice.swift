@@ -2,8 +2,8 @@ import ByteIO
 import Diagnostics
 import SystemPackage
 
-/// Errors of a folder that is not the one that was meant: before they say that something is missing, they
-/// look at what is there, one level down and one up.
+/// Errors of a folder that is not the one that was meant: before they say that something is
+/// missing, they look at what is there, one level down and one up.
 enum CheckpointAdvice {
   /// The error for a folder without a checkpoint.
   ///
@@ -69,7 +69,8 @@ enum CheckpointAdvice {
     return error(
       .checkpointNone, message,
       "it holds \(PathAdvice.listed(names)); expected: layer_XX-model_YY-model_states.pt, "
-        + "mp_rank_XX_model_states.pt, mp_rank_XX/model_optim_rng.pt, or a folder above them with a file "
+        + "mp_rank_XX_model_states.pt, mp_rank_XX/model_optim_rng.pt, or a folder above them with "
+        + "a file "
         + "`latest`")
   }
 
@@ -84,7 +85,8 @@ enum CheckpointAdvice {
         .checkpointHuggingFace,
         "this is a folder of Hugging Face transformers already, not a Megatron checkpoint",
         isBin
-          ? "nothing is to be converted; transformers loads it, and save_pretrained writes safetensors"
+          ? "nothing is to be converted; transformers loads it, and save_pretrained writes "
+            + "safetensors"
           : "nothing is to be converted: verify checks it, inspect shows it"
       )
     }
@@ -115,8 +117,8 @@ enum CheckpointAdvice {
     return nil
   }
 
-  /// Folders with a checkpoint within two levels below, as in the cache of the Hub (`snapshots/REVISION`) or
-  /// in a copy that lies one level too deep, or right above.
+  /// Folders with a checkpoint within two levels below, as in the cache of the Hub
+  /// (`snapshots/REVISION`) or in a copy that lies one level too deep, or right above.
   private static func checkpoints(near folder: FilePath, isBelowRun: Bool) -> [FilePath] {
     var found: [FilePath] = []
     for name in names(in: folder).prefix(200) {
@@ -164,7 +166,8 @@ enum CheckpointAdvice {
   ) -> Failure {
     let who =
       choice == .latest
-      ? "the tracker file names \"\(name)\", but there is no such folder: the save was not finished, or "
+      ? "the tracker file names \"\(name)\", but there is no such folder: the save was not "
+        + "finished, or "
         + "the folder was renamed or not copied"
       : "there is no folder \"\(name)\""
     // A renamed step has the files of one.

@@ -3,8 +3,8 @@ import ByteIO
 public import JSON
 package import SystemPackage
 
-/// The optimizer's part of a checkpoint, told by the names of its files: what there is, and whether it is
-/// complete.
+/// The optimizer's part of a checkpoint, told by the names of its files: what there is, and whether
+/// it is complete.
 public struct OptimizerFiles: Hashable, Sendable {
   /// The names within the checkpoint's folder.
   public let names: [String]

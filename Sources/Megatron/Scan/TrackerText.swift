@@ -1,5 +1,5 @@
-/// The text of a tracker file such as `latest`, whoever wrote it: trainers write ASCII, people and Windows
-/// leave byte order marks, UTF-16, carriage returns and quotes.
+/// The text of a tracker file such as `latest`, whoever wrote it: trainers write ASCII, people and
+/// Windows leave byte order marks, UTF-16, carriage returns and quotes.
 enum TrackerText {
   /// The first line that is not empty, without white space and quotes around it.
   static func firstLine(_ bytes: [UInt8]) -> String {

@@ -98,8 +98,8 @@ struct ZipEnd {
     return found
   }
 
-  /// Two archives one behind the other: the offsets of the second one count from its own beginning, and
-  /// before that the first one ends.
+  /// Two archives one behind the other: the offsets of the second one count from its own beginning,
+  /// and before that the first one ends.
   private static func refuseSecondArchive(
     startingAt start: (partialValue: Int, overflow: Bool), in file: InputFile
   ) throws {

@@ -36,8 +36,8 @@ public struct ExecutionReport: Hashable, Sendable {
   }
 }
 
-/// What was found out while some of the tensors were made: all that the manifest and the last checks
-/// need to know of work that is not done again.
+/// What was found out while some of the tensors were made: all that the manifest and the last
+/// checks need to know of work that is not done again.
 package struct PartialFindings: Sendable {
   /// By the positions of the tensors in the plan.
   package var tensors: [Int: TensorFindings] = [:]

@@ -3,7 +3,8 @@ import Diagnostics
 import TorchArchive
 
 extension PlanExecutor {
-  /// Hands out what was found since the last time, so that it can be kept with the file that was made.
+  /// Hands out what was found since the last time, so that it can be kept with the file that was
+  /// made.
   package func takeFindings() -> PartialFindings {
     let taken = PartialFindings(tensors: report.findings, checksums: ledgers)
     report.findings = [:]
@@ -19,8 +20,8 @@ extension PlanExecutor {
     }
   }
 
-  /// Whether so little of a storage was passed over, such as the padding of a flat partition, that the
-  /// checksum of all the rest is worth reading it.
+  /// Whether so little of a storage was passed over, such as the padding of a flat partition, that
+  /// the checksum of all the rest is worth reading it.
   private func isNearlyRead(_ reader: StoredBytesReader) -> Bool {
     let size = reader.entry.size
     return size - reader.ledger.coveredBytes <= max(1 << 16, size / 100)

@@ -1,6 +1,7 @@
 import ByteIO
 
-/// What is read from front to back, and made in one go: deflated storages, odd strides, and constants.
+/// What is read from front to back, and made in one go: deflated storages, odd strides, and
+/// constants.
 extension PlanExecutor {
   private struct Block {
     let copy: Schedule.Copy
@@ -52,7 +53,8 @@ extension PlanExecutor {
 
   // MARK: - Into the sink
 
-  /// Puts a block that lies in memory into the order of the output, strip by strip, and hands it on.
+  /// Puts a block that lies in memory into the order of the output, strip by strip, and hands it
+  /// on.
   private func scatter(
     _ block: StridedCopy, from buffer: ByteBuffer, at start: Int, _ source: StoredBox,
     addend: Float,
@@ -71,8 +73,8 @@ extension PlanExecutor {
     }
   }
 
-  /// Converts the elements of a block, which lie at the start of the first stage, and hands them to the sink in
-  /// runs.
+  /// Converts the elements of a block, which lie at the start of the first stage, and hands them to
+  /// the sink in runs.
   func emit(
     _ block: StridedCopy, as stored: FloatFormat, addend: Float, tensor: Int,
     _ sink: (any TensorSink)?

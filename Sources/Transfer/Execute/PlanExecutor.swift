@@ -11,14 +11,16 @@ public enum CRCMode: String, Hashable, Sendable, CaseIterable {
   case none
 }
 
-/// Carries out a plan: each stored byte is read once and goes into a sink, or, without one, is looked at.
+/// Carries out a plan: each stored byte is read once and goes into a sink, or, without one, is
+/// looked at.
 ///
-/// Runs that are stored as they are written are copied (``RangeCopy``), on several threads; what has to be
-/// put into another order is put together in rows (``TensorAssembly``), likewise. Replicas are compared side
-/// by side, and what neither fits, such as a deflated storage, is scattered from front to back.
+/// Runs that are stored as they are written are copied (``RangeCopy``), on several threads; what
+/// has to be put into another order is put together in rows (``TensorAssembly``), likewise.
+/// Replicas are compared side by side, and what neither fits, such as a deflated storage, is
+/// scattered from front to back.
 ///
-/// Memory is one window or two and the buffers of each thread, whatever the model's size; replicas that are
-/// compared share a window.
+/// Memory is one window or two and the buffers of each thread, whatever the model's size; replicas
+/// that are compared share a window.
 package final class PlanExecutor {
   package let plan: TransferPlan
   package var report = ExecutionReport()
@@ -30,12 +32,13 @@ package final class PlanExecutor {
   /// What is known of the CRCs of storages, by their positions in the plan.
   var ledgers: [Int: ChecksumLedger] = [:]
   private var heldBench: WorkerBuffers?
-  /// How many finite values became infinite when tensors were written, by the positions of the tensors.
+  /// How many finite values became infinite when tensors were written, by the positions of the
+  /// tensors.
   private let overflowed = Locked<[Int: Int]>([:])
 
-  /// The buffers of a conversion. Where the output was asked for in float32, or masters stand beside the weights,
-  /// there is more to write than was trained with, and several threads get a second window, so that it is written
-  /// while the next is read.
+  /// The buffers of a conversion. Where the output was asked for in float32, or masters stand
+  /// beside the weights, there is more to write than was trained with, and several threads get a
+  /// second window, so that it is written while the next is read.
   package static func sizes(
     _ plan: TransferPlan, comparesMasters: Bool, threads: Int
   ) -> WorkerBuffers.Sizes {
@@ -159,7 +162,8 @@ package final class PlanExecutor {
     }
   }
 
-  /// Writes a strip: beside the reading of what comes next, if there is another window for it, and else now.
+  /// Writes a strip: beside the reading of what comes next, if there is another window for it, and
+  /// else now.
   private func write(
     _ strip: Range<Int>, of assembly: TensorAssembly, from window: ByteBuffer,
     _ sink: any TensorSink
@@ -179,7 +183,8 @@ package final class PlanExecutor {
       }
     }
     if sink.takesTurns, bench.stages.count > 1, !assembly.isComputed(in: plan) {
-      // A file takes one thread at a time: one writes, and another one meanwhile sums up the same bytes.
+      // A file takes one thread at a time: one writes, and another one meanwhile sums up the same
+      // bytes.
       let whole = assembly.rows(of: strip, in: window)
       try bench.share(2, bytes: bytes.count) { _, index in
         guard index == 0 else {
@@ -204,8 +209,8 @@ package final class PlanExecutor {
     crc != .none && plan.storages[storage].entry.crc != nil
   }
 
-  /// Keeps the CRC of a range of a storage that was read; one that is known by now to be wrong ends the
-  /// conversion.
+  /// Keeps the CRC of a range of a storage that was read; one that is known by now to be wrong ends
+  /// the conversion.
   private func note(_ range: Range<Int>, crc: UInt32, of storage: Int) throws {
     if isChecksumWanted(storage) {
       ledgers[storage, default: ChecksumLedger()].absorb(

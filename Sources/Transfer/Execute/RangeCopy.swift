@@ -2,8 +2,8 @@ import ByteIO
 import Diagnostics
 import TorchArchive
 
-/// A run of elements that is stored in the order of the output: it is read, checked, converted and written
-/// piece by piece, and each piece stays in the cache.
+/// A run of elements that is stored in the order of the output: it is read, checked, converted and
+/// written piece by piece, and each piece stays in the cache.
 struct RangeCopy: Sendable {
   /// The position of the tensor in the plan.
   let tensor: Int
@@ -18,7 +18,8 @@ struct RangeCopy: Sendable {
     source.offset * source.format.size..<(source.offset + count) * source.format.size
   }
 
-  /// - Returns: `nil` unless the piece is one run on both sides, in an entry that can be read anywhere.
+  /// - Returns: `nil` unless the piece is one run on both sides, in an entry that can be read
+  ///   anywhere.
   init?(_ piece: Piece, of tensor: Int, in plan: TransferPlan) {
     guard case .copy(let source, let destination, let addend) = piece, source.box.count > 0,
       plan.storages[source.storage].entry.compression == .stored
@@ -98,8 +99,8 @@ extension ReadFindings {
 }
 
 extension WorkerBuffers.ThreadBuffers {
-  /// Brings the elements of a block, which lie at the beginning of ``stored``, into the byte order of
-  /// the machine, counts what is not finite, and lets the observers see them.
+  /// Brings the elements of a block, which lie at the beginning of ``stored``, into the byte order
+  /// of the machine, counts what is not finite, and lets the observers see them.
   func observe(
     _ block: StridedCopy, of tensor: Int, as format: FloatFormat, isBigEndian: Bool
   ) throws -> FloatCounts {
@@ -110,8 +111,8 @@ extension WorkerBuffers.ThreadBuffers {
     return counts
   }
 
-  /// Rows in the format of the output, and how many finite values became infinite. They stay where they are if
-  /// there is nothing to convert; else all of them must fit into ``converted``.
+  /// Rows in the format of the output, and how many finite values became infinite. They stay where
+  /// they are if there is nothing to convert; else all of them must fit into ``converted``.
   func converted(
     _ rows: BufferRows, from stored: FloatFormat, to format: FloatFormat, adding addend: Float,
     _ overflowed: inout Int

@@ -1,7 +1,7 @@
 import TorchArchive
 
-/// The work that makes some tensors of a plan, divided by the way it is done, and in the order of the files and
-/// of the bytes in them, so that disks read forwards.
+/// The work that makes some tensors of a plan, divided by the way it is done, and in the order of
+/// the files and of the bytes in them, so that disks read forwards.
 struct Schedule {
   /// What is read and written on several threads.
   enum Step {

@@ -2,13 +2,13 @@ import ByteIO
 import Diagnostics
 import TorchArchive
 
-/// Rows of an output tensor that are put together from stored parts whose elements lie in another order:
-/// transposed, interleaved, or divided among ranks.
+/// Rows of an output tensor that are put together from stored parts whose elements lie in another
+/// order: transposed, interleaved, or divided among ranks.
 ///
-/// What is read goes straight from the cache into the window, to its place in the row; when the rows are
-/// whole, they are written in long runs. A tensor that is larger than the window is made in strips of rows.
-/// The parts of a strip are runs of the storages, which are read one by one: short reads cost little, while
-/// short writes cost much.
+/// What is read goes straight from the cache into the window, to its place in the row; when the
+/// rows are whole, they are written in long runs. A tensor that is larger than the window is made
+/// in strips of rows. The parts of a strip are runs of the storages, which are read one by one:
+/// short reads cost little, while short writes cost much.
 struct TensorAssembly: Sendable {
   /// A stored part.
   struct Part: Sendable {
@@ -111,8 +111,8 @@ struct TensorAssembly: Sendable {
   ///   - bench: Threads and their buffers.
   ///   - checksums: Whether CRCs are computed along the way.
   ///   - window: Where the rows come together; without one, they do not.
-  /// - Returns: The CRC of what was read of each part, to be joined by XOR with those of the other strips; how
-  ///   many bytes were read; and what was counted.
+  /// - Returns: The CRC of what was read of each part, to be joined by XOR with those of the other
+  ///   strips; how many bytes were read; and what was counted.
   /// - Throws: ``Failure``, or what was left to do before throws.
   func read(
     _ strip: Range<Int>, from files: [Int: InputFile], _ plan: TransferPlan,
@@ -193,8 +193,8 @@ struct TensorAssembly: Sendable {
       strides: chunk.targetStrides.map { $0 == width ? pitch / stored.size : $0 }, streaming: true)
   }
 
-  /// The rows of a strip in a window, in groups that fit into the buffer of a thread, each with the number of its
-  /// first row.
+  /// The rows of a strip in a window, in groups that fit into the buffer of a thread, each with the
+  /// number of its first row.
   func groups(
     of strip: Range<Int>, in window: ByteBuffer, on bench: WorkerBuffers
   ) -> [(first: Int, rows: BufferRows)] {

@@ -9,7 +9,8 @@ package final class WorkerBuffers: Sendable {
     let observers: [any ElementObserver]
   }
 
-  /// Where the parts of tensors come together; where there are two, one is filled while the other is written.
+  /// Where the parts of tensors come together; where there are two, one is filled while the other
+  /// is written.
   private let windows: [ByteBuffer]
   /// One for each thread.
   package let stages: [ThreadBuffers]
@@ -44,8 +45,9 @@ package final class WorkerBuffers: Sendable {
   /// Whether a window is written while another one is filled.
   var isOverlapping: Bool { windows.count > 1 }
 
-  /// Shares `count` calls among the threads, and does meanwhile what was left for later. If all of it is about too
-  /// few `bytes`, or there is no other thread, this one makes the calls, and what was left stays so.
+  /// Shares `count` calls among the threads, and does meanwhile what was left for later. If all of
+  /// it is about too few `bytes`, or there is no other thread, this one makes the calls, and what
+  /// was left stays so.
   ///
   /// - Parameters:
   ///   - count: How many calls are made.
@@ -67,8 +69,8 @@ package final class WorkerBuffers: Sendable {
     }
   }
 
-  /// Leaves `work` to be done beside what is shared next, and turns to the other window. If it is about too few
-  /// `bytes`, it is done at once, and what was left before stays so.
+  /// Leaves `work` to be done beside what is shared next, and turns to the other window. If it is
+  /// about too few `bytes`, it is done at once, and what was left before stays so.
   ///
   /// - Throws: What was left before throws, or `work`.
   func later(bytes: Int, _ work: @escaping Deferred) throws {
@@ -92,21 +94,21 @@ package final class WorkerBuffers: Sendable {
 extension WorkerBuffers {
   /// How large a bench is.
   package struct Sizes: Sendable {
-    /// The size of a window in bytes. A whole projection of a model of hidden size 2048 fits in two bytes an
-    /// element, with the room between its rows, so that it is read in one go.
+    /// The size of a window in bytes. A whole projection of a model of hidden size 2048 fits in two
+    /// bytes an element, with the room between its rows, so that it is read in one go.
     var window = 34 << 20
     /// How many windows there are.
     var windows = 1
-    /// How much a thread reads at a time, and usually half of it: so it stays in the second-level cache until it
-    /// was put in place.
+    /// How much a thread reads at a time, and usually half of it: so it stays in the second-level
+    /// cache until it was put in place.
     var stage = 512 << 10
     /// How many threads share the work.
     var threads = 1
     /// Work on fewer bytes than that is done before another thread has begun.
     var sharedFrom = 1 << 19
 
-    /// For work that makes nothing: only what is read from front to back, for its CRC alone, or to be compared with
-    /// replicas, comes through the window.
+    /// For work that makes nothing: only what is read from front to back, for its CRC alone, or to
+    /// be compared with replicas, comes through the window.
     package static func reading(threads: Int) -> Sizes { Sizes(window: 2 << 20, threads: threads) }
 
     /// The memory that a bench takes when all of it was used.

@@ -1,8 +1,8 @@
 package import ByteIO
 import Synchronization
 
-/// The hashes of the elements of tensors, each rounded to some format, as they are read: by any thread, in any
-/// order.
+/// The hashes of the elements of tensors, each rounded to some format, as they are read: by any
+/// thread, in any order.
 ///
 /// The elements are in the cache when they are observed, so this costs a fraction of the reading.
 package final class TensorHashes: ElementObserver {
@@ -116,8 +116,8 @@ package final class TensorHashes: ElementObserver {
 }
 
 extension StridedCopy {
-  /// Calls `body` for each line of elements along the innermost axis, in the order of the axes: with the offset in
-  /// the output, the number of elements and their distance there.
+  /// Calls `body` for each line of elements along the innermost axis, in the order of the axes:
+  /// with the offset in the output, the number of elements and their distance there.
   fileprivate func forEachLine(_ body: (_ target: Int, _ count: Int, _ stride: Int) -> Void) {
     let block = collapsed
     let last = block.sizes.count - 1

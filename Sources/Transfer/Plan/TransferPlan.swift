@@ -167,8 +167,8 @@ public struct FilePlan: Hashable, Sendable {
   /// The size of the file in bytes.
   public var size: Int { header.serialized.count + header.dataSize }
 
-  /// The CRC-32 of the file, from those of its tensors by their positions in the plan; `nil` unless all of
-  /// them are known.
+  /// The CRC-32 of the file, from those of its tensors by their positions in the plan; `nil` unless
+  /// all of them are known.
   package func checksum(of tensors: [Int: UInt32]) -> UInt32? {
     let start = header.serialized
     var crc = CRC32.checksum(start)
@@ -180,8 +180,8 @@ public struct FilePlan: Hashable, Sendable {
   }
 }
 
-/// What a transfer does, as plain data: every tensor of the output as pieces of stored bytes. It is made
-/// without reading a tensor, and carrying it out decides nothing but what data alone can tell.
+/// What a transfer does, as plain data: every tensor of the output as pieces of stored bytes. It is
+/// made without reading a tensor, and carrying it out decides nothing but what data alone can tell.
 public struct TransferPlan: Hashable, Sendable {
   public let files: [PlanFile]
   public let storages: [PlanStorage]
@@ -189,7 +189,8 @@ public struct TransferPlan: Hashable, Sendable {
   public let tensors: [TensorPlan]
   /// The files of the output.
   public let shards: [FilePlan]
-  /// Whether more is written than is read, so that it pays to write one tensor while the next is read.
+  /// Whether more is written than is read, so that it pays to write one tensor while the next is
+  /// read.
   package let isWidening: Bool
 
   package init(

@@ -102,7 +102,8 @@ def is_decayed(name):
     return not (name.endswith(".bias") or "layernorm" in name)
 
 
-# --- DeepSpeed --------------------------------------------------------------------------------------
+# --- DeepSpeed
+# --------------------------------------------------------------------------------------
 
 def pipeline_layers(pp):
     """The layers of each stage: file number and prefix of the names."""
@@ -288,7 +289,8 @@ def universal_zero3(folder):
     (folder / "latest_universal").write_text("global_step7_universal")
 
 
-# --- Megatron-LM ------------------------------------------------------------------------------------
+# --- Megatron-LM
+# ------------------------------------------------------------------------------------
 
 def classic_model(rank, tp, layers, first, last, pp, order, transformer="encoder", attention="self_attention"):
     encoder = OrderedDict()
