@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""The usual way: load the layer files with PyTorch, merge the ranks, transpose, and save as safetensors.
+"""The usual way: load the layer files with PyTorch, merge the ranks, transpose, and save as
+safetensors.
 
     python_way.py CHECKPOINT OUTPUT
 
-For comparison of time and memory alone: query, key and value rows stay in the order of [heads, 3, hn] but for one
-permutation, and nothing is checked.
+For comparison of time and memory alone: query, key and value rows stay in the order of [heads,
+3, hn] but for one permutation, and nothing is checked.
 """
+
 import os
 import sys
 from pathlib import Path
@@ -16,8 +18,12 @@ from safetensors.torch import save_file
 ROWS = ("query_key_value", "dense_h_to_4h", "word_embeddings")
 COLUMNS = ("self_attention.dense.weight", "dense_4h_to_h.weight")
 NAMES = {
-    "input_layernorm": "ln_1", "self_attention.query_key_value": "attn.c_attn", "self_attention.dense": "attn.c_proj",
-    "post_attention_layernorm": "ln_2", "mlp.dense_h_to_4h": "mlp.c_fc", "mlp.dense_4h_to_h": "mlp.c_proj",
+    "input_layernorm": "ln_1",
+    "self_attention.query_key_value": "attn.c_attn",
+    "self_attention.dense": "attn.c_proj",
+    "post_attention_layernorm": "ln_2",
+    "mlp.dense_h_to_4h": "mlp.c_fc",
+    "mlp.dense_4h_to_h": "mlp.c_proj",
 }
 
 
@@ -36,7 +42,9 @@ def merged(files):
 def main():
     source, output = Path(sys.argv[1]), Path(sys.argv[2])
     step = source / (source / "latest").read_text().strip()
-    args = torch.load(next(step.glob("mp_rank_00*")), map_location="cpu", weights_only=False)["args"]
+    args = torch.load(next(step.glob("mp_rank_00*")), map_location="cpu", weights_only=False)[
+        "args"
+    ]
     heads = args.num_attention_heads
     layers = sorted({file.name.split("-")[0] for file in step.glob("layer_*")})
     state = {}

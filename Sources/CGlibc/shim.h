@@ -48,13 +48,18 @@ static inline int cglibc_terminal_columns(int descriptor) {
 static volatile sig_atomic_t cglibc_stop_signal = 0;
 static void cglibc_note_stop(int number) {
   // The second request is not polite any more: the default action ends the process at once.
-  if (cglibc_stop_signal != 0) { signal(number, SIG_DFL); raise(number); return; }
+  if (cglibc_stop_signal != 0) {
+    signal(number, SIG_DFL);
+    raise(number);
+    return;
+  }
   cglibc_stop_signal = number;
 }
 static inline void cglibc_catch(int number) {
   struct sigaction action = {0};
   // nohup ignores SIGHUP on behalf of what it starts.
-  if (number == SIGHUP && sigaction(number, 0, &action) == 0 && action.sa_handler == SIG_IGN) return;
+  if (number == SIGHUP && sigaction(number, 0, &action) == 0 && action.sa_handler == SIG_IGN)
+    return;
   action.sa_handler = cglibc_note_stop;
   action.sa_flags = 0;
   sigemptyset(&action.sa_mask);
@@ -65,5 +70,10 @@ static inline void cglibc_catch(int number) {
   sigaddset(&set, number);
   sigprocmask(SIG_UNBLOCK, &set, 0);
 }
-static inline int cglibc_stop_requested(void) { return (int)cglibc_stop_signal; }
-static inline void cglibc_default_and_raise(int number) { signal(number, SIG_DFL); raise(number); }
+static inline int cglibc_stop_requested(void) {
+  return (int)cglibc_stop_signal;
+}
+static inline void cglibc_default_and_raise(int number) {
+  signal(number, SIG_DFL);
+  raise(number);
+}

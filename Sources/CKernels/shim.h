@@ -46,7 +46,8 @@ typedef unsigned long long ckernels_vector __attribute__((vector_size(16)));
 static inline void ckernels_stream(void *to, const void *from, size_t count) {
   ckernels_vector *target = (ckernels_vector *)to;
   const ckernels_vector *source = (const ckernels_vector *)from;
-  for (size_t index = 0; index < count / 16; index++) __builtin_nontemporal_store(source[index], target + index);
+  for (size_t index = 0; index < count / 16; index++)
+    __builtin_nontemporal_store(source[index], target + index);
 }
 // Orders such stores before all that follow, so that a thread that is told of them finds them.
 static inline void ckernels_stream_fence(void) {
@@ -74,7 +75,7 @@ CKERNELS_MULTIPLY __m128i ckernels_fold_one(__m128i sum, __m128i next) {
 }
 // Folds `count` parts to one, and that one onto what is left of the `size` bytes from `done` on.
 CKERNELS_MULTIPLY __m128i ckernels_fold_rest(
-    const __m128i *parts, int count, const unsigned char *bytes, size_t done, size_t size) {
+  const __m128i *parts, int count, const unsigned char *bytes, size_t done, size_t size) {
   __m128i sum = parts[0];
   for (int index = 1; index < count; index++) sum = ckernels_fold_one(sum, parts[index]);
   for (; done + 16 <= size; done += 16)
@@ -83,7 +84,8 @@ CKERNELS_MULTIPLY __m128i ckernels_fold_rest(
 }
 // Each folds `size` bytes, at least a block of its own and a multiple of 16. `before` is what the
 // bytes before them amount to at their place.
-CKERNELS_MULTIPLY __m128i ckernels_fold_narrow(const unsigned char *bytes, size_t size, __m128i before) {
+CKERNELS_MULTIPLY __m128i ckernels_fold_narrow(
+  const unsigned char *bytes, size_t size, __m128i before) {
   const __m128i by_512 = _mm_set_epi64x(0x01c6e41596, 0x0154442bd4);
   __m128i sums[4];
   for (int lane = 0; lane < 4; lane++) sums[lane] = _mm_loadu_si128((const __m128i *)bytes + lane);
@@ -97,10 +99,11 @@ CKERNELS_MULTIPLY __m128i ckernels_fold_narrow(const unsigned char *bytes, size_
   return ckernels_fold_rest(sums, 4, bytes, done, size);
 }
 __attribute__((target("avx2,vpclmulqdq,pclmul,sse4.1"))) static inline __m128i ckernels_fold_wide(
-    const unsigned char *bytes, size_t size, __m128i before) {
+  const unsigned char *bytes, size_t size, __m128i before) {
   const __m256i by_1024 = _mm256_set_epi64x(0x014a7fe880, 0x01e88ef372, 0x014a7fe880, 0x01e88ef372);
   __m256i sums[4];
-  for (int lane = 0; lane < 4; lane++) sums[lane] = _mm256_loadu_si256((const __m256i *)bytes + lane);
+  for (int lane = 0; lane < 4; lane++)
+    sums[lane] = _mm256_loadu_si256((const __m256i *)bytes + lane);
   sums[0] = _mm256_xor_si256(sums[0], _mm256_zextsi128_si256(before));
   size_t done = 128;
   for (; done + 128 <= size; done += 128) {
@@ -115,19 +118,18 @@ __attribute__((target("avx2,vpclmulqdq,pclmul,sse4.1"))) static inline __m128i c
   memcpy(parts, sums, sizeof parts);
   return ckernels_fold_rest(parts, 8, bytes, done, size);
 }
-__attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static inline __m128i ckernels_fold_widest(
-    const unsigned char *bytes, size_t size, __m128i before) {
-  const __m512i by_2048 = _mm512_set_epi64(
-    0x01322d1430, 0x011542778a, 0x01322d1430, 0x011542778a, 0x01322d1430, 0x011542778a, 0x01322d1430, 0x011542778a);
+__attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static inline __m128i
+ckernels_fold_widest(const unsigned char *bytes, size_t size, __m128i before) {
+  const __m512i by_2048 = _mm512_set_epi64(0x01322d1430, 0x011542778a, 0x01322d1430, 0x011542778a,
+    0x01322d1430, 0x011542778a, 0x01322d1430, 0x011542778a);
   __m512i a = _mm512_loadu_si512(bytes), b = _mm512_loadu_si512(bytes + 64);
   __m512i c = _mm512_loadu_si512(bytes + 128), d = _mm512_loadu_si512(bytes + 192);
   a = _mm512_xor_si512(a, _mm512_zextsi128_si512(before));
   size_t done = 256;
   for (; done + 256 <= size; done += 256) {
-#define CKERNELS_FOLD(sum, place)                                                                          \
-  sum = _mm512_ternarylogic_epi64(                                                                              \
-    _mm512_clmulepi64_epi128(sum, by_2048, 0x00), _mm512_clmulepi64_epi128(sum, by_2048, 0x11),                 \
-    _mm512_loadu_si512(bytes + done + place), 0x96);
+#define CKERNELS_FOLD(sum, place)                                                                  \
+  sum = _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(sum, by_2048, 0x00),                    \
+    _mm512_clmulepi64_epi128(sum, by_2048, 0x11), _mm512_loadu_si512(bytes + done + place), 0x96);
     CKERNELS_FOLD(a, 0) CKERNELS_FOLD(b, 64) CKERNELS_FOLD(c, 128) CKERNELS_FOLD(d, 192)
   }
   __m128i parts[16];
@@ -135,16 +137,16 @@ __attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static inline __m128
   _mm512_storeu_si512(parts + 8, c), _mm512_storeu_si512(parts + 12, d);
   return ckernels_fold_rest(parts, 16, bytes, done, size);
 }
-#define CKERNELS_FOLD_ROWS(width, body)                                                                    \
-  body static inline void ckernels_fold_rows_##width(                                                        \
-      const unsigned char *bytes, size_t size, size_t pitch, size_t rows, unsigned state, unsigned char *folded) { \
-    __m128i sum, before = _mm_cvtsi32_si128((int)state);                                                        \
-    do {                                                                                                        \
-      sum = ckernels_fold_##width(bytes, size, before);                                                      \
-      before = ckernels_fold_one(sum, _mm_setzero_si128());                                                  \
-      bytes += pitch;                                                                                           \
-    } while (--rows > 0);                                                                                       \
-    _mm_storeu_si128((__m128i *)folded, sum);                                                                   \
+#define CKERNELS_FOLD_ROWS(width, body)                                                            \
+  body static inline void ckernels_fold_rows_##width(const unsigned char *bytes, size_t size,      \
+    size_t pitch, size_t rows, unsigned state, unsigned char *folded) {                            \
+    __m128i sum, before = _mm_cvtsi32_si128((int)state);                                           \
+    do {                                                                                           \
+      sum = ckernels_fold_##width(bytes, size, before);                                            \
+      before = ckernels_fold_one(sum, _mm_setzero_si128());                                        \
+      bytes += pitch;                                                                              \
+    } while (--rows > 0);                                                                          \
+    _mm_storeu_si128((__m128i *)folded, sum);                                                      \
   }
 CKERNELS_FOLD_ROWS(narrow, __attribute__((target("pclmul,sse4.1"))))
 CKERNELS_FOLD_ROWS(wide, __attribute__((target("avx2,vpclmulqdq,pclmul,sse4.1"))))
@@ -153,9 +155,8 @@ CKERNELS_FOLD_ROWS(widest, __attribute__((target("avx512f,vpclmulqdq,pclmul,sse4
 // Folds `rows` runs of `size` bytes, `pitch` bytes from one to the next, to 16 bytes, which depend
 // on the width; their CRC does not. `size` is a multiple of 16 and at least 256, and there is a
 // row. `state` is the CRC register before them. Only where the processor can multiply.
-static inline void ckernels_fold_crc(
-    unsigned features, const unsigned char *bytes, size_t size, size_t pitch, size_t rows, unsigned state,
-    unsigned char *folded) {
+static inline void ckernels_fold_crc(unsigned features, const unsigned char *bytes, size_t size,
+  size_t pitch, size_t rows, unsigned state, unsigned char *folded) {
 #if defined(__x86_64__)
   if (features & ckernels_can_multiply_widest)
     ckernels_fold_rows_widest(bytes, size, pitch, rows, state, folded);
@@ -181,7 +182,8 @@ CKERNELS_INLINE int ckernels_any_sign(ckernels_words words) {
   for (int lane = 0; lane < 8; lane++) all |= words[lane];
   return all >> 31;
 }
-CKERNELS_INLINE ckernels_words ckernels_choose(ckernels_signed where, ckernels_words a, ckernels_words b) {
+CKERNELS_INLINE ckernels_words ckernels_choose(
+  ckernels_signed where, ckernels_words a, ckernels_words b) {
   return ((ckernels_words)where & a) | (~(ckernels_words)where & b);
 }
 CKERNELS_INLINE int ckernels_widen_halves_body(const void *from, void *to, size_t count) {
@@ -224,8 +226,10 @@ CKERNELS_INLINE int ckernels_narrow_to_halves_body(const void *from, void *to, s
     ckernels_words rounded = (magnitude - 0x38000000u + 0x0FFF + ((magnitude >> 13) & 1)) >> 13;
     // Adding 0.5 moves the units of 2^-24 to the end of the significand, where the addition rounds.
     ckernels_floats half = (ckernels_floats){0} + 0.5f;
-    ckernels_words small = (ckernels_words)((ckernels_floats)magnitude + half) - (ckernels_words)half;
-    ckernels_words narrow = ckernels_choose((ckernels_signed)magnitude < 0x38800000, small, rounded);
+    ckernels_words small =
+      (ckernels_words)((ckernels_floats)magnitude + half) - (ckernels_words)half;
+    ckernels_words narrow =
+      ckernels_choose((ckernels_signed)magnitude < 0x38800000, small, rounded);
     narrow |= (words >> 16) & 0x8000;
     ckernels_halves halves = __builtin_convertvector(narrow, ckernels_halves);
     memcpy((char *)to + index * 2, &halves, sizeof halves);
@@ -267,7 +271,8 @@ CKERNELS_WIDE int ckernels_widen_halves_wide(const void *from, void *to, size_t 
 CKERNELS_WIDE int ckernels_narrow_to_halves_wide(const void *from, void *to, size_t count) {
   __m128i seen = _mm_setzero_si128();
   for (size_t index = 0; index + 8 <= count; index += 8) {
-    __m128i halves = _mm256_cvtps_ph(_mm256_loadu_ps((const float *)from + index), _MM_FROUND_TO_NEAREST_INT);
+    __m128i halves =
+      _mm256_cvtps_ph(_mm256_loadu_ps((const float *)from + index), _MM_FROUND_TO_NEAREST_INT);
     seen = ckernels_see(seen, halves);
     _mm_storeu_si128((__m128i *)((char *)to + index * 2), halves);
   }
@@ -279,28 +284,33 @@ CKERNELS_WIDE int ckernels_widen_brains_wide(const void *from, void *to, size_t 
 CKERNELS_WIDE int ckernels_narrow_to_brains_wide(const void *from, void *to, size_t count) {
   return ckernels_narrow_to_brains_body(from, to, count);
 }
-#define CKERNELS_CHOOSE(name, ...) \
+#define CKERNELS_CHOOSE(name, ...)                                                                 \
   ((features & ckernels_is_wide) ? name##_wide(__VA_ARGS__) : name##_body(__VA_ARGS__))
 #else
 #define CKERNELS_CHOOSE(name, ...) ((void)features, name##_body(__VA_ARGS__))
 #endif
-static inline int ckernels_widen_halves(unsigned features, const void *from, void *to, size_t count) {
+static inline int ckernels_widen_halves(
+  unsigned features, const void *from, void *to, size_t count) {
   return CKERNELS_CHOOSE(ckernels_widen_halves, from, to, count);
 }
-static inline int ckernels_widen_brains(unsigned features, const void *from, void *to, size_t count) {
+static inline int ckernels_widen_brains(
+  unsigned features, const void *from, void *to, size_t count) {
   return CKERNELS_CHOOSE(ckernels_widen_brains, from, to, count);
 }
-static inline int ckernels_narrow_to_halves(unsigned features, const void *from, void *to, size_t count) {
+static inline int ckernels_narrow_to_halves(
+  unsigned features, const void *from, void *to, size_t count) {
   return CKERNELS_CHOOSE(ckernels_narrow_to_halves, from, to, count);
 }
-static inline int ckernels_narrow_to_brains(unsigned features, const void *from, void *to, size_t count) {
+static inline int ckernels_narrow_to_brains(
+  unsigned features, const void *from, void *to, size_t count) {
   return CKERNELS_CHOOSE(ckernels_narrow_to_brains, from, to, count);
 }
 
 // Whether any of `count` numbers, a multiple of 16, has all bits of its exponent set. `unit` is the
 // lowest of them: added to such a magnitude, it carries into the sign, and the sums can be OR-ed.
 typedef unsigned short ckernels_wide_halves __attribute__((vector_size(32)));
-CKERNELS_INLINE int ckernels_any_special_16_body(const void *bytes, size_t count, unsigned short unit) {
+CKERNELS_INLINE int ckernels_any_special_16_body(
+  const void *bytes, size_t count, unsigned short unit) {
   ckernels_wide_halves seen = {0};
   for (size_t index = 0; index + 16 <= count; index += 16) {
     ckernels_wide_halves words;
@@ -331,8 +341,9 @@ CKERNELS_INLINE unsigned long long ckernels_join(const void *sums) {
 }
 #if defined(__x86_64__)
 CKERNELS_INLINE unsigned long long ckernels_products_body(
-    const void *words, const short *factors, const short *others, size_t count) {
-  __m128i sums[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+  const void *words, const short *factors, const short *others, size_t count) {
+  __m128i sums[4] = {
+    _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
   for (size_t index = 0; index + 16 <= count; index += 16) {
     for (int half = 0; half < 2; half++) {
       size_t place = index + (size_t)half * 8;
@@ -346,7 +357,7 @@ CKERNELS_INLINE unsigned long long ckernels_products_body(
   return ckernels_join(sums);
 }
 CKERNELS_WIDE unsigned long long ckernels_products_wide(
-    const void *words, const short *factors, const short *others, size_t count) {
+  const void *words, const short *factors, const short *others, size_t count) {
   __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   for (size_t index = 0; index + 16 <= count; index += 16) {
     __m256i part = _mm256_loadu_si256((const __m256i *)((const short *)words + index));
@@ -357,7 +368,8 @@ CKERNELS_WIDE unsigned long long ckernels_products_wide(
   }
   return ckernels_join(sums);
 }
-CKERNELS_WIDE int ckernels_any_special_16_wide(const void *bytes, size_t count, unsigned short unit) {
+CKERNELS_WIDE int ckernels_any_special_16_wide(
+  const void *bytes, size_t count, unsigned short unit) {
   return ckernels_any_special_16_body(bytes, count, unit);
 }
 CKERNELS_WIDE int ckernels_any_special_32_wide(const void *bytes, size_t count) {
@@ -365,7 +377,7 @@ CKERNELS_WIDE int ckernels_any_special_32_wide(const void *bytes, size_t count) 
 }
 #else
 CKERNELS_INLINE unsigned long long ckernels_products_body(
-    const void *words, const short *factors, const short *others, size_t count) {
+  const void *words, const short *factors, const short *others, size_t count) {
   unsigned sums[16] = {0};
   for (size_t index = 0; index < count; index++) {
     short word;
@@ -376,13 +388,14 @@ CKERNELS_INLINE unsigned long long ckernels_products_body(
   return ckernels_join(sums);
 }
 #endif
-static inline int ckernels_any_special_16(unsigned features, const void *bytes, size_t count, unsigned short unit) {
+static inline int ckernels_any_special_16(
+  unsigned features, const void *bytes, size_t count, unsigned short unit) {
   return CKERNELS_CHOOSE(ckernels_any_special_16, bytes, count, unit);
 }
 static inline int ckernels_any_special_32(unsigned features, const void *bytes, size_t count) {
   return CKERNELS_CHOOSE(ckernels_any_special_32, bytes, count);
 }
 static inline unsigned long long ckernels_products(
-    unsigned features, const void *words, const short *factors, const short *others, size_t count) {
+  unsigned features, const void *words, const short *factors, const short *others, size_t count) {
   return CKERNELS_CHOOSE(ckernels_products, words, factors, others, count);
 }

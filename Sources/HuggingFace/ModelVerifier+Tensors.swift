@@ -154,7 +154,8 @@ extension ModelVerifier {
       guard let declared = directory[tensor]?.declared else { continue }
       guard let format = FloatFormat(declared.dtype) else {
         if declared.dtype != .f64 {
-          fault(.outputDtype, "\(declared.dtype.rawValue) is no type for weights", tensor: tensor)
+          fault(
+            .outputDtype, "\(declared.dtype.rawValue) is not a type for weights", tensor: tensor)
         }
         continue
       }

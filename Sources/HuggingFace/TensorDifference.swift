@@ -33,7 +33,7 @@ package struct TensorContent {
 package struct TensorDifference: Hashable, Sendable {
   /// Elements whose values differ.
   package private(set) var elements = 0
-  /// The largest absolute difference; `nil` for types that are no floating-point numbers.
+  /// The largest absolute difference; `nil` for types that are not floating-point.
   package private(set) var largest: Double?
 
   /// Whether there is no difference.

@@ -7,7 +7,7 @@ public struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String { "\(detail), at byte \(offset)" }
 }
 
-/// A strict reader of JSON (RFC 8259): no trailing commas, no comments, no NaN, nothing behind the
+/// A strict reader of JSON (RFC 8259): no trailing commas, no comments, no NaN, nothing after the
 /// value. Repeated keys are kept, for the caller to judge.
 public struct JSONParser {
   private let bytes: [UInt8]
@@ -62,7 +62,7 @@ public struct JSONParser {
 
   private mutating func finish() throws(JSONError) {
     skipSpace()
-    guard position == bytes.count else { throw error("something behind the end of the value") }
+    guard position == bytes.count else { throw error("more text after the end of the value") }
   }
 
   private mutating func value(depth: Int) throws(JSONError) -> JSONValue {

@@ -121,7 +121,7 @@ package struct CheckpointBuilder {
     do {
       guard let found = try file.tensor(named.node) else {
         throw Failure(
-          .bugNoTensor, "a named tensor is none", file: source, tensor: named.name)
+          .bugNoTensor, "a named value is not a tensor", file: source, tensor: named.name)
       }
       tensor = found
     } catch {
@@ -147,7 +147,7 @@ package struct CheckpointBuilder {
     return knownMasks.insert([Int(crc), tensor.storageOffset] + tensor.sizes).inserted
   }
 
-  /// Notes a tensor that is no part of the model.
+  /// Notes a tensor that is not part of the model.
   mutating func passOver(_ name: String, _ reason: String) {
     let parts = name.split(separator: ".").map { Int($0) == nil ? String($0) : "*" }
     passedOver[parts.joined(separator: ".")] = reason

@@ -32,7 +32,7 @@ struct PickleBudget {
   /// Bytes of names of classes and functions.
   var names: Counter
 
-  /// Texts may be used again and again: that much is no reason to stop, whatever the size of the
+  /// Texts may be used again and again: that much is harmless, whatever the size of the
   /// pickle.
   private static let harmlessTextBytes = 1 << 25
 

@@ -10,7 +10,7 @@ public struct PickleError: Error, Hashable, Sendable, CustomStringConvertible {
     case memo = "pickle/memo"
     /// An instruction is applied to a value of the wrong type.
     case type = "pickle/type"
-    /// An operand makes no sense: a negative length, digits that are none.
+    /// An operand makes no sense: a negative length, characters that are not digits.
     case badArgument = "pickle/bad-argument"
     /// A text is not UTF-8.
     case badText = "pickle/bad-text"

@@ -93,7 +93,7 @@ public struct PickleGraph: Sendable {
 
   /// The pickle itself, to which the ranges of strings and bytes refer.
   let source: [UInt8]
-  /// Texts that had to be decoded; their ranges begin behind `source`.
+  /// Texts that had to be decoded; their ranges begin after `source`.
   var decoded: [UInt8] = []
   var nodes: [PickleNode] = [.none, .bool(false), .bool(true)]
   var sequences: [[NodeID]] = []
@@ -102,7 +102,7 @@ public struct PickleGraph: Sendable {
   var objects: [PickleObject] = []
   /// The value that STOP found.
   public internal(set) var root = NodeID(index: 0)
-  /// The offset behind STOP.
+  /// The offset after STOP.
   public internal(set) var end = 0
 
   init(source: [UInt8]) {
@@ -207,7 +207,7 @@ public struct PickleGraph: Sendable {
     return String(decoding: bytes(range), as: UTF8.self)
   }
 
-  /// An integer that fits into 64 bits. Booleans are none.
+  /// An integer that fits into 64 bits. Booleans do not count.
   public func int(_ id: NodeID) -> Int? {
     guard case .int(let value) = self[id] else { return nil }
     return value

@@ -20,7 +20,7 @@ public struct PickleMachine {
 
   /// Carries out the pickle that begins at `start` of `bytes`.
   ///
-  /// Bytes behind STOP are left alone; ``PickleGraph/end`` says where they begin.
+  /// Bytes after STOP are left alone; ``PickleGraph/end`` says where they begin.
   ///
   /// - Throws: ``PickleError`` for anything that is not a whole pickle of protocols 0 to 5.
   public static func load(
@@ -44,7 +44,7 @@ public struct PickleMachine {
       offset = reader.position
       guard let byte = reader.uint8() else { throw truncated("STOP") }
       guard let opcode = Opcode(rawValue: byte) else {
-        throw error(.unsupportedOpcode, "0x\(hexadecimal([byte])) is no pickle instruction")
+        throw error(.unsupportedOpcode, "0x\(hexadecimal([byte])) is not a pickle instruction")
       }
       if opcode == .stop {
         graph.root = try pop()
@@ -145,7 +145,7 @@ public struct PickleMachine {
     case .newObjEx:
       let keywords = try pop()
       guard graph.entries(keywords) != nil else {
-        throw error(.type, "the keyword arguments of NEWOBJ_EX are no dictionary")
+        throw error(.type, "the keyword arguments of NEWOBJ_EX are not a dictionary")
       }
       try pushObject()
     case .inst:
@@ -257,7 +257,7 @@ public struct PickleMachine {
     let arguments = try pop()
     let callable = try pop()
     guard let values = graph.tuple(arguments) else {
-      throw error(.type, "the arguments of a call are no tuple")
+      throw error(.type, "the arguments of a call are not a tuple")
     }
     switch graph[callable] {
     // Whole modules were saved with their class as a persistent id.

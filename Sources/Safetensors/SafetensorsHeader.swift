@@ -111,7 +111,7 @@ public struct SafetensorsHeader: Hashable, Sendable {
         }
       }
     } catch let error as JSONError {
-      throw invalid("the header is no JSON: \(error)")
+      throw invalid("the header is not JSON: \(error)")
     } catch let error as SafetensorsError {
       throw error
     } catch {
@@ -145,11 +145,11 @@ public struct SafetensorsHeader: Hashable, Sendable {
     _ value: JSONValue, _ notes: inout [String], _ invalid: (String, String?) -> SafetensorsError
   ) throws(SafetensorsError) -> [String: String]? {
     if value == .null { return nil }
-    guard let entries = value.object else { throw invalid("__metadata__ is no object", nil) }
+    guard let entries = value.object else { throw invalid("__metadata__ is not an object", nil) }
     var metadata: [String: String] = [:]
     for entry in entries.members {
       guard let text = entry.value.string else {
-        throw invalid("the metadata \(entry.key) is no string", nil)
+        throw invalid("the metadata \(entry.key) is not a string", nil)
       }
       metadata[entry.key] = text
     }

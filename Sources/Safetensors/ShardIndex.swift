@@ -30,7 +30,7 @@ public struct ShardIndex: Hashable, Sendable {
     do {
       value = try JSONParser.parse(json)
     } catch {
-      throw invalid("the index is no JSON: \(error)")
+      throw invalid("the index is not JSON: \(error)")
     }
     guard let object = value.object, let map = object["weight_map"]?.object else {
       throw invalid("the index has no weight_map")

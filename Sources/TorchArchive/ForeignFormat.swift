@@ -4,7 +4,7 @@ struct ForeignFormat {
   let what: String
   let hint: String?
 
-  /// The kind of a file that is none of ours.
+  /// The kind of a file that is not from PyTorch.
   ///
   /// - Parameters:
   ///   - start: Its first bytes, 512 of them if there are so many.

@@ -76,7 +76,7 @@ extension TorchFile {
     return graph.global(object.callable)?.description ?? "an object"
   }
 
-  /// Whether arguments behind the strides say nothing that could change the values: flags, numbers,
+  /// Whether arguments after the strides say nothing that could change the values: flags, numbers,
   /// names, and containers with nothing in them.
   func areHarmless(_ arguments: some Sequence<NodeID>) -> Bool {
     arguments.allSatisfy { argument in

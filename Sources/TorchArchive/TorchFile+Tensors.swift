@@ -90,7 +90,7 @@ extension TorchFile {
     var bits = (conjugate: false, negative: false)
     if arguments.count == extra, graph[arguments[extra - 1]] != .none {
       guard let metadata = graph.entries(arguments[extra - 1]) else {
-        throw bad("metadata that are no dictionary")
+        throw bad("metadata that are not a dictionary")
       }
       for entry in metadata {
         switch (graph.text(entry.key), graph.bool(entry.value)) {

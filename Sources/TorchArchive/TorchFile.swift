@@ -12,7 +12,7 @@ public struct TorchFile: Sendable {
   public enum Container: String, Hashable, Sendable {
     /// A zip archive: PyTorch 1.6 and later, and 1.4 on request.
     case zip
-    /// Pickles and storages one behind the other: PyTorch before 1.6, and later on request.
+    /// Pickles and storages one after the other: PyTorch before 1.6, and later on request.
     case legacy
   }
 
@@ -119,7 +119,7 @@ public struct TorchFile: Sendable {
 
   // MARK: - Recognising the file
 
-  /// Names a file that is none of ours by its first bytes.
+  /// Names a foreign file by its first bytes.
   private static func unknown(_ start: [UInt8], size: Int) -> TorchFileError {
     if start.dropFirst(257).prefix(5).elementsEqual("ustar".utf8) {
       // Those of PyTorch 0.1 hold three files of these names.

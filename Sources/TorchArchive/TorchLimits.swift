@@ -34,7 +34,7 @@ public struct TorchLimits: Hashable, Sendable {
 
   /// Sets a limit by its name.
   ///
-  /// - Returns: `false` when there is none of that name.
+  /// - Returns: `false` when there is no limit of that name.
   public mutating func set(_ name: String, to value: Int) -> Bool {
     guard let limit = TorchLimits.names.first(where: { $0.name == name })?.limit else {
       return false

@@ -52,7 +52,7 @@ public struct TorchTensor: Hashable, Sendable {
       storage: storage, isBigEndian: isBigEndian, isConjugate: isConjugate, isNegative: isNegative)
   }
 
-  /// Whether the elements lie behind each other in row-major order, as little-endian values.
+  /// Whether the elements are contiguous and row-major, little-endian values.
   public var isPlain: Bool {
     let box = box.collapsed
     return !isBigEndian && !isConjugate && !isNegative

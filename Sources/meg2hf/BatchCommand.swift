@@ -13,7 +13,7 @@ struct BatchCommand: ParsableCommand {
     commandName: "batch",
     abstract: "Convert many checkpoints, or a share of them as one task of an array.",
     discussion: """
-      LIST is a text file with a checkpoint on each line, and behind a tab its output if it has \
+      LIST is a text file with a checkpoint on each line, and after a tab its output if it has \
       one of its own; or a folder, whose steps are all converted. In a pipe, or with --json, each \
       conversion prints one line of JSON; on a terminal, a line for people. What is done already \
       is passed over, so that a task can simply be run again. Of several failures, the exit status \
@@ -82,7 +82,7 @@ struct BatchCommand: ParsableCommand {
     if index == nil, let text = BatchSystem.index {
       guard let number = Int(text), number >= 0 else {
         throw Failure(
-          .batchIndex, "\"\(text)\" is no number of a task, which count from 0",
+          .batchIndex, "\"\(text)\" is not the number of a task, which count from 0",
           hint: "--index names it")
       }
       index = number

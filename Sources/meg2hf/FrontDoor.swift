@@ -3,7 +3,7 @@ import Conversion
 import Diagnostics
 import SystemPackage
 
-/// What is said to words that are no command line of ours: what was probably meant.
+/// What is said to words that are not a valid command line: what was probably meant.
 enum FrontDoor {
   /// The machine that this program was built for.
   static var target: String {
@@ -36,7 +36,7 @@ enum FrontDoor {
     }
   }
 
-  /// Why the first word is no command, and which one was probably meant; `nil` when it is one.
+  /// Why the first word is not a command, and which one was probably meant; `nil` when it is one.
   static func refusal(_ words: [String], commands: [String]) -> Failure? {
     guard let first = words.first, !first.hasPrefix("-") else { return nil }
     let known = commands + ["help", "version"]
@@ -156,7 +156,8 @@ enum FrontDoor {
   // swift-format-ignore
   private static let flags = [
     "--accept-duplicated-shards", "--against", "--all", "--check", "--color", "--columns",
-    "--config", "--crc", "--dtype", "--finish", "--help", "--index", "--iteration", "--jobs", "--json",
+    "--config", "--crc", "--dtype", "--finish", "--help", "--index", "--iteration", "--jobs",
+    "--json",
     "--key-style", "--layout", "--limits", "--max-shard-size", "--merge-file", "--merged-ranks",
     "--no-resume", "--of", "--output", "--overwrite", "--part", "--progress", "--qkv-layout",
     "--quiet", "--replicas", "--set", "--sha256", "--sort", "--status", "--tag", "--tensors",

@@ -40,7 +40,7 @@ struct InspectCommand: ParsableCommand {
   @Flag(
     name: .long,
     help:
-      "Read everything: compare checksums and replicas, and look for values that are no numbers.")
+      "Read everything: compare checksums and replicas, and look for values that are not finite.")
   var check = false
 
   @OptionGroup var threads: ThreadOptions

@@ -73,7 +73,7 @@ struct Report {
       display.json
       ? JSONWriter.text(.object(document), .indented)
       : text.isEmpty || text.hasSuffix("\n") ? text : text + "\n"
-    // A result that nobody can read is none.
+    // A result that cannot be read is not a result.
     guard !Process.Stream.output.write(result), code == 0 else { return }
     messages.show(
       Failure(.ioError, "the result cannot be written", file: "stdout"))

@@ -78,7 +78,7 @@ struct TextTable {
     return cell.prefix(limit - 1 - tail) + "…" + cell.suffix(tail)
   }
 
-  /// A cell in lines of words, below each other behind what stands before it.
+  /// A cell in lines of words, below each other after what precedes it.
   private static func wrapped(_ front: String, _ cell: String, _ width: Int) -> String {
     let room = max(20, width - front.count)
     var lines: [String] = [""]

@@ -138,7 +138,7 @@ import Testing
     }
   }
 
-  /// Of parts in any order, each shifted by the bytes behind it, the XOR is the checksum of the
+  /// Of parts in any order, each shifted by the bytes after it, the XOR is the checksum of the
   /// whole.
   @Test func shiftedChecksumsOfPartsMakeThatOfTheWhole() {
     var random = SeededGenerator(5)

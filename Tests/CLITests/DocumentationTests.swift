@@ -33,10 +33,11 @@ import Testing
       {
         codes.insert("model/\(match.1)")
       }
-      // A row of the arguments that change the function: name, condition, code.
-      for match in source.matches(
-        of: /^ +\("[a-z_0-9]+", +\.[a-zA-Z]+(?:\(.*\))?, +"([a-z-]+)",/.anchorsMatchLineEndings())
-      {
+      // Rules about arguments, and parts of the names of tensors.
+      for match in source.matches(of: /Rule\(\s*"([a-z-]+)",|"\], "([a-z-]+)",/) {
+        codes.insert("model/\(match.1 ?? match.2 ?? "")")
+      }
+      for match in source.matches(of: /\["[a-z_.]+"(?:, "[a-z_.]+")*\], "([a-z-]+)"/) {
         codes.insert("model/\(match.1)")
       }
     }

@@ -265,7 +265,7 @@ import Testing
     try link(folder.path.appending("out/model.safetensors"), to: "../big.safetensors")
     let outcome = try convert("out", ["--overwrite", "--dtype", "fp32"])
     #expect(outcome.status == 73)
-    #expect(outcome.errors.contains("\"model.safetensors\", which is no file of its own"))
+    #expect(outcome.errors.contains("\"model.safetensors\", which is not a regular file"))
     #expect(try folder.names() == ["big.safetensors", "out"])
   }
 

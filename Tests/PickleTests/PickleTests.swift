@@ -139,7 +139,7 @@ import Testing
     ("calling a number", Array("I1\n)R.".utf8), .type, 4),
     ("arguments that are no tuple", Array("cos\nsystem\n]R.".utf8), .type, 12),
     ("text that is not UTF-8", [0x80, 2, 0x58, 1, 0, 0, 0, 0xFF, 0x2E], .badText, 2),
-    ("digits that are none", Array("Ix\n.".utf8), .badArgument, 0),
+    ("characters that are not digits", Array("Ix\n.".utf8), .badArgument, 0),
   ]
 
   @Test(arguments: failures)

@@ -1,4 +1,5 @@
 """What transformers makes of converted dumps; run by scripts/check-transformers."""
+
 import hashlib
 import json
 import subprocess
@@ -33,8 +34,19 @@ def sha256(path):
 
 def convert(command, dump, output, *options):
     subprocess.run(
-        [command, "convert", dump / "ckpt", output, "--quiet", "--tokenizer", FIXTURES / "tokenizer", *options],
-        check=True, stdout=subprocess.DEVNULL)
+        [
+            command,
+            "convert",
+            dump / "ckpt",
+            output,
+            "--quiet",
+            "--tokenizer",
+            FIXTURES / "tokenizer",
+            *options,
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def check_dump(command, dump, folder):
@@ -50,8 +62,10 @@ def check_dump(command, dump, folder):
 
     # Load and save is a fixed point.
     model.save_pretrained(folder / "again")
-    check(f"{dump.name}: fixed point",
-          sha256(folder / "again/model.safetensors") == sha256(output / "model.safetensors"))
+    check(
+        f"{dump.name}: fixed point",
+        sha256(folder / "again/model.safetensors") == sha256(output / "model.safetensors"),
+    )
 
     # The function that was trained.
     truth = dump / "truth/logits_live_fp32.npy"
@@ -70,11 +84,19 @@ def check_dump(command, dump, folder):
     other = folder / f"{dump.name}-shards"
     convert(command, dump, other, "--key-style", "bare", "--max-shard-size", "20KB")
     shards = GPT2LMHeadModel.from_pretrained(other)
-    same = all(torch.equal(a, b) for a, b in
-               zip(GPT2LMHeadModel.from_pretrained(output).state_dict().values(), shards.state_dict().values()))
+    same = all(
+        torch.equal(a, b)
+        for a, b in zip(
+            GPT2LMHeadModel.from_pretrained(output).state_dict().values(),
+            shards.state_dict().values(),
+        )
+    )
     check(f"{dump.name}: shards", same)
-    subprocess.run([command, "verify", folder / "again", "--against", dump / "ckpt", "--quiet"],
-                   check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [command, "verify", folder / "again", "--against", dump / "ckpt", "--quiet"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def check_recipe(dump, output):

@@ -36,7 +36,7 @@ public enum ArgumentValue: Hashable, Sendable {
     }
   }
 
-  /// The value with quotes around texts and the kind of what is none of Python's own numbers, as
+  /// The value with quotes around texts and the kind of what is not one of Python's own numbers, as
   /// messages show it.
   public var quoted: String {
     switch self {

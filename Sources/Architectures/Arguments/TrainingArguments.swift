@@ -48,13 +48,13 @@ public struct TrainingArguments: Hashable, Sendable {
   /// Whether there is a value, be it None.
   public func has(_ key: String) -> Bool { values[key] != nil }
 
-  /// The value of `key`; `nil` when there is none or it is None.
+  /// The value of `key`; `nil` when it is missing or None.
   public subscript(key: String) -> ArgumentValue? {
     guard let value = values[key], value != .none else { return nil }
     return value
   }
 
-  /// An integer; `nil` when there is none.
+  /// An integer; `nil` when it is missing.
   public func int(_ key: String) throws(Failure) -> Int? {
     switch self[key] {
     case nil: return nil
@@ -65,7 +65,7 @@ public struct TrainingArguments: Hashable, Sendable {
     }
   }
 
-  /// A number; `nil` when there is none.
+  /// A number; `nil` when it is missing.
   public func double(_ key: String) throws(Failure) -> Double? {
     switch self[key] {
     case nil: return nil
@@ -76,7 +76,7 @@ public struct TrainingArguments: Hashable, Sendable {
     }
   }
 
-  /// A truth value; `nil` when there is none. Integers count as Python counts them.
+  /// A truth value; `nil` when it is missing. Integers count as Python counts them.
   public func bool(_ key: String) throws(Failure) -> Bool? {
     guard let value = self[key] else { return nil }
     switch value.literal {
@@ -90,7 +90,7 @@ public struct TrainingArguments: Hashable, Sendable {
 
   /// A value that the checkpoint records beside the arguments.
   ///
-  /// - Throws: ``Failure`` 78 for a value that is there and is no number.
+  /// - Throws: ``Failure`` 78 for a value that is not a number.
   package static func recorded(
     _ value: ArgumentValue?, as key: String, in file: String
   ) throws(Failure) -> Double? {

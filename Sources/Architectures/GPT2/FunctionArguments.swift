@@ -234,10 +234,10 @@ enum FunctionArguments {
       "layers", .on, "GPT-2 has no layers that predict further tokens",
       "mtp_num_layers"),
     Rule(
-      "layers", .given, "some layers are no attention",
+      "layers", .given, "some layers are not attention",
       "hybrid_override_pattern hybrid_layer_pattern"),
     Rule(
-      "layers", .on, "some layers are no attention",
+      "layers", .on, "some layers are not attention",
       "is_hybrid_model"),
     Rule(
       "layers", .given, "the layers are not all alike",

@@ -69,7 +69,7 @@ struct GPT2Settings {
       decisions.append(
         Decision("layernorm_1p", true, "\(offset?.key ?? "") is True: 1 is added to the weights"))
     }
-    // These matter to further training alone, so that a default is no guess about the function.
+    // These matter to further training alone, so that a default is not a guess about the function.
     hiddenDropout = try arguments.double("hidden_dropout") ?? 0.1
     attentionDropout = try arguments.double("attention_dropout") ?? 0.1
     initializerRange = try arguments.double("init_method_std") ?? 0.02

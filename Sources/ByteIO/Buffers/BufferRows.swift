@@ -1,8 +1,8 @@
-/// Rows of bytes in a buffer that lie apart there and behind each other where they go.
+/// Rows of bytes in a buffer that lie apart there and contiguous where they go.
 ///
-/// Rows whose distance is no power of two fall into different sets of a cache, which makes filling
-/// them column by column several times as fast; so a window has room between its rows that no file
-/// has.
+/// Rows whose distance is not a power of two fall into different sets of a cache, which makes
+/// filling them column by column several times as fast; so a window has room between its rows that
+/// no file has.
 public struct BufferRows: Sendable {
   public let buffer: ByteBuffer
   /// The offset of the first row in the buffer.

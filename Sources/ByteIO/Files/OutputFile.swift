@@ -52,7 +52,7 @@ public final class OutputFile: @unchecked Sendable {
     try write(BufferRows(range, of: buffer), at: offset)
   }
 
-  /// Writes rows behind each other from `offset` on, as many with one call as the system takes.
+  /// Writes rows one after the other from `offset` on, as many with one call as the system takes.
   public func write(_ rows: BufferRows, at offset: Int) throws(FileError) {
     guard rows.rowSize > 0 else { return }
     var done = 0

@@ -60,7 +60,7 @@ public enum CRC32 {
   private static func zlib(
     _ start: UnsafePointer<UInt8>, _ count: Int, _ previous: UInt32
   ) -> UInt32 {
-    // zlib takes a null pointer as the question for the initial value; this one is none.
+    // zlib takes a null pointer as the question for the initial value; this pointer is not null.
     unsafe UInt32(truncatingIfNeeded: crc32_z(UInt(previous), start, count))
   }
 
@@ -76,9 +76,9 @@ public enum CRC32 {
 extension CRC32 {
   /// The multiplication that appends a fixed number of bytes to what a checksum was computed of.
   ///
-  /// The checksum of two runs behind each other is that of the first one, shifted by the length of
+  /// The checksum of two consecutive runs is that of the first one, shifted by the length of
   /// the second one, XOR that of the second one. So the checksum of a whole is the XOR over its
-  /// parts, in any order, of their checksums, each shifted by the bytes behind it.
+  /// parts, in any order, of their checksums, each shifted by the bytes after it.
   public struct Shift: Hashable, Sendable {
     /// How many bytes are appended.
     public let count: Int

@@ -1,7 +1,7 @@
 /// The checksum of a run of bytes that arrives in pieces, in any order.
 ///
 /// CRCs of neighbouring ranges can be combined without their bytes, so an entry counts as checked
-/// as soon as the ranges that were read cover it, whoever read them and when.
+/// as soon as the ranges that were read cover it, on any thread and in any run.
 public struct ChecksumLedger: Sendable {
   /// A run of bytes with its checksum.
   public struct Segment: Hashable, Sendable {

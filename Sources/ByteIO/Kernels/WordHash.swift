@@ -8,9 +8,9 @@ import CKernels
 /// changes always changes both sums. Other changes go unseen with a probability of about 2^-64, and
 /// more often where only the upper bits of words change: of 2^-44 for the exponents of halves, of
 /// 2^-32 for signs. That two words or two rows change places goes unseen with one of 2^-30. Not for
-/// those who want to be deceived: the factors are no secret.
+/// those who want to be deceived: the factors are public.
 public struct WordHash: Hashable, Sendable {
-  /// How words that lie behind each other in memory lie in the matrix.
+  /// How consecutive words in memory lie in the matrix.
   public enum Direction: Hashable, Sendable {
     case alongRow
     case alongColumn
@@ -74,7 +74,7 @@ public struct WordHash: Hashable, Sendable {
 
   // MARK: - Sums
 
-  /// The hash of `words` that lie behind each other, from a row and a column on.
+  /// The hash of consecutive `words`, from a row and a column on.
   fileprivate init<Word: FixedWidthInteger & BitwiseCopyable>(
     _ words: UnsafeMutableRawBufferPointer, as: Word.Type, row: Int, column: Int,
     _ direction: Direction
@@ -134,7 +134,7 @@ public struct WordHash: Hashable, Sendable {
 }
 
 extension ByteBuffer {
-  /// The hash of `count` words that lie behind each other from byte `start` on.
+  /// The hash of `count` consecutive words from byte `start` on.
   ///
   /// - Parameters:
   ///   - count: How many words.

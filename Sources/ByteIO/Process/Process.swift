@@ -15,7 +15,7 @@ public enum Process {
     /// Whether a person is looking at it.
     public var isTerminal: Bool { isatty(rawValue) == 1 }
 
-    /// The width of the terminal in columns; `nil` when it is none.
+    /// The width of the terminal in columns; `nil` when it is not a terminal.
     public var columns: Int? {
       let columns = cglibc_terminal_columns(rawValue)
       return columns > 0 ? Int(columns) : nil

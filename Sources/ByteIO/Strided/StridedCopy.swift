@@ -109,8 +109,8 @@ package struct StridedCopy: Hashable {
   }
 
   /// Parts with several steps of `axis` each, where these continue each other in the output but not
-  /// in the storage, such as the heads of the queries: if they are no whole cache lines each, fewer
-  /// lines are divided then.
+  /// in the storage, such as the heads of the queries: if they are not whole cache lines each,
+  /// fewer lines are divided then.
   private func groups(along axis: Int, limit: Int, line: Int) -> [StridedCopy]? {
     guard axis + 2 < sizes.count, targetStrides[axis + 2] == 1,
       targetStrides[axis] == sizes[axis + 2], sizes[axis + 2] % line != 0
@@ -156,7 +156,7 @@ package struct StridedCopy: Hashable {
     return result
   }
 
-  /// How many elements, in the order of the axes, lie behind each other in the output.
+  /// How many elements, in the order of the axes, are contiguous in the output.
   package var targetRun: Int {
     var run = 1
     for axis in sizes.indices.reversed() {

@@ -12,7 +12,7 @@ public final class BackgroundWork: Sendable {
   private let state: Locked<State>
   private let failure: Locked<(any Error)?>
 
-  /// Begins the work. Where there is no thread for it, it is done by whoever waits for it.
+  /// Begins the work. Where there is no thread for it, the thread that waits for it does it.
   public init(_ body: @escaping @Sendable () throws -> Void) {
     let failure = Locked<(any Error)?>(nil)
     self.failure = failure

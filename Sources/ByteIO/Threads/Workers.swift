@@ -8,7 +8,7 @@ public enum Workers {
   /// them.
   ///
   /// The calling thread is one of them. Indices are handed out in order; who gets which is left
-  /// open. Threads are made anew each time, which takes some 20 microseconds.
+  /// open. Threads are created each time, which takes some 20 microseconds.
   ///
   /// - Parameters:
   ///   - count: How many calls are made.

@@ -5,7 +5,7 @@ public import SystemPackage
 
 /// Several checkpoints, and the folder to make of each.
 ///
-/// A list is a text file with a checkpoint on each line, and, behind a tab, its OUTPUT if it has
+/// A list is a text file with a checkpoint on each line, and, after a tab, its OUTPUT if it has
 /// one of its own; empty lines and lines that begin with `#` are passed over. A folder stands for
 /// all steps in it.
 public struct BatchList: Sendable {
@@ -20,7 +20,7 @@ public struct BatchList: Sendable {
 
   public let items: [Item]
 
-  /// Lists larger than that are none.
+  /// Larger files are not lists.
   private static let maximumSize = 16 << 20
 
   /// Reads a list, or the steps in a folder.
@@ -95,7 +95,8 @@ public struct BatchList: Sendable {
       let file = try InputFile(opening: path)
       guard file.size <= maximumSize else {
         throw Failure(
-          .batchSize, "\(file.size) bytes are no list of checkpoints", file: path.string)
+          .batchSize, "\(file.size) bytes are too many for a list of checkpoints", file: path.string
+        )
       }
       bytes = try file.read(at: 0, count: file.size)
     } catch {

@@ -6,7 +6,7 @@ public import TorchArchive
 public import Transfer
 
 /// What reading a checkpoint to its end brings to light: damage wherever a checksum was recorded,
-/// replicas that differ, partitions that are there twice, and values that are no numbers.
+/// replicas that differ, partitions that occur twice, and values that are not finite.
 public struct CheckpointCheck: Sendable {
   /// Entries whose checksum agrees, and those that have none.
   public private(set) var verified = 0

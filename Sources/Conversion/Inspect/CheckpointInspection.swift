@@ -70,7 +70,7 @@ public struct CheckpointInspection: Sendable {
       do throws(Failure) {
         return try body()
       } catch {
-        // What a model of another kind lacks is no fault of it.
+        // What a model of another kind lacks is not a fault of it.
         if !isRefused, !reasons.contains(error) { reasons.append(error) }
         return nil
       }

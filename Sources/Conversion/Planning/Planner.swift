@@ -174,7 +174,7 @@ public struct Planner {
       isNormWeight: rule.role == .norm)
   }
 
-  /// The pieces of a tensor: replicas are merged, all else is copied.
+  /// The pieces of a tensor: replicas are merged, other parts are copied.
   private mutating func pieces(
     _ tensor: IndexedTensor, _ copies: IndexedTensor?, _ arranger: PartitionMap, addend: Float
   ) throws(Failure) -> [Piece] {
@@ -235,7 +235,7 @@ public struct Planner {
   ) throws(Failure) -> [(StoredBox, Piece.Destination)] {
     switch shard.content {
     case .whole(let file, let tensor):
-      // A view can repeat elements; a weight that takes more room than its storage is none.
+      // A view can repeat elements; a weight is never larger than its storage.
       guard tensor.byteCount <= tensor.storage.byteCount else {
         throw Failure(
           TorchFileError.Code.limitOutput.diagnostic,
@@ -274,7 +274,7 @@ public struct Planner {
   ) throws(Failure) -> StoredBox {
     guard let format = FloatFormat(tensor.dtype), !tensor.isNegative else {
       throw Failure(
-        .tensorNotAWeight, "its values are stored negated or are no weights",
+        .tensorNotAWeight, "its values are stored negated or are not weights",
         file: index.files[position].name, tensor: key)
     }
     let file: Int

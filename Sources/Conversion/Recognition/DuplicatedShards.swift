@@ -224,7 +224,7 @@ enum DuplicatedShards {
 }
 
 extension RankPart {
-  /// Whether its elements lie one behind the other.
+  /// Whether its elements are contiguous.
   fileprivate var isContiguous: Bool {
     guard case .whole(_, let tensor) = content else { return false }
     return tensor.box.collapsed.extent == tensor.elementCount

@@ -6,7 +6,7 @@ import SystemPackage
 /// How many tensor-parallel ranks of the training were put together in each file by now.
 ///
 /// It matters where the rows of query, key and value go in thirds rank by rank: a tool that
-/// concatenates ranks leaves the thirds of each behind those of the one before.
+/// concatenates ranks leaves the thirds of each after those of the one before.
 struct MergedRanks {
   let count: Int
   /// What is shown, where there is something to decide.

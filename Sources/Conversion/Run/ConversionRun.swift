@@ -150,7 +150,7 @@ final class ConversionRun {
     return true
   }
 
-  /// The CRC of a file; `nil` when it cannot be read, so that it is made anew.
+  /// The CRC of a file; `nil` when it cannot be read, so that it is made again.
   private func checksum(_ path: FilePath) throws -> UInt32? {
     do {
       return try FileDigest.crc32(path, through: buffer)

@@ -22,7 +22,7 @@ public struct Converter {
     public let sha256: [(name: String, digest: String)]
   }
 
-  /// A step of a conversion, for whoever watches.
+  /// A step of a conversion, for progress displays.
   public enum Event: Sendable {
     case started(totalBytes: Int)
     case reading(bytes: Int)

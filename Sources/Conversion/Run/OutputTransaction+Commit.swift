@@ -26,7 +26,7 @@ extension OutputTransaction {
       // The next run finds the finished files, and their records, where it looks for them.
       OutputTransaction.scatter(taken)
       try? FileSystem.renameWithoutReplacing(taken, to: staging)
-      // A name can be taken by now; all else is a failure on the way.
+      // A name can be taken by now; any other error is a failure on the way.
       guard error.code == .exists || error.code == .notEmpty else { throw failure(error) }
       if overwrite { throw StagingTaken() }
       throw Failure(
@@ -93,7 +93,7 @@ extension OutputTransaction {
         _ = try? FileSystem.exchange(taken, path)
         throw error
       }
-      // The new folder is in place; what is left of the old one is no failure.
+      // The new folder is in place; what is left of the old one is not a failure.
       ReplaceableFolder.remove(taken, old)
       return .overwritten
     }

@@ -14,7 +14,7 @@ extension OutputTransaction {
     return isPlain ? path : FileSystem.absolute(path)
   }
 
-  /// Refuses what would fail at the very end only, or be made in a place that nobody meant.
+  /// Refuses what would fail at the very end only, or be made in an unexpected place.
   static func refuseWhatCannotBeMade(
     _ path: FilePath, _ parent: FilePath
   ) throws(Failure) {

@@ -6,10 +6,10 @@ public import SystemPackage
 ///
 /// Finished files gather in a hidden sibling, `.NAME.meg2hf-FINGERPRINT`, which copies and parts of
 /// the same conversion share without a lock. Each file is written under a name of its own, made
-/// durable, and renamed within; whoever renames last, the bytes are the same. To commit, a process
-/// first takes the hidden folder away from the others by renaming it, which only one can; then it
-/// gathers the files of OUTPUT in a folder inside, because what others were about to write still
-/// lands in the outer one; and the last rename makes OUTPUT of that.
+/// durable, and renamed within; whichever process renames last, the bytes are the same. To commit,
+/// a process first takes the hidden folder away from the others by renaming it, which only one can;
+/// then it gathers the files of OUTPUT in a folder inside, because what others were about to write
+/// still lands in the outer one; and the last rename makes OUTPUT of that.
 public final class OutputTransaction {
   /// What became of OUTPUT.
   public enum Outcome: String, Hashable, Sendable {
@@ -254,7 +254,7 @@ public final class OutputTransaction {
     return nil
   }
 
-  /// Removes the unfinished files of processes that are no more: they would fill the disk when a
+  /// Removes the unfinished files of processes that have ended: they would fill the disk when a
   /// job is killed again and again.
   ///
   /// Whether a process on another machine lives cannot be known; its files count as left behind

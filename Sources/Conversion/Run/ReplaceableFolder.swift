@@ -53,7 +53,7 @@ enum ReplaceableFolder {
       return (name, "which is not part of a model")
     }
     for name in names {
-      guard try isFile(path.appending(name)) else { return (name, "which is no file of its own") }
+      guard try isFile(path.appending(name)) else { return (name, "which is not a regular file") }
     }
     let weights = names.filter { $0.hasSuffix(".safetensors") }
     guard names.contains("config.json"), !weights.isEmpty else {
@@ -93,7 +93,7 @@ enum ReplaceableFolder {
         return (name, "which no conversion made")
       }
       guard try isFile(file), let identity = FileSystem.identity(of: file) else {
-        return (name, "which is no file of its own")
+        return (name, "which is not a regular file")
       }
       guard identity.size == output.size else {
         return (name, "which was changed since the conversion")

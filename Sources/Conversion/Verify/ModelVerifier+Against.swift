@@ -13,7 +13,7 @@ public struct VerificationChoices: Hashable, Sendable {
   public var crc = CRCMode.auto
   /// How many tensor-parallel ranks a tool put together in each file of the checkpoint.
   public var mergedRanks: Int?
-  /// Whether partitions of two ranks that are bit for bit the same are no fault.
+  /// Whether partitions of two ranks that are bit for bit the same are accepted.
   public var acceptsDuplicatedShards = false
   /// How many threads share the work.
   public var threads = 1
@@ -25,7 +25,7 @@ extension ModelVerifier {
   /// Recomputes every tensor from the checkpoint and compares all bytes with the output.
   ///
   /// Options come from the manifest; without one, type, names and vocabulary come from the output
-  /// itself. The order of query, key and value is derived anew.
+  /// itself. The order of query, key and value is derived again.
   ///
   /// - Returns: What the pass over the sources found out.
   /// - Throws: ``Failure`` when the checkpoint cannot be read.

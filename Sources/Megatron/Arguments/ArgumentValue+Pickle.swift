@@ -4,7 +4,7 @@ import Pickle
 import TorchArchive
 
 extension ArgumentValue {
-  /// The value at `id`; objects that are no plain data become a word about them.
+  /// The value at `id`; objects that are not plain data become a word about them.
   init(_ id: NodeID, in file: TorchFile, depth: Int = 4, budget: inout Int) {
     let graph = file.graph
     budget -= 1

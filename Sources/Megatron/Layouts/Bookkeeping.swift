@@ -1,7 +1,7 @@
 import TorchArchive
 
-/// Tensors in a state dictionary that are no part of the function that was trained: what
-/// Transformer Engine keeps of its scales, masks and positions that the program makes anew, and
+/// Tensors in a state dictionary that are not part of the function that was trained: what
+/// Transformer Engine keeps of its scales, masks and positions that the program can recompute, and
 /// tensors of nothing.
 enum Bookkeeping {
   static let mask = "a causal mask, which the program makes again"

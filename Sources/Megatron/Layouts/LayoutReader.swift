@@ -13,7 +13,7 @@ package protocol LayoutReader: Sendable {
   /// Where the float32 masters of the weights are.
   var masters: MasterPlace { get }
 
-  /// Whether files of this layout are no checkpoint of their own beside those of others.
+  /// Whether files of this layout are not a checkpoint of their own next to those of others.
   func isCompanion(of others: [CheckpointLayout]) -> Bool
 
   /// Reads the pickles of all files and brings their tensors into the form that all layouts share.

@@ -219,7 +219,7 @@ extension CheckpointBuilder {
     if let wrong = places.indices.dropFirst().first(where: { places[$0] < places[$0 - 1] }) {
       throw Failure(
         .checkpointLayerOrder,
-        "the \(order[places[wrong]].rawValue) stands behind the "
+        "the \(order[places[wrong]].rawValue) comes after the "
           + "\(order[places[wrong - 1]].rawValue)",
         file: folder.path.string)
     }
@@ -288,8 +288,8 @@ extension CheckpointBuilder {
     guard (first, norm - last) == (3, 2) || (first, norm - last) == (2, 1) else {
       throw Failure(
         .checkpointMissingLayer,
-        "blocks \(first) to \(last) before the final layernorm at \(norm) are no numbering of any "
-          + "trainer, so blocks are missing", file: folder.path.string,
+        "layers \(first) to \(last) with a final layernorm at \(norm) match no trainer's "
+          + "numbering: some layers are missing", file: folder.path.string,
         hint: "the dump is not whole: copy the missing layers, or the mp_rank_XX_model_states.pt")
     }
   }

@@ -250,7 +250,8 @@ extension CheckpointBuilder {
     if let front = roots.first?.front, !front.isEmpty {
       note(
         Decision(
-          "name_prefix", .string(front), "all names begin with it, and it is none of the model's"))
+          "name_prefix", .string(front), "all names begin with it, and it is not one of the model's"
+        ))
     }
     noteHolding(of: file, try file.namedTensors())
     try file.refuseWeightsOfOtherKinds(source.name)

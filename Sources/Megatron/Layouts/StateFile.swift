@@ -9,7 +9,7 @@ import TorchArchive
 struct StateFile {
   let file: String
   let arguments: TrainingArguments?
-  /// As recorded; what is no number is an error only where the user has not set it.
+  /// As recorded; what is not a number is an error only where the user has not set it.
   let checkpointVersion: ArgumentValue?
   let iteration: ArgumentValue?
   /// As the states of both kinds of checkpoints that DeepSpeed makes record it.

@@ -24,7 +24,7 @@ struct WeightsRoot {
   /// The name of a tensor without what all names begin with.
   func inner(_ named: NamedTensor) -> String { String(named.name.dropFirst(front.count)) }
 
-  /// One or two parts that all names begin with, and behind which the model's names begin.
+  /// One or two parts that all names begin with, and after which the model's names begin.
   private static func front(of names: [String]) -> String {
     guard let first = names.first, names.count > 1 else { return "" }
     var front = ""
@@ -133,7 +133,7 @@ struct WeightsRoot {
     }
     if let items = graph.items(graph.root) { return "it is a list of \(items.count) values" }
     if let name = graph.className(graph.root) { return "it is an object of \"\(name)\"" }
-    return "it is no dictionary"
+    return "it is not a dictionary"
   }
 }
 

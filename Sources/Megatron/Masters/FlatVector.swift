@@ -1,6 +1,6 @@
 import TorchArchive
 
-/// Flat tensors one behind the other, from which runs are taken.
+/// Flat tensors one after the other, from which runs are taken.
 struct FlatVector {
   private let slices: [(file: Int, tensor: TorchTensor)]
   private var slice = 0

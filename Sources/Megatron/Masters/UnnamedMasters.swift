@@ -97,7 +97,7 @@ extension CheckpointBuilder {
     }
     throw Failure(
       .mastersMismatch,
-      "\(elements) masters are no whole number of blocks of this model", file: file)
+      "\(elements) masters are not a whole number of blocks of this model", file: file)
   }
 
   // MARK: - Classic Megatron-LM
@@ -160,7 +160,7 @@ extension CheckpointBuilder {
       for node in graph.items(group) ?? [] {
         guard let tensor = try file.tensor(node) else {
           throw Failure(
-            .mastersMismatch, "a master that is no tensor", file: name)
+            .mastersMismatch, "a master that is not a tensor", file: name)
         }
         result.append(tensor)
       }

@@ -4,7 +4,7 @@ import TorchArchive
 
 /// Puts the masters of one model-parallel rank together from the shards of its data-parallel ranks.
 ///
-/// ZeRO 1 and 2, and the bf16 optimizer: the parameters of a group lie one behind the other in a
+/// ZeRO 1 and 2, and the bf16 optimizer: the parameters of a group lie one after the other in a
 /// flat vector, which is divided among the ranks. ZeRO-3: each parameter is divided among the
 /// ranks.
 struct ZeroAssembly {
@@ -87,7 +87,7 @@ struct ZeroAssembly {
       tensor.sizes[0] < 2 || tensor.strides == [1], tensor.dtype == .float32
     else {
       throw Failure(
-        .mastersMismatch, "a partition that is no flat float32 tensor", file: name)
+        .mastersMismatch, "a partition that is not a flat float32 tensor", file: name)
     }
     return Slice(file: position, tensor: tensor)
   }
@@ -208,7 +208,7 @@ struct ZeroAssembly {
   }
 
   /// By the documented order: the partitions of all ranks are one vector, which the parameters fill
-  /// one behind the other, up to padding at the end.
+  /// one after the other, up to padding at the end.
   private func walked(
     _ group: Int, _ parameters: [ParameterShapes.Parameter]
   ) throws(Failure) -> [String: [RankPart.Run]] {
@@ -236,7 +236,7 @@ struct ZeroAssembly {
     return runs
   }
 
-  /// ZeRO-3: each rank has its part of every parameter, one parameter behind the other.
+  /// ZeRO-3: each rank has its part of every parameter, one parameter after the other.
   private func divided(
     _ shapes: ParameterShapes
   ) throws(Failure) -> [(name: String, sizes: [Int], runs: [RankPart.Run])] {

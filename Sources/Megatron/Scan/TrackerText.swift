@@ -1,4 +1,4 @@
-/// The text of a tracker file such as `latest`, whoever wrote it: trainers write ASCII, people and
+/// The text of a tracker file such as `latest`: trainers write ASCII, people and
 /// Windows leave byte order marks, UTF-16, carriage returns and quotes.
 enum TrackerText {
   /// The first line that is not empty, without white space and quotes around it.

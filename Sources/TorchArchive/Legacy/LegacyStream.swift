@@ -88,13 +88,13 @@ struct LegacyStream {
     for key in keys {
       guard let key, storages[UTF8Key(key)] == nil else {
         throw TorchFileError(
-          .legacyKeys, "the keys of the storages are no list of different texts", offset: offset)
+          .legacyKeys, "storage keys must be distinct strings", offset: offset)
       }
       guard let (dtype, count) = declared[UTF8Key(key)] else {
         throw TorchFileError(
           .legacyUnknownKey,
           "no tensor is on storage \(shortened(key)), so its size is unknown, and so is the place "
-            + "of all behind it", offset: offset)
+            + "of all after it", offset: offset)
       }
       guard offset + 8 <= file.size else { throw truncated(key, file) }
       var reader = ByteReader(try file.read(at: offset, count: 8))

@@ -26,7 +26,7 @@ struct ZipEnd {
       if let last = candidates.last {
         throw last.end < tail.count
           ? TorchFileError(
-            .trailingData, "\(tail.count - last.end) bytes behind the end of the archive",
+            .trailingData, "\(tail.count - last.end) bytes after the end of the archive",
             offset: tailStart + last.end)
           : TorchFileError(
             .truncated, "the file ends inside of the comment of the archive", offset: file.size)
@@ -83,7 +83,7 @@ struct ZipEnd {
   private static func signatures(in tail: [UInt8]) -> [(start: Int, end: Int)] {
     guard tail.count >= size else { return [] }
     var found: [(start: Int, end: Int)] = []
-    // Each place has exactly one of its four bytes at a multiple of four, behind three others.
+    // Each place has exactly one of its four bytes at a multiple of four, after three others.
     for middle in stride(from: 3, to: tail.count, by: 4) {
       let byte = tail[middle]
       guard byte == 0x50 || byte == 0x4B || byte == 0x05 || byte == 0x06 else { continue }
@@ -98,7 +98,7 @@ struct ZipEnd {
     return found
   }
 
-  /// Two archives one behind the other: the offsets of the second one count from its own beginning,
+  /// Two archives one after the other: the offsets of the second one count from its own beginning,
   /// and before that the first one ends.
   private static func refuseSecondArchive(
     startingAt start: (partialValue: Int, overflow: Bool), in file: InputFile

@@ -42,7 +42,7 @@ struct CentralRecord {
     }
     guard reader.remaining == 0 else {
       throw ZipEnd.bad(
-        "\(reader.remaining) bytes behind the last of \(end.entryCount) entries",
+        "\(reader.remaining) bytes after the last of \(end.entryCount) entries",
         end.directory.lowerBound + reader.position)
     }
     return records
@@ -138,7 +138,7 @@ struct CentralRecord {
     let (nameEnd, overflow) = localOffset.addingReportingOverflow(
       CentralRecord.localHeaderSize + rawName.count)
     guard localOffset >= 0, !overflow, nameEnd <= directory else {
-      throw bad(.badOffset, "the entry is said to begin behind the last entry")
+      throw bad(.badOffset, "the entry is said to begin after the last entry")
     }
     var reader = ByteReader(
       try file.read(at: localOffset, count: CentralRecord.localHeaderSize + rawName.count))
@@ -157,7 +157,7 @@ struct CentralRecord {
     let dataOffset = nameEnd + Int(extraLength)
     let (dataEnd, wrapped) = dataOffset.addingReportingOverflow(storedSize)
     guard !wrapped, dataEnd <= directory else {
-      throw bad(.badOffset, "the \(storedSize) bytes of the entry reach behind the last entry")
+      throw bad(.badOffset, "the \(storedSize) bytes of the entry reach beyond the last entry")
     }
     return dataOffset
   }

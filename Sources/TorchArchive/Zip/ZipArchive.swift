@@ -5,7 +5,7 @@ public import ByteIO
 /// PyTorch's writer leaves sizes and CRC out of the local headers and pads their extra fields, so
 /// sizes come from the central directory and data offsets from the local headers. Whatever two
 /// readers could understand differently is refused: names twice, local headers that disagree,
-/// overlapping entries, two end records, bytes before the first or behind the last record.
+/// overlapping entries, two end records, bytes before the first or after the last record.
 public struct ZipArchive: Sendable {
   /// All entries but folders, in the order of the central directory.
   public let entries: [StoredBytes]

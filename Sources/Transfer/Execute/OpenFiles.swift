@@ -5,8 +5,8 @@ import Diagnostics
 final class OpenFiles {
   private let plan: TransferPlan
   private var open: [(position: Int, file: InputFile)] = []
-  /// The files that were handed out since they were last compared. Whoever reads several side by
-  /// side holds files that are not among the open ones any more.
+  /// The files that were handed out since they were last compared. A caller that reads several side
+  /// by side holds files that are not among the open ones any more.
   private var used: Set<Int> = []
   private static let capacity = 4
 

@@ -116,7 +116,7 @@ package final class PlanExecutor {
     try openFiles.checkUnchanged()
   }
 
-  /// Ends the work when nobody wants it any more.
+  /// Ends the work when its result is not wanted any more.
   ///
   /// - Throws: ``Interrupted``, or ``TensorHashes/Cancelled``.
   func checkWanted() throws {

@@ -151,7 +151,7 @@ struct TensorAssembly: Sendable {
     return (crcs, bytes, counts)
   }
 
-  /// Reads the runs of a chunk one behind the other into a buffer.
+  /// Reads the runs of a chunk one after the other into a buffer.
   ///
   /// - Returns: Their CRCs, each shifted by the bytes that follow in the part, joined by XOR.
   private func read(

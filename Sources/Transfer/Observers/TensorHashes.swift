@@ -34,7 +34,7 @@ package final class TensorHashes: ElementObserver {
   /// The hashes so far, by the positions of the tensors.
   package var found: [Int: WordHash] { sums.withLock { $0 } }
 
-  /// Takes the hashes away, so that others begin anew.
+  /// Takes the hashes away, so that the next ones start from zero.
   package func takeFound() -> [Int: WordHash] {
     sums.withLock { sums in
       defer { sums = [:] }

@@ -6,8 +6,8 @@ package import SystemPackage
 /// Writes tensors into a file of the output at their final places.
 package final class FileSink: TensorSink {
   private let file: OutputFile
-  /// The same for whoever writes. File systems let one thread at a time write to a file, and others
-  /// wait for it at full speed; here they sleep.
+  /// The same for threads that write. File systems let one thread at a time write to a file, and
+  /// others wait for it at full speed; here they sleep.
   private let writer: Locked<OutputFile>
   /// Where the bytes of each tensor lie in the file.
   private let places: [Int: Range<Int>]

@@ -3,6 +3,7 @@
 
 Run it with PyTorch 2.13 when a fixture is added; the files are committed, so tests need no PyTorch.
 """
+
 import hashlib
 import json
 import zipfile
@@ -62,8 +63,18 @@ def mixed():
         shared=matrix,
     )
     for dtype in (
-        torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16,
-        torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.float8_e4m3fn, torch.float8_e5m2,
+        torch.float64,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.int8,
+        torch.uint8,
+        torch.uint16,
+        torch.uint32,
+        torch.float8_e4m3fn,
+        torch.float8_e5m2,
     ):
         value[str(dtype).removeprefix("torch.")] = torch.arange(6).reshape(2, 3).to(dtype)
     value["bool"] = torch.tensor([True, False, True])
