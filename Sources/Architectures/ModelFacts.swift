@@ -16,13 +16,13 @@ public protocol ModelFacts {
   var tensorParallel: Int { get }
   /// How many tensor-parallel ranks were concatenated in each of those parts.
   var mergedRanks: Int { get }
-  /// Rows of the vocabulary before padding, where the files record it beside the arguments.
+  /// Rows of the vocabulary before padding, where the files record it next to the arguments.
   var originalVocabularySize: Int? { get }
   /// Whether the embedding was cut to the rows before padding.
   var isCutToVocabulary: Bool { get }
   /// Whether the checkpoint was written by a pipeline module.
   var isOfPipelineModule: Bool { get }
-  /// What is wrong with an attention mask that is stored beside the weights; `nil` for a causal
+  /// What is wrong with an attention mask that is stored next to the weights; `nil` for a causal
   /// one.
   var oddMask: String? { get }
   /// The names of files that hold experts.

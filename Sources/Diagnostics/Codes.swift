@@ -1,5 +1,5 @@
 /// Every code of a conversion. Those of files, pickles, archives and safetensors are declared
-/// beside their errors.
+/// next to their errors.
 extension Diagnostic.Code {
   // Training arguments
   public static let argumentsAbsent = Self("arguments/absent", .note)

@@ -109,7 +109,7 @@ struct BytePairs {
   }
 }
 
-/// A token that stands beside the vocabulary.
+/// A token that stands next to the vocabulary.
 struct AddedToken {
   let id: Int
   let content: String

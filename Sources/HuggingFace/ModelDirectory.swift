@@ -79,7 +79,7 @@ public struct ModelDirectory: Sendable {
     }
   }
 
-  /// Files of weights that stand beside a model and are not a part of it.
+  /// Files of weights that stand next to a model and are not a part of it.
   private static let companions: Set<String> = ["adapter_model.safetensors"]
 
   /// Reads the headers of all files.
@@ -117,7 +117,7 @@ public struct ModelDirectory: Sendable {
       for name in names where name != "model.safetensors" {
         notes.append(
           Diagnostic(
-            .outputOtherWeights, "it lies beside model.safetensors, which loaders take alone",
+            .outputOtherWeights, "it lies next to model.safetensors, which loaders take alone",
             file: name))
       }
       names = ["model.safetensors"]

@@ -19,7 +19,7 @@ public struct ModelTokenizer: Sendable {
   /// Vocabulary and merges of a byte-level BPE, as far as they are known.
   private let bytePairs: BytePairs?
   private let special: SpecialNames
-  /// Tokens that stand beside the vocabulary, by their ids.
+  /// Tokens that stand next to the vocabulary, by their ids.
   private let added: [AddedToken]
 
   /// Files of a tokenizer that are kept byte by byte.
@@ -71,7 +71,7 @@ public struct ModelTokenizer: Sendable {
       let inside = ((try? FileSystem.list(folder)) ?? []).map(\.string)
       throw Failure(
         .tokenizerMissing,
-        "there is neither a tokenizer.json nor a vocab.json beside a merges.txt; it holds "
+        "there is neither a tokenizer.json nor a vocab.json next to a merges.txt; it holds "
           + PathAdvice.listed(inside), file: folder.string,
         hint: "name the two files with --vocab-file and --merge-file")
     }

@@ -20,7 +20,7 @@ public struct ModelVerifier {
   /// The configuration; `nil` when there is none that can be read.
   public private(set) var config: JSONObject?
 
-  /// Reads headers and `config.json`, no tensor but an embedding with a copy of it beside.
+  /// Reads headers and `config.json`, no tensor but an embedding with a copy of it.
   ///
   /// - Throws: ``Failure`` 66 when there is no output.
   public init(
@@ -85,7 +85,7 @@ public struct ModelVerifier {
 }
 
 extension ModelVerifier {
-  /// The SHA-256 of each safetensors file; a `SHA256SUMS` beside them must agree.
+  /// The SHA-256 of each safetensors file; a `SHA256SUMS` next to them must agree.
   ///
   /// - Throws: ``Failure`` when a file cannot be read.
   public mutating func digests() throws -> [(name: String, digest: String)] {

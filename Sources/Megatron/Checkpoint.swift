@@ -49,7 +49,7 @@ public struct Checkpoint: Sendable {
   public let decisions: [Decision]
   /// Tensors that are not part of the model, and why; a name with the number of its block left out.
   public let passedOver: [String: String]
-  /// The first mask beside the weights that is not causal, and where it is not.
+  /// The first mask next to the weights that is not causal, and where it is not.
   public let oddMask: String?
   /// Whether the tensors have the names of Megatron-core.
   let isCore: Bool

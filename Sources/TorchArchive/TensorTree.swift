@@ -8,7 +8,7 @@ public struct NamedTensor: Hashable, Sendable {
     case key(String)
     /// A position in a list or tuple, or an integer key of a dictionary.
     case index(Int)
-    /// A key of any other kind, or what an object holds beside items and attributes: `args`,
+    /// A key of any other kind, or what an object holds next to items and attributes: `args`,
     /// `state`.
     case other(String)
 

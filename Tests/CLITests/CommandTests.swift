@@ -313,16 +313,16 @@ import Testing
     #expect(verified.output.contains("FAULT"))
   }
 
-  @Test func wordsOfOtherConvertersAreUnderstood() throws {
-    let folder = try TemporaryFolder()
-    let outcome = try meg2hf(
-      [
-        "convert", "--input_folder", dump.string, "--output_folder", "out", "--target_tp", "1",
-        "-q",
-      ],
-      in: folder.path)
-    #expect(outcome.status == 0, "\(outcome.errors)")
-    #expect(try meg2hf(["verify", "out", "-q"], in: folder.path).status == 0)
+  @Test(arguments: [
+    ("--input_folder", "CHECKPOINT OUTPUT"), ("--load-dir", "CHECKPOINT OUTPUT"),
+    ("--output_folder", "OUTPUT is the second"), ("--save-dir", "OUTPUT is the second"),
+    ("--output", "OUTPUT is the second"), ("-o", "OUTPUT is the second"),
+    ("--target_tp", "the output is one model"),
+  ])
+  func flagsOfOtherConvertersLeadToOurs(flag: String, advice: String) throws {
+    let outcome = try meg2hf(["convert", dump.string, flag, "out"])
+    #expect(outcome.status == 64)
+    #expect(outcome.errors.contains(advice), "\(outcome.errors)")
   }
 
   @Test func theTokenizerAndTheSumsComeAlong() throws {

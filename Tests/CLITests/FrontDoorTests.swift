@@ -54,7 +54,7 @@ import Testing
     }
     for (name, dtype) in [("a", "FP16"), ("b", "torch.float16"), ("c", "half")] {
       let outcome = try meg2hf(
-        ["convert", dump, "-o", name, "--dtype", dtype, "-q"], in: folder.path)
+        ["convert", dump, name, "--dtype", dtype, "-q"], in: folder.path)
       #expect(outcome.status == 0, "\(outcome.errors)")
     }
     #expect(try folder.names() == ["a", "b", "c"])

@@ -22,7 +22,7 @@ import Testing
     let output = folder.path.appending("out")
     let result = failure { _ = try Converter(index(folder.path)).run(to: output) }
     let left = try folder.names().filter { $0 != "latest" && $0 != "global_step10" && $0 != "out" }
-    #expect(left.isEmpty, "nothing is left beside the output")
+    #expect(left.isEmpty, "nothing is left next to the output")
     #expect(result == "none" || !FileSystem.exists(output))
     return result
   }

@@ -102,7 +102,7 @@ func failure(_ body: () throws -> Void) -> String {
     let expected = try expectedDigests(dump)
     #expect(expected.count == 52)
     #expect(try digests(output) == expected)
-    // Nothing is left over beside the output.
+    // Nothing is left over next to the output.
     #expect(try folder.names() == ["out"])
   }
 

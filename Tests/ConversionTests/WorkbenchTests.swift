@@ -11,7 +11,7 @@ import Testing
 /// Buffers of any size and any number of threads make the same of a plan.
 @Suite struct WorkbenchTests {
   /// Tensors in one strip and in many, chunks of a few elements, work of one thread and of several,
-  /// written at once and beside what is read next, all of it and in part.
+  /// written at once and next to what is read next, all of it and in part.
   private static let sizes: [WorkerBuffers.Sizes] = [
     .init(window: 512, windows: 1, stage: 512, threads: 1, sharedFrom: 0),
     .init(window: 1000, windows: 1, stage: 4096, threads: 3, sharedFrom: 0),

@@ -56,7 +56,7 @@ public func meg2hf(
     errors: String(decoding: try bytes(of: files.path.appending("err")), as: UTF8.self))
 }
 
-/// The command lies beside the test bundle.
+/// The command lies next to the test bundle.
 private func commandPath() -> String {
   let name = "meg2hf"
   var folder = FilePath(CommandLine.arguments[0]).removingLastComponent()

@@ -88,7 +88,7 @@ public struct TrainingArguments: Hashable, Sendable {
     }
   }
 
-  /// A value that the checkpoint records beside the arguments.
+  /// A value that the checkpoint records next to the arguments.
   ///
   /// - Throws: ``Failure`` 78 for a value that is not a number.
   package static func recorded(

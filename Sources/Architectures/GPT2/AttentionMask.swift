@@ -26,7 +26,7 @@ enum AttentionMask {
       && arguments.source(of: "pretrain_causal_attention") == .user
     if let odd = facts.oddMask, !isSettled {
       return
-        "the mask beside the weights is not causal: \(odd); if GPT-2's mask is right after all: "
+        "the mask next to the weights is not causal: \(odd); if GPT-2's mask is right after all: "
         + "--set "
         + "pretrain_causal_attention=true"
     }

@@ -1,7 +1,7 @@
 import ByteIO
 import Transfer
 
-/// Forms the hashes of the weights beside a conversion of their masters.
+/// Forms the hashes of the weights during a conversion of their masters.
 final class WeightHashing {
   private let hashes: TensorHashes
   private let work: BackgroundWork

@@ -140,7 +140,7 @@ extension Planner {
         + "multiples of \(multiple): more than padding may be cut off")
   }
 
-  /// Whether the checkpoint has an output head beside the embedding.
+  /// Whether the checkpoint has an output head next to the embedding.
   var headDecision: Decision {
     Decision(
       "tie_word_embeddings", .bool(model.isTied),

@@ -189,7 +189,7 @@ public struct Converter {
     }
     throw Failure(
       .outputContended,
-      "other processes keep taking the hidden folder beside it away", file: output.string)
+      "other processes keep taking the hidden folder next to it away", file: output.string)
   }
 
   private func run(

@@ -7,7 +7,7 @@ import SystemPackage
 /// else is somebody's and stays, with the folder that it is in.
 enum HiddenFolder {
   /// Where the files of OUTPUT come together inside of the folder that was taken. What another
-  /// process was about to put into the hidden folder lands beside it. After an exchange the old
+  /// process was about to put into the hidden folder lands next to it. After an exchange the old
   /// OUTPUT is there.
   static let gathered = ".output"
 

@@ -188,7 +188,7 @@ extension OutputTransaction {
     }
   }
 
-  /// Removes what earlier runs left beside an OUTPUT that is there.
+  /// Removes what earlier runs left next to an OUTPUT that is there.
   ///
   /// - Returns: Folders that hold what no conversion wrote, and are kept.
   static func clean(beside path: FilePath, _ fingerprint: String) -> [FilePath] {
@@ -208,7 +208,7 @@ extension OutputTransaction {
     }
   }
 
-  /// Removes what earlier runs left beside OUTPUT, once that is there: all of the same conversion,
+  /// Removes what earlier runs left next to OUTPUT, once that is there: all of the same conversion,
   /// and of others what was not touched for a day.
   private static func removeSiblings(
     _ path: FilePath, _ parent: FilePath, _ staging: FilePath

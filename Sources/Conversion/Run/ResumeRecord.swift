@@ -3,7 +3,7 @@ import JSON
 import TorchArchive
 import Transfer
 
-/// What is kept beside a finished file of the output, so that another run, or another part, need
+/// What is kept next to a finished file of the output, so that another run, or another part, need
 /// not make it again: how to recognise it, and what was found while it was made.
 struct ResumeRecord {
   /// The version of the contents.

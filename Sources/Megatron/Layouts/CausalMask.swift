@@ -1,7 +1,7 @@
 import ByteIO
 import TorchArchive
 
-/// The mask that a program keeps beside its weights: one value where attention looks, on the
+/// The mask that a program keeps next to its weights: one value where attention looks, on the
 /// diagonal and below it, and another one above.
 ///
 /// Trainers mark either side, by 1, True, -10000 or -inf (Megatron-LM `megatron/model/utils.py`,

@@ -167,7 +167,7 @@ extension CheckpointBuilder {
     }
   }
 
-  /// Refuses states that hold a model, too, beside the layer files: one of the two is of another
+  /// Refuses states that hold a model, too, next to the layer files: one of the two is of another
   /// run.
   private func refuseSecondModel(_ file: TorchFile, _ name: String) throws {
     guard !folder.isLayoutChosen, let module = file.graph.value("module", in: file.graph.root),
@@ -175,7 +175,7 @@ extension CheckpointBuilder {
     else { return }
     throw Failure(
       .layoutSeveral,
-      "it holds a model, and so do the layer files beside it: one of them is of another run",
+      "it holds a model, and so do the layer files next to it: one of them is of another run",
       file: name,
       hint:
         "choose with --layout deepspeed (this file) or --layout deepspeed-pipeline (the layer "

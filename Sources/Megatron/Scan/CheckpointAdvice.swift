@@ -182,7 +182,7 @@ enum CheckpointAdvice {
 
   // MARK: - One rank of several
 
-  /// Refuses a file that is a part of a checkpoint whose other files lie beside it.
+  /// Refuses a file that is a part of a checkpoint whose other files lie next to it.
   static func refusePart(
     _ file: FilePath, _ kind: CheckpointFileKind?, in folder: FilePath
   ) throws(Failure) {
@@ -206,7 +206,7 @@ enum CheckpointAdvice {
     try refuseLoneRank(folder, [])
   }
 
-  /// Refuses the folder of one rank, or the file in it, while those of other ranks lie beside it.
+  /// Refuses the folder of one rank, or the file in it, while those of other ranks lie next to it.
   static func refuseLoneRank(
     _ folder: FilePath, _ files: [CheckpointFile]
   ) throws(Failure) {
@@ -221,7 +221,7 @@ enum CheckpointAdvice {
     throw Failure(
       .checkpointPart,
       "\"\(name)\" is one of several ranks of a checkpoint: "
-        + "\(PathAdvice.listed(ranks.filter { $0 != name })) lie beside it", file: folder.string,
+        + "\(PathAdvice.listed(ranks.filter { $0 != name })) lie next to it", file: folder.string,
       hint: "give the folder above: \(above.string)")
   }
 }

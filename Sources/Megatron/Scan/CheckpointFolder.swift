@@ -225,7 +225,7 @@ public struct CheckpointFolder: Sendable {
       let numbered = files.filter {
         $0.numbers["step"] == number || $0.numbers["iteration"] == number
       }
-      // A universal checkpoint lies beside the one that it was made of.
+      // A universal checkpoint lies next to the one that it was made of.
       let wanted = numbered.filter {
         layout == nil || $0.name.hasSuffix("_universal") == (layout == .universal)
       }
@@ -277,7 +277,7 @@ public struct CheckpointFolder: Sendable {
     func number(_ file: CheckpointFile) -> Int {
       file.numbers["step"] ?? file.numbers["iteration"] ?? -1
     }
-    // A universal checkpoint lies beside the one that it was made of, and is the same model.
+    // A universal checkpoint lies next to the one that it was made of, and is the same model.
     let names = Set(folders.map(\.name))
     return folders.filter {
       !$0.name.hasSuffix("_universal") || !names.contains(String($0.name.dropLast(10)))

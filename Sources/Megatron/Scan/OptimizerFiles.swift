@@ -19,7 +19,7 @@ public struct OptimizerFiles: Hashable, Sendable {
     self = checkpoint.folder.reader.optimizerFiles(of: checkpoint)
   }
 
-  /// The moments of a universal checkpoint, beside the parameters.
+  /// The moments of a universal checkpoint, next to the parameters.
   init(momentsOf folder: CheckpointFolder) {
     let zero = folder.path.appending("zero")
     let states = ((try? FileSystem.list(zero)) ?? []).flatMap { parameter in

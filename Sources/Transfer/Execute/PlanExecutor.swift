@@ -37,7 +37,7 @@ package final class PlanExecutor {
   private let overflowed = Locked<[Int: Int]>([:])
 
   /// The buffers of a conversion. Where the output was asked for in float32, or masters stand
-  /// beside the weights, there is more to write than was trained with, and several threads get a
+  /// next to the weights, there is more to write than was trained with, and several threads get a
   /// second window, so that it is written while the next is read.
   package static func sizes(
     _ plan: TransferPlan, comparesMasters: Bool, threads: Int
@@ -162,7 +162,7 @@ package final class PlanExecutor {
     }
   }
 
-  /// Writes a strip: beside the reading of what comes next, if there is another window for it, and
+  /// Writes a strip: during the reading of what comes next, if there is another window for it, and
   /// else now.
   private func write(
     _ strip: Range<Int>, of assembly: TensorAssembly, from window: ByteBuffer,

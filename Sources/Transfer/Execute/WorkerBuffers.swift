@@ -69,8 +69,8 @@ package final class WorkerBuffers: Sendable {
     }
   }
 
-  /// Leaves `work` to be done beside what is shared next, and turns to the other window. If it is
-  /// about too few `bytes`, it is done at once, and what was left before stays so.
+  /// Leaves `work` to be done along with what is shared next, and turns to the other window. If it
+  /// is about too few `bytes`, it is done at once, and what was left before stays so.
   ///
   /// - Throws: What was left before throws, or `work`.
   func later(bytes: Int, _ work: @escaping Deferred) throws {

@@ -13,7 +13,7 @@ struct ConvertCommand: ParsableCommand {
     abstract: "Convert a checkpoint.",
     discussion: """
       OUTPUT appears in one step when everything in it is complete; until then its files gather \
-      in a hidden folder beside it. If OUTPUT was made from the same checkpoint with the same \
+      in a hidden folder next to it. If OUTPUT was made from the same checkpoint with the same \
       options, nothing is done.
 
       EXAMPLES:
@@ -44,28 +44,14 @@ struct ConvertCommand: ParsableCommand {
   @Flag(name: .long, help: "Check that all parts are there, and make OUTPUT of them.")
   var finish = false
 
-  @OptionGroup(title: "How it is done") var manner: MannerOptions
-  @OptionGroup(title: "What is written") var plan: PlanOptions
+  @OptionGroup(title: "How it is done") var execution: ExecutionOptions
+  @OptionGroup(title: "What is written") var written: OutputOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
   @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
-  // The words of other converters.
-  @Option(name: [.customLong("input_folder"), .customLong("load-dir")], help: .hidden)
-  var inputFolder: String?
-  @Option(
-    name: [
-      .customLong("output_folder"), .customLong("save-dir"), .customLong("output"),
-      .customShort("o"),
-    ], help: .hidden)
-  var outputFolder: String?
   @Argument(help: .hidden, completion: .directory) var more: [String] = []
-  @Option(name: .customLong("target_tp"), help: .hidden) var targetTP = 1
-  @Option(name: .customLong("target_pp"), help: .hidden) var targetPP = 1
 
   func validate() throws {
-    guard targetTP == 1, targetPP == 1 else {
-      throw ValidationError("The output is one model: --target_tp and --target_pp can only be 1.")
-    }
     if let extra = more.first {
       let folders = Set(
         ([checkpoint, output].compactMap { $0 } + more).map { FilePath($0).removingLastComponent() }
@@ -88,17 +74,14 @@ struct ConvertCommand: ParsableCommand {
   }
 
   private func paths() throws -> (checkpoint: String, output: String) {
-    let given = [checkpoint, output].compactMap { $0 }
-    let named = [inputFolder, outputFolder].compactMap { $0 }
-    switch (given.count, named.count) {
-    case (2, 0): return (given[0], given[1])
-    case (0, 2): return (named[0], named[1])
-    case (1, 1) where outputFolder != nil: return (given[0], named[0])
-    case (1, 0):
-      throw ValidationError(
-        "OUTPUT is missing: meg2hf convert \(given[0]) OUTPUT (plan shows what would be written)")
-    default: throw ValidationError("A checkpoint and an output are needed.")
+    guard let checkpoint else {
+      throw ValidationError("A checkpoint and an output are needed.")
     }
+    guard let output else {
+      throw ValidationError(
+        "OUTPUT is missing: meg2hf convert \(checkpoint) OUTPUT (plan shows what would be written)")
+    }
+    return (checkpoint, output)
   }
 
   func run() throws {
@@ -107,9 +90,10 @@ struct ConvertCommand: ParsableCommand {
     let note = "stopped; finished files are kept, and the same command continues with them"
     Report.run("meg2hf.convert/1", shown, stopNote: note) { report in
       let started = Process.monotonicSeconds
+      let request = try ConversionRequest(
+        source, written, execution, work: finish ? .finish : part.map { .part($0) } ?? .all)
       let index = try source.index(Process.path(argument: checkpoint))
-      let converter = try Converter(
-        index, options: plan.options(source), tokenizer: manner.readTokenizer())
+      let converter = try request.converter(index)
       if shown.verbose {
         for (name, reason) in index.passedOver.sorted(by: { $0.key < $1.key }) {
           Messages(shown.display).note("passed over \(name): \(reason)")
@@ -119,10 +103,7 @@ struct ConvertCommand: ParsableCommand {
       let path = Process.path(argument: output)
       var reused = 0
       defer { progress.finish() }
-      let result = try converter.run(
-        to: path,
-        options: manner.run(source, finish ? .finish : part.map { .part($0) } ?? .all)
-      ) { event in
+      let result = try converter.run(to: path, options: request.run) { event in
         if case .resumedFile = event { reused += 1 }
         progress.show(event)
       }

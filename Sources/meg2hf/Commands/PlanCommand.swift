@@ -33,16 +33,16 @@ struct PlanCommand: ParsableCommand {
   var output: String?
 
   // So that any line of `convert` can be made one of `plan`.
-  @OptionGroup(visibility: .hidden) var manner: MannerOptions
-  @OptionGroup(title: "What is written") var plan: PlanOptions
+  @OptionGroup(visibility: .hidden) var execution: ExecutionOptions
+  @OptionGroup(title: "What is written") var written: OutputOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
   @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
   func run() throws {
     Report.run("meg2hf.plan/1", shown) { report in
+      let request = try ConversionRequest(source, written, execution)
       let index = try source.index(Process.path(argument: checkpoint))
-      let converter = try Converter(
-        index, options: self.plan.options(source), tokenizer: manner.readTokenizer())
+      let converter = try request.converter(index)
       let plan = converter.plan
       report.warnings = plan.warnings
       if index.trained != nil {
@@ -50,7 +50,7 @@ struct PlanCommand: ParsableCommand {
         defer { progress.finish() }
         progress.start(total: plan.sourceBytes)
         if let comparison = try converter.compareMasters(
-          crc: source.crc, threads: manner.run(source).threads,
+          crc: source.crc, threads: request.run.threads,
           progress: { progress.update($0) })
         {
           report.warnings += comparison.warnings
@@ -62,7 +62,7 @@ struct PlanCommand: ParsableCommand {
       }
       report.payload["summary"] = PlanDescription(plan, index).json
       report.payload["decisions"] = .array(plan.decisions.map(\.json))
-      let need = ResourceNeed(converter, threads: manner.run(source).threads)
+      let need = ResourceNeed(converter, threads: request.run.threads)
       report.payload["disk_bytes"] = .int(need.disk)
       report.payload["memory_bytes"] = .int(need.memory)
       report.payload["source_bytes"] = .int(plan.sourceBytes)
@@ -80,8 +80,8 @@ struct PlanCommand: ParsableCommand {
       let path = Process.path(argument: output)
       let free = try need.requireRoom(for: path)
       report.payload["free_bytes"] = free.map { .int($0) } ?? .null
-      if let free { report.text += "  room for it beside \(output): \(byteText(free))\n" }
-      let (word, text) = state(converter, path)
+      if let free { report.text += "  room for it next to \(output): \(byteText(free))\n" }
+      let (word, text) = state(converter, path, request.run)
       report.payload["output_state"] = .string(word)
       report.text += "  \(output): \(text)\n"
 
@@ -89,8 +89,10 @@ struct PlanCommand: ParsableCommand {
   }
 
   /// How far OUTPUT is, as a word and as a text.
-  private func state(_ converter: Converter, _ path: FilePath) -> (word: String, text: String) {
-    switch converter.state(of: path, options: manner.run(source)) {
+  private func state(
+    _ converter: Converter, _ path: FilePath, _ run: RunOptions
+  ) -> (word: String, text: String) {
+    switch converter.state(of: path, options: run) {
     case .done: ("done", "up to date (same checkpoint, same options)")
     case .begun(let finished, let count):
       ("begun", "\(finished) of \(count) files are finished; convert continues with them")

@@ -52,8 +52,8 @@ struct BatchCommand: ParsableCommand {
   @Flag(name: .long, help: "Convert nothing; say which outputs are done, by what is there.")
   var status = false
 
-  @OptionGroup(title: "How it is done") var manner: MannerOptions
-  @OptionGroup(title: "What is written") var plan: PlanOptions
+  @OptionGroup(title: "How it is done") var execution: ExecutionOptions
+  @OptionGroup(title: "What is written") var written: OutputOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
   @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
@@ -107,7 +107,7 @@ struct BatchCommand: ParsableCommand {
   private func convert(
     _ batch: BatchList, _ positions: [Int], _ report: inout Report
   ) throws {
-    let tokenizer = try manner.readTokenizer()
+    let request = try ConversionRequest(source, written, execution)
     report.isStreamed = true
     var done = 0
     var failures: [Diagnostic.Kind] = []
@@ -120,7 +120,7 @@ struct BatchCommand: ParsableCommand {
       line["checkpoint"] = .string(item.checkpoint.string)
       line["output"] = item.output.map { .string($0.string) } ?? .null
       do {
-        try convert(item, tokenizer, &line)
+        try convert(item, request, &line)
         done += 1
       } catch let error as Failure {
         failures.append(error.code.kind)
@@ -147,18 +147,17 @@ struct BatchCommand: ParsableCommand {
   }
 
   private func convert(
-    _ item: BatchList.Item, _ tokenizer: ModelTokenizer?, _ line: inout JSONObject
+    _ item: BatchList.Item, _ request: ConversionRequest, _ line: inout JSONObject
   ) throws {
     let started = Process.monotonicSeconds
     let folder = try item.folder.get()
     guard let path = item.output else {
       throw Failure(.bugUnexpected, "an output without a name")
     }
-    let converter = try Converter(
-      source.index(folder), options: plan.options(source), tokenizer: tokenizer)
+    let converter = try request.converter(source.index(folder))
     let progress = ProgressReporter(shown, verb: "converting \(folder.path.string)")
     defer { progress.finish() }
-    let result = try converter.run(to: path, options: manner.run(source)) { progress.show($0) }
+    let result = try converter.run(to: path, options: request.run) { progress.show($0) }
     line["status"] = .string(result.outcome.rawValue)
     line["exit_code"] = 0
     line["errors"] = []
@@ -200,14 +199,14 @@ struct BatchCommand: ParsableCommand {
   // MARK: - Status
 
   private func describeStatus(_ batch: BatchList, _ report: inout Report) throws {
-    let tokenizer = try manner.readTokenizer()
+    let request = try ConversionRequest(source, written, execution)
     var table = TextTable()
     var done = 0
     var entries: [JSONValue] = []
     var worst: Diagnostic.Kind?
     for (position, item) in batch.items.enumerated() {
       try Interrupted.check()
-      let (word, detail, kind) = state(item, tokenizer)
+      let (word, detail, kind) = state(item, request)
       if let kind {
         worst = worst == .tryAgain ? worst : kind == .tryAgain ? kind : worst ?? kind
         table.add("\(position)", item.checkpoint.string, item.output?.string ?? "-", detail)
@@ -230,13 +229,12 @@ struct BatchCommand: ParsableCommand {
 
   /// How far an item is: a word, the same for people, and what follows unless it is done.
   private func state(
-    _ item: BatchList.Item, _ tokenizer: ModelTokenizer?
+    _ item: BatchList.Item, _ request: ConversionRequest
   ) -> (word: String, detail: String, kind: Diagnostic.Kind?) {
     do {
-      let converter = try Converter(
-        source.index(item.folder.get()), options: plan.options(source), tokenizer: tokenizer)
+      let converter = try request.converter(source.index(item.folder.get()))
       guard let output = item.output else { return ("error", "no output", .bug) }
-      switch converter.state(of: output, options: manner.run(source)) {
+      switch converter.state(of: output, options: request.run) {
       case .done: return ("done", "done", nil)
       case .begun(let finished, let count):
         return ("begun", "\(finished) of \(count) files are finished", .tryAgain)
