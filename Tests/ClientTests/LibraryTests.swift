@@ -120,7 +120,7 @@ import TorchArchive
     let directory = try CheckpointFolder(
       scanning: fixture("dumps/bs_tp1pp1_fp16_z1/ckpt"))
     let index = try Checkpoint(reading: directory)
-    let result = try Converter(index).run(to: folder.path.appending("gpt2"))
+    let result = try Conversion(of: index).run(to: folder.path.appending("gpt2"))
     #expect(result.outputs.map(\.name).contains("model.safetensors"))
     let model = try SafetensorsFile(opening: folder.path.appending("gpt2/model.safetensors"))
     let norm = try model.floats(of: model.tensor(named: "transformer.ln_f.weight"))

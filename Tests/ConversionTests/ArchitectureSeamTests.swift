@@ -184,7 +184,7 @@ private struct Toy: Architecture {
     options.qkvLayout = order
     let checkpoint = try index(folder.path)
     let output = folder.path.appending("out")
-    let converter = try Converter(checkpoint, options: options, architectures: families)
+    let converter = try Conversion(of: checkpoint, options: options, architectures: families)
     let result = try converter.run(to: output)
     // Elements that name themselves are far from what norms hold.
     #expect(Set(result.warnings.map(\.code)).isSubset(of: [.qkvOverridden, .valuesLayernorm]))

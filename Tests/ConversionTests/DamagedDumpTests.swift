@@ -20,7 +20,7 @@ import Testing
     try writer.write(to: folder)
     try change(folder)
     let output = folder.path.appending("out")
-    let result = failure { _ = try Converter(index(folder.path)).run(to: output) }
+    let result = failure { _ = try Conversion(of: index(folder.path)).run(to: output) }
     let left = try folder.names().filter { $0 != "latest" && $0 != "global_step10" && $0 != "out" }
     #expect(left.isEmpty, "nothing is left next to the output")
     #expect(result == "none" || !FileSystem.exists(output))
@@ -268,7 +268,7 @@ import Testing
   @Test func aFileThatIsReplacedMeanwhileIsFound() throws {
     let folder = try TemporaryFolder()
     try DumpWriter().write(to: folder)
-    let converter = try Converter(index(folder.path))
+    let converter = try Conversion(of: index(folder.path))
     let name = "global_step10/layer_03-model_00-model_states.pt"
     try folder.write(name, bytes(of: folder.path.appending(name)))
     #expect(
@@ -278,12 +278,12 @@ import Testing
   @Test func aFileThatIsChangedAfterItWasReadAndClosedIsFound() throws {
     // More ranks than files are held open; and a part, because the finish of a whole run opens all
     // again.
-    let part = try #require(Part("1/1"))
+    let part = try #require(WorkShare("1/1"))
     let folder = try TemporaryFolder()
     var writer = DumpWriter(TestModel(hidden: 16, heads: 8, feedForward: 16))
     writer.ranks = 8
     try writer.write(to: folder)
-    let converter = try Converter(index(folder.path))
+    let converter = try Conversion(of: index(folder.path))
     let name = "global_step10/layer_01-model_00-model_states.pt"
     let bytes = try bytes(of: folder.path.appending(name))
     let result = failure {

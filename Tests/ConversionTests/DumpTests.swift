@@ -93,7 +93,7 @@ func failure(_ body: () throws -> Void) -> String {
   func aGenuineDumpGivesTheTensorsOfTheLiveModel(dump: String) throws {
     let folder = try TemporaryFolder()
     let output = folder.path.appending("out")
-    let converter = try Converter(index(fixture("dumps/\(dump)/ckpt")))
+    let converter = try Conversion(of: index(fixture("dumps/\(dump)/ckpt")))
     let result = try converter.run(to: output)
     #expect(result.outcome == .created)
     #expect(result.report.bytesRead == converter.plan.sourceBytes, "every byte is read once")
@@ -112,7 +112,7 @@ func failure(_ body: () throws -> Void) -> String {
   func theMastersOfAGenuineDumpAreThoseOfTheLiveModel(dump: String) throws {
     let folder = try TemporaryFolder()
     let output = folder.path.appending("out")
-    let converter = try Converter(index(fixture("dumps/\(dump)/ckpt"), weights: .fp32Master))
+    let converter = try Conversion(of: index(fixture("dumps/\(dump)/ckpt"), weights: .fp32Master))
     let result = try converter.run(to: output)
     #expect(result.report.bytesRead == converter.plan.sourceBytes, "every byte is read once")
     #expect(try digests(output) == expectedDigests(dump, "expected_fp32.json"))
@@ -129,7 +129,7 @@ func failure(_ body: () throws -> Void) -> String {
   @Test func aBLOOMIsRefusedByNameAndLeavesNothing() throws {
     let folder = try TemporaryFolder()
     let index = try index(fixture("dumps/bs_bloom_tp2pp2_bf16/ckpt"))
-    #expect(failure { _ = try Converter(index) } == "69 model/embedding-layernorm")
+    #expect(failure { _ = try Conversion(of: index) } == "69 model/embedding-layernorm")
     let inspection = try CheckpointInspection(index, options: ConversionOptions())
     #expect(inspection.plan == nil)
     #expect(
@@ -141,18 +141,18 @@ func failure(_ body: () throws -> Void) -> String {
   @Test func replicasThatDifferAreReportedAndMerged() throws {
     let index = try index(fixture("dumps/ds_tp2pp2dp1_fp16_z1_tpdiverged/ckpt"))
     let folder = try TemporaryFolder()
-    let mean = try Converter(index).run(to: folder.path.appending("mean"))
+    let mean = try Conversion(of: index).run(to: folder.path.appending("mean"))
     #expect(mean.warnings.filter { $0.code.name == "replicas/differ" }.count == 17)
     var options = ConversionOptions()
     options.replicas = .rank0
-    let first = try Converter(index, options: options).run(to: folder.path.appending("rank0"))
+    let first = try Conversion(of: index, options: options).run(to: folder.path.appending("rank0"))
     #expect(first.warnings.filter { $0.code.name == "replicas/differ" }.count == 17)
     let (a, b) = (
       try digests(folder.path.appending("mean")), try digests(folder.path.appending("rank0"))
     )
     #expect(a.filter { b[$0.key] != $0.value }.count == 17)
     options.replicas = .strict
-    let strict = try Converter(index, options: options)
+    let strict = try Conversion(of: index, options: options)
     #expect(
       failure { _ = try strict.run(to: folder.path.appending("strict")) } == "65 replicas/differ")
     #expect(try folder.names() == ["mean", "rank0"])

@@ -131,7 +131,7 @@ import TorchArchive
     options.acceptsDuplicatedShards = true
     let index = try index(folder.path)
     let output = folder.path.appending("out")
-    _ = try Converter(index, options: options).run(to: output)
+    _ = try Conversion(of: index, options: options).run(to: output)
     var verifier = try ModelVerifier(output: output)
     _ = try verifier.compare(with: index)
     #expect(verifier.faults.map(\.code.name).contains("checkpoint/duplicated-shards"))

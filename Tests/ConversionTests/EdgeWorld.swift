@@ -52,8 +52,8 @@ func convert(
   let world = try TemporaryFolder()
   let output = world.path.appending("out")
   do {
-    let converter = try Converter(
-      index(path, settings, weights: weights), options: options, tokenizer: tokenizer)
+    let converter = try Conversion(
+      of: index(path, settings, weights: weights), options: options, tokenizer: tokenizer)
     let result = try converter.run(to: output)
     let directory = try ModelDirectory(reading: output)
     var tensors: [String: [Float]] = [:]

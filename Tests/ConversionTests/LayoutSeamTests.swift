@@ -104,7 +104,7 @@ private struct ToyReader: LayoutReader {
     #expect(OptimizerFiles(checkpoint).text == "no files of its own")
 
     let output = folder.path.appending("out")
-    let converter = try Converter(checkpoint)
+    let converter = try Conversion(of: checkpoint)
     #expect(converter.plan.decisions.first?.text == "toy")
     _ = try converter.run(to: output)
     let directory = try ModelDirectory(reading: output)

@@ -51,13 +51,13 @@ import Testing
 
   private func convert(
     _ layout: Layout, _ weights: WeightSource, _ dtype: DType, to folder: TemporaryFolder
-  ) throws -> (bytes: [UInt8], result: Converter.Result) {
+  ) throws -> (bytes: [UInt8], result: Conversion.Result) {
     let index = try index(
       fixture("layouts/\(layout.name)"), layout.settings, weights: weights)
     #expect(index.folder.layout == layout.layout)
     var options = ConversionOptions()
     options.dtype = dtype
-    let converter = try Converter(index, options: options)
+    let converter = try Conversion(of: index, options: options)
     #expect(converter.plan.qkv.layout == layout.qkv)
     let output = folder.path.appending("\(layout.name)-\(weights.rawValue)-\(dtype.rawValue)")
     let result = try converter.run(to: output)
@@ -92,19 +92,19 @@ import Testing
   @Test func mastersInAnotherOrderThanIsRecordedAreRefused() throws {
     // DeepSpeed 0.4.0 to 0.4.3: the same number of elements in all, so nothing else shows it.
     let source = fixture("layouts/pipeline_zero1_swapped_tp1pp1dp2")
-    let converter = try Converter(index(source, weights: .fp32Master))
+    let converter = try Conversion(of: index(source, weights: .fp32Master))
     let folder = try TemporaryFolder()
     #expect(failure { _ = try converter.compareMasters() } == "65 masters/mismatch")
     #expect(
       failure { _ = try converter.run(to: folder.path.appending("out")) } == "65 masters/mismatch")
     #expect(!FileSystem.exists(folder.path.appending("out")))
-    #expect(failure { _ = try Converter(index(source)) } == "none")
+    #expect(failure { _ = try Conversion(of: index(source)) } == "none")
   }
 
   @Test func layernorm1PIsNoDifferenceOfTheMasters() throws {
     let source = fixture("layouts/pipeline_zero1_tp2pp2dp2")
-    let converter = try Converter(
-      index(source, ["apply_layernorm_1p=true"], weights: .fp32Master))
+    let converter = try Conversion(
+      of: index(source, ["apply_layernorm_1p=true"], weights: .fp32Master))
     let comparison = try #require(try converter.compareMasters())
     #expect(comparison.differing.isEmpty)
     // The weights of nine layernorms are left out.
@@ -132,7 +132,7 @@ import Testing
     bytes[entry.offset + 3] ^= 0x40
     TestZip.mend(&bytes, entry)
     try folder.write(name, bytes)
-    let converter = try Converter(index(folder.path.appending("run"), weights: .fp32Master))
+    let converter = try Conversion(of: index(folder.path.appending("run"), weights: .fp32Master))
     let comparison = try #require(try converter.compareMasters())
     #expect(comparison.differing == ["transformer.wte.weight"])
     let result = try converter.run(to: folder.path.appending("out"))
@@ -173,7 +173,7 @@ import Testing
 
   @Test func theFileOfASingleRankIsACheckpoint() throws {
     let file = fixture("layouts/classic_release_345m/release/mp_rank_00/model_optim_rng.pt")
-    let converter = try Converter(index(file, ["num_attention_heads=4"]))
+    let converter = try Conversion(of: index(file, ["num_attention_heads=4"]))
     #expect(converter.plan.sizes.layers == 4)
     let layer = fixture(
       "layouts/pipeline_undivided_tp2pp2/global_step7/layer_03-model_00-model_states.pt")
@@ -217,7 +217,7 @@ import Testing
     bytes[entry.offset] ^= 1
     TestZip.mend(&bytes, entry)
     try folder.write(name, bytes)
-    let converter = try Converter(ConversionTests.index(folder.path.appending("run")))
+    let converter = try Conversion(of: ConversionTests.index(folder.path.appending("run")))
     #expect(
       failure { _ = try converter.run(to: folder.path.appending("out")) } == "65 head/differs")
   }
@@ -311,7 +311,7 @@ import Testing
       ),
     ]
     for row in rows {
-      let config = try Converter(index(fixture("layouts/\(row.layout)"), row.settings))
+      let config = try Conversion(of: index(fixture("layouts/\(row.layout)"), row.settings))
         .plan.configuration.config
       for (key, value) in row.fields { #expect(config[key] == value, "\(row.era): \(key)") }
       #expect(config.members.count == 29)

@@ -24,7 +24,7 @@ import Testing
       writer.ranks = 2
       try writer.write(to: folder)
       index = try ConversionTests.index(folder.path)
-      _ = try Converter(index, options: options).run(to: output)
+      _ = try Conversion(of: index, options: options).run(to: output)
     }
 
     /// Changes the text of a file of the output.
@@ -49,7 +49,7 @@ import Testing
 
   @Test func theSameInputGivesTheSameBytes() throws {
     let world = try World()
-    _ = try Converter(world.index).run(to: world.folder.path.appending("again"))
+    _ = try Conversion(of: world.index).run(to: world.folder.path.appending("again"))
     for name in try contents(world.output) {
       #expect(
         try bytes(of: world.output.appending(name))
@@ -67,14 +67,14 @@ import Testing
     let before =
       try FileManager.default.attributesOfItem(
         atPath: world.output.appending("model.safetensors").string)[.modificationDate] as? Date
-    #expect(try Converter(world.index).run(to: world.output).outcome == .unchanged)
+    #expect(try Conversion(of: world.index).run(to: world.output).outcome == .unchanged)
     let after =
       try FileManager.default.attributesOfItem(
         atPath: world.output.appending("model.safetensors").string)[.modificationDate] as? Date
     #expect(before == after)
     var options = ConversionOptions()
     options.dtype = .f16
-    let other = try Converter(world.index, options: options)
+    let other = try Conversion(of: world.index, options: options)
     #expect(failure { _ = try other.run(to: world.output) } == "73 output/exists")
     #expect(
       try other.run(to: world.output, options: RunOptions(overwrite: true)).outcome == .overwritten)
@@ -85,8 +85,8 @@ import Testing
   @Test func aSettingThatChangesOnlyTheValuesMakesAnotherOutput() throws {
     // Neither shows in config.json or in a header.
     let world = try World()
-    let increased = try Converter(
-      ConversionTests.index(world.folder.path, ["apply_layernorm_1p=true"]))
+    let increased = try Conversion(
+      of: ConversionTests.index(world.folder.path, ["apply_layernorm_1p=true"]))
     #expect(failure { _ = try increased.run(to: world.output) } == "73 output/exists")
     let folder = try TemporaryFolder()
     let output = folder.path.appending("out")
@@ -94,8 +94,8 @@ import Testing
     for (style, result) in [
       ("grouped", "none"), ("grouped", "none"), ("spaced", "73 output/exists"),
     ] {
-      let converter = try Converter(
-        ConversionTests.index(
+      let converter = try Conversion(
+        of: ConversionTests.index(
           fixture("layouts/classic_2020_tp2"), shared + ["param_sharing_style=\(style)"]))
       #expect(failure { _ = try converter.run(to: output) } == result)
     }
@@ -110,7 +110,7 @@ import Testing
     for path in [step, world.folder.path, link] {
       #expect(
         failure {
-          _ = try Converter(world.index).run(to: path, options: RunOptions(overwrite: true))
+          _ = try Conversion(of: world.index).run(to: path, options: RunOptions(overwrite: true))
         }
           == "73 io/same-file")
     }
@@ -119,7 +119,7 @@ import Testing
 
   @Test func anOutputIsReadBackBeforeItAppears() throws {
     let world = try World()
-    let converter = try Converter(world.index)
+    let converter = try Conversion(of: world.index)
     for check in ReadBack.allCases {
       let path = world.folder.path.appending("out-\(check.rawValue)")
       #expect(try converter.run(to: path, options: RunOptions(check: check)).outcome == .created)
@@ -151,9 +151,9 @@ import Testing
       }
     }
     try writer.write(to: folder)
-    let result = try Converter(index(folder.path)).run(to: folder.path.appending("out"))
+    let result = try Conversion(of: index(folder.path)).run(to: folder.path.appending("out"))
     #expect(result.warnings.filter { $0.code.name == "values/layernorm" }.count == 5)
-    let right = try Converter(index(folder.path, ["apply_layernorm_1p=true"]))
+    let right = try Conversion(of: index(folder.path, ["apply_layernorm_1p=true"]))
       .run(to: folder.path.appending("right"))
     #expect(!right.warnings.contains { $0.code.name == "values/layernorm" })
   }
@@ -169,7 +169,7 @@ import Testing
     try writer.write(to: folder)
     var options = ConversionOptions()
     options.dtype = .f16
-    let result = try Converter(index(folder.path), options: options)
+    let result = try Conversion(of: index(folder.path), options: options)
       .run(to: folder.path.appending("out"))
     let finding = try #require(
       result.report.findings[result.report.findings.keys.max() ?? 0])
@@ -185,7 +185,7 @@ import Testing
     let world = try World()
     let victim = try world.folder.write("victim/precious", [1]).removingLastComponent()
     try remove(world.output)
-    let converter = try Converter(world.index)
+    let converter = try Conversion(of: world.index)
     // The name follows from the fingerprint, which the manifest of an earlier output shows.
     let print = try converter.run(to: world.output).fingerprint
     try remove(world.output)
@@ -205,7 +205,7 @@ import Testing
     let index = try ConversionTests.index(folder.path)
     var options = ConversionOptions()
     options.maximumShardSize = 300
-    let result = try Converter(index, options: options).run(to: folder.path.appending("a"))
+    let result = try Conversion(of: index, options: options).run(to: folder.path.appending("a"))
     #expect(result.report.crcVerified == 4)
     #expect(result.report.crcPartlyRead == 0)
     let name = "global_step10/layer_03-model_00-model_states.pt"
@@ -213,7 +213,7 @@ import Testing
     let position = try #require(bytes.firstRange(of: little(Int(Float(300).bitPattern), 4)))
     bytes[position.lowerBound] ^= 1
     try folder.write(name, bytes)
-    let damaged = try Converter(ConversionTests.index(folder.path), options: options)
+    let damaged = try Conversion(of: ConversionTests.index(folder.path), options: options)
     #expect(
       failure { _ = try damaged.run(to: folder.path.appending("b")) } == "65 zip/crc-mismatch")
   }
@@ -224,7 +224,7 @@ import Testing
     let options = RunOptions(overwrite: true)
     let path = world.folder.path.appending("file")
     #expect(
-      failure { _ = try Converter(world.index).run(to: path, options: options) }
+      failure { _ = try Conversion(of: world.index).run(to: path, options: options) }
         == "73 io/not-a-folder")
     #expect(try bytes(of: path) == [1])
   }
@@ -233,7 +233,7 @@ import Testing
     let world = try World()
     try world.folder.write("file", [1])
     let path = world.folder.path.appending("file/out")
-    #expect(failure { _ = try Converter(world.index).run(to: path) } == "73 io/not-a-folder")
+    #expect(failure { _ = try Conversion(of: world.index).run(to: path) } == "73 io/not-a-folder")
   }
 
   @Test func shardsAndTheirIndexAreWhole() throws {

@@ -20,7 +20,7 @@ import Testing
     let folder = try TemporaryFolder()
     try writer.write(to: folder)
     let output = folder.path.appending("out")
-    _ = try Converter(try index(folder.path, settings), options: options).run(to: output)
+    _ = try Conversion(of: try index(folder.path, settings), options: options).run(to: output)
     let tensors = try ModelDirectory(reading: output)
     for name in writer.model.tensors.keys {
       let rules = GPT2Rules.table.applied(blocks: writer.model.layers) {
@@ -82,7 +82,7 @@ import Testing
     try check(writer)
     let folder = try TemporaryFolder()
     try writer.write(to: folder)
-    let config = try Converter(index(folder.path)).plan.configuration.config
+    let config = try Conversion(of: index(folder.path)).plan.configuration.config
     #expect(config["tie_word_embeddings"] == false)
   }
 
@@ -124,14 +124,14 @@ import Testing
     writer.hasStates = false
     let folder = try TemporaryFolder()
     try writer.write(to: folder)
-    #expect(failure { _ = try Converter(index(folder.path)) } == "78 arguments/heads")
+    #expect(failure { _ = try Conversion(of: index(folder.path)) } == "78 arguments/heads")
     try check(writer, settings: ["num_attention_heads=4"])
     // Blocks that begin at layer 2 were written in two orders.
     writer.firstBlock = 2
     let other = try TemporaryFolder()
     try writer.write(to: other)
     let settings = ["num_attention_heads=4"]
-    #expect(failure { _ = try Converter(index(other.path, settings)) } == "78 qkv/ambiguous")
+    #expect(failure { _ = try Conversion(of: index(other.path, settings)) } == "78 qkv/ambiguous")
     var options = ConversionOptions()
     options.qkvLayout = .heads3HN
     try check(writer, options: options, settings: settings)

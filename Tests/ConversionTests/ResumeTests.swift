@@ -13,7 +13,7 @@ import Testing
   /// A dump that is converted into many files, and what one run makes of it.
   private struct World {
     let folder: TemporaryFolder
-    let converter: Converter
+    let converter: Conversion
     let expected: [String: [UInt8]]
     var output: FilePath { folder.path.appending("out") }
     var staging: FilePath {
@@ -32,9 +32,9 @@ import Testing
         writer.isFlat = true
         try writer.write(to: folder)
         options.maximumShardSize = 300
-        converter = try Converter(index(folder.path), options: options)
+        converter = try Conversion(of: index(folder.path), options: options)
       } else {
-        converter = try Converter(index(fixture("\(dump)/ckpt")), options: options)
+        converter = try Conversion(of: index(fixture("\(dump)/ckpt")), options: options)
       }
       let whole = folder.path.appending("whole")
       _ = try converter.run(to: whole)
@@ -43,7 +43,7 @@ import Testing
     }
 
     func part(_ text: String) throws {
-      let part = try #require(Part(text))
+      let part = try #require(WorkShare(text))
       #expect(
         try converter.run(to: output, options: RunOptions(work: .part(part))).outcome == .part)
     }
@@ -172,10 +172,10 @@ import Testing
       let largest = plan.shards.map(\.size).max() ?? 0
       #expect((loads.max() ?? 0) - (loads.min() ?? 0) <= largest)
     }
-    #expect(Part("0/3") == nil)
-    #expect(Part("4/3") == nil)
-    #expect(Part("1/3/") == nil)
-    #expect(Part("3/3")?.number == 3)
+    #expect(WorkShare("0/3") == nil)
+    #expect(WorkShare("4/3") == nil)
+    #expect(WorkShare("1/3/") == nil)
+    #expect(WorkShare("3/3")?.number == 3)
   }
 
   @Test func aMissingPartIsNamedAndAsksForAnotherTry() throws {
@@ -217,10 +217,10 @@ import Testing
     try world.folder.write(name, damaged)
     var options = ConversionOptions()
     options.maximumShardSize = 300
-    let wrong = try Converter(index(world.folder.path), options: options)
+    let wrong = try Conversion(of: index(world.folder.path), options: options)
     #expect(failure { _ = try wrong.run(to: world.output) } == "65 zip/crc-mismatch")
     try world.folder.write(name, whole)
-    let right = try Converter(index(world.folder.path), options: options)
+    let right = try Conversion(of: index(world.folder.path), options: options)
     _ = try right.run(to: world.output)
     #expect(try world.isAsExpected())
   }
@@ -229,10 +229,10 @@ import Testing
     let folder = try TemporaryFolder()
     var options = ConversionOptions()
     options.maximumShardSize = 20_000
-    let converter = try Converter(
-      index(fixture("dumps/ds_tp2pp2dp2_fp16_z1/ckpt"), weights: .fp32Master), options: options)
+    let converter = try Conversion(
+      of: index(fixture("dumps/ds_tp2pp2dp2_fp16_z1/ckpt"), weights: .fp32Master), options: options)
     for number in 1...2 {
-      let part = try #require(Part("\(number)/2"))
+      let part = try #require(WorkShare("\(number)/2"))
       _ = try converter.run(
         to: folder.path.appending("out"), options: RunOptions(work: .part(part)))
     }

@@ -35,13 +35,13 @@ import Testing
     writer.ranks = 1
     try writer.write(to: folder)
     let tokenizer = try self.tokenizer()
-    let converter = try Converter(index(folder.path), tokenizer: tokenizer)
+    let converter = try Conversion(of: index(folder.path), tokenizer: tokenizer)
     #expect(converter.plan.configuration.config["eos_token_id"] == .int(tokenizer.eos ?? -1))
     #expect(converter.plan.configuration.generation["bos_token_id"] == .int(tokenizer.eos ?? -1))
     var options = ConversionOptions()
     options.vocabulary = .rows(400)
     #expect(
-      failure { _ = try Converter(index(folder.path), options: options, tokenizer: tokenizer) }
+      failure { _ = try Conversion(of: index(folder.path), options: options, tokenizer: tokenizer) }
         == "78 tokenizer/size")
   }
 

@@ -19,11 +19,11 @@ import Testing
     var writer = DumpWriter()
     writer.ranks = 2
     try writer.write(to: folder)
-    let converter = try Converter(index(folder.path), options: options)
+    let converter = try Conversion(of: index(folder.path), options: options)
     let output = folder.path.appending("out")
     if let parts {
       for number in 1...parts {
-        let part = try #require(Part("\(number)/\(parts)"))
+        let part = try #require(WorkShare("\(number)/\(parts)"))
         _ = try converter.run(to: output, options: RunOptions(work: .part(part)))
       }
       _ = try converter.run(to: output, options: RunOptions(work: .finish))

@@ -50,7 +50,7 @@ enum FuzzTarget: String, CaseIterable {
     _ = scratch.write(Array(bytes.dropFirst()), file.name)
     let index = try Checkpoint(
       reading: CheckpointFolder(scanning: scratch.path.appending("run")))
-    let converter = try Converter(index)
+    let converter = try Conversion(of: index)
     guard converter.plan.sourceBytes < 1 << 20, converter.plan.tensorBytes < 1 << 20 else { return }
     _ = try converter.run(to: scratch.path.appending("out"), options: RunOptions(overwrite: true))
   }

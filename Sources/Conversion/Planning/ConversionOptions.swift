@@ -46,5 +46,17 @@ public struct ConversionOptions: Hashable, Sendable {
   /// The largest size of a shard in bytes; `nil` puts all into one file.
   public var maximumShardSize: Int? = 5_000_000_000
 
-  public init() {}
+  /// Options, of which the usual ones can be given at once.
+  ///
+  /// - Parameters:
+  ///   - dtype: The element type of the output; `nil` for the one that is stored.
+  ///   - qkvLayout: The order of the query, key and value rows, where the checkpoint leaves it open.
+  ///   - vocabulary: Which rows of the vocabulary are kept.
+  public init(
+    dtype: DType? = nil, qkvLayout: QKVOrder? = nil, vocabulary: Vocabulary = .keep
+  ) {
+    self.dtype = dtype
+    self.qkvLayout = qkvLayout
+    self.vocabulary = vocabulary
+  }
 }

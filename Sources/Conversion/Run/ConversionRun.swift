@@ -6,10 +6,10 @@ import Transfer
 
 /// One run of a conversion: files are made or taken up one by one, and OUTPUT of all of them.
 final class ConversionRun {
-  private let converter: Converter
+  private let converter: Conversion
   private let folder: OutputTransaction
   private let options: RunOptions
-  private let watcher: (Converter.Event) -> Void
+  private let watcher: (Conversion.Event) -> Void
   private let executor: PlanExecutor
   /// What is known of the files that are finished, by their positions in the plan.
   private var records: [Int: ResumeRecord] = [:]
@@ -25,8 +25,8 @@ final class ConversionRun {
   private var plan: ConversionPlan { converter.plan }
 
   init(
-    _ converter: Converter, in folder: OutputTransaction, options: RunOptions,
-    watcher: @escaping (Converter.Event) -> Void
+    _ converter: Conversion, in folder: OutputTransaction, options: RunOptions,
+    watcher: @escaping (Conversion.Event) -> Void
   ) {
     self.converter = converter
     self.folder = folder
@@ -55,14 +55,14 @@ final class ConversionRun {
   ///   - shards: The positions of the files in the plan.
   ///   - part: The part that this is, if it is one.
   /// - Throws: ``Failure``, ``Interrupted``, or ``OutputTransaction/StagingTaken``.
-  func make(_ shards: [Int], part: Part? = nil) throws {
+  func write(_ shards: [Int], part: WorkShare? = nil) throws {
     for shard in shards {
       try Interrupted.check()
       let name = plan.shards[shard].fileName
-      if keepsRecords, options.resume, try takeUp(shard) {
+      if keepsRecords, options.resume, try reuse(shard) {
         watcher(.resumedFile(name: name, bytes: plan.shards[shard].size))
       } else {
-        try write(shard, part)
+        try writeFile(shard, part)
         watcher(.finishedFile(name: name, bytes: plan.shards[shard].size))
       }
     }
@@ -71,9 +71,9 @@ final class ConversionRun {
   /// Takes up the files that the parts have made.
   ///
   /// - Throws: ``Failure`` 75 when some are missing or damaged.
-  func collect() throws {
+  func adoptParts() throws {
     let missing = try plan.shards.indices.filter { shard in
-      guard try takeUp(shard) else { return true }
+      guard try reuse(shard) else { return true }
       watcher(.resumedFile(name: plan.shards[shard].fileName, bytes: plan.shards[shard].size))
       return false
     }
@@ -95,7 +95,7 @@ final class ConversionRun {
 
   // MARK: - One file
 
-  private func write(_ shard: Int, _ part: Part?) throws {
+  private func writeFile(_ shard: Int, _ part: WorkShare?) throws {
     let output = plan.shards[shard]
     let temporary = folder.temporaryPath(output.fileName)
     let sink: FileSink
@@ -131,7 +131,7 @@ final class ConversionRun {
   }
 
   /// Takes up a file that is finished, if its size and its contents are what its record says.
-  private func takeUp(_ shard: Int) throws -> Bool {
+  private func reuse(_ shard: Int) throws -> Bool {
     let output = plan.shards[shard]
     let name = ResumeRecord.name(of: output.fileName)
     let path = folder.finishedPath(output.fileName)
@@ -165,7 +165,7 @@ final class ConversionRun {
   /// Checks what was found, writes the small files, and makes OUTPUT.
   ///
   /// - Throws: ``Failure``, ``Interrupted``, or ``OutputTransaction/StagingTaken``.
-  func finish() throws -> Converter.Result {
+  func finish() throws -> Conversion.Result {
     let report = try checkSources()
     var warnings = plan.warnings + plan.warnings(about: report)
     if options.check != .none {
@@ -205,9 +205,9 @@ final class ConversionRun {
     try Interrupted.check()
     let outcome = try folder.commit()
     warnings += OutputTransaction.warnings(about: folder.kept)
-    return Converter.Result(
+    return Conversion.Result(
       outcome: outcome, fingerprint: folder.fingerprint, report: report, warnings: warnings,
-      outputs: outputs, sha256: digests)
+      decisions: plan.decisions, outputs: outputs, sha256: digests)
   }
 
   /// Compares the CRCs of all storages, as far as they were read for any of the files.

@@ -13,7 +13,7 @@ public enum ReadBack: String, Hashable, Sendable, CaseIterable {
   case none
 }
 
-extension Converter {
+extension Conversion {
   /// Reads the finished files again.
   ///
   /// - Parameters:
@@ -34,10 +34,10 @@ extension Converter {
       } catch let error as FileError {
         throw folder.failure(error)
       } catch {
-        throw Converter.damaged(path, "\(error)")
+        throw Conversion.damaged(path, "\(error)")
       }
       guard file.header.tensors == shard.header.tensors else {
-        throw Converter.damaged(path, "its header is not the one that was written")
+        throw Conversion.damaged(path, "its header is not the one that was written")
       }
       for (position, tensor) in zip(shard.tensors, file.header.tensors) {
         let start = file.dataStart + tensor.dataOffsets.lowerBound
@@ -56,7 +56,7 @@ extension Converter {
     let executor = PlanExecutor(plan.transfer, crc: options.crc, threads: options.threads)
     try executor.run(into: sink)
     if let (position, _) = sink.differences.min(by: { $0.key < $1.key }) {
-      var error = Converter.damaged(folder.path, "its bytes are not those that were computed again")
+      var error = Conversion.damaged(folder.path, "its bytes are not those that were computed again")
       error.tensor = plan.tensors[position].name
       throw error
     }

@@ -20,7 +20,7 @@ struct ResumeRecord {
   /// The CRC-32 of the bytes of each tensor, by its position.
   var tensors: [Int: UInt32] = [:]
   /// Which part of how many made it.
-  var part: Part?
+  var part: WorkShare?
 
   /// The name of the record of a file; hidden, and never part of OUTPUT.
   static func name(of fileName: String) -> String { ".\(fileName).record" }
@@ -102,7 +102,7 @@ struct ResumeRecord {
       let masters = object["masters"]?.array, let sums = object["tensor_crc32"]?.array
     else { return nil }
     self.init(shard: shard, crc: crc, findings: PartialFindings())
-    part = object["part"]?.string.flatMap { Part($0) }
+    part = object["part"]?.string.flatMap { WorkShare($0) }
     let positions = Set(plan.shards[shard].tensors)
     for entry in tensors {
       let numbers = entry.array?.compactMap(\.int) ?? []

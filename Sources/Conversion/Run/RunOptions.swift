@@ -7,7 +7,7 @@ public struct RunOptions: Hashable, Sendable {
   public enum Work: Hashable, Sendable {
     case all
     /// Those of one part; OUTPUT is not made.
-    case part(Part)
+    case part(WorkShare)
     /// None: OUTPUT is made of those that the parts have finished.
     case finish
   }

@@ -137,7 +137,7 @@ package final class PlanExecutor {
     let size = plan.tensors[range.tensor].format.size
     let written = range.start * size..<(range.start + range.count) * size
     if let sink {
-      try bench.later(bytes: written.count) { _ in sink.finished(written, tensor: range.tensor) }
+      try bench.runLater(bytes: written.count) { _ in sink.finished(written, tensor: range.tensor) }
     }
   }
 
@@ -177,7 +177,7 @@ package final class PlanExecutor {
       if count > 0 { overflowed.withLock { $0[assembly.tensor, default: 0] += count } }
     }
     if bench.isOverlapping {
-      return try bench.later(bytes: bytes.count) { stage in
+      return try bench.runLater(bytes: bytes.count) { stage in
         try write(groups.indices, stage)
         sink.finished(bytes, tensor: assembly.tensor)
       }
@@ -201,7 +201,7 @@ package final class PlanExecutor {
         try write(index..<index + 1, stage)
       }
     }
-    try bench.later(bytes: bytes.count) { _ in sink.finished(bytes, tensor: assembly.tensor) }
+    try bench.runLater(bytes: bytes.count) { _ in sink.finished(bytes, tensor: assembly.tensor) }
   }
 
   /// Whether the CRC of a storage is wanted and recorded.

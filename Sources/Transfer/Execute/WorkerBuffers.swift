@@ -73,7 +73,7 @@ package final class WorkerBuffers: Sendable {
   /// is about too few `bytes`, it is done at once, and what was left before stays so.
   ///
   /// - Throws: What was left before throws, or `work`.
-  func later(bytes: Int, _ work: @escaping Deferred) throws {
+  func runLater(bytes: Int, _ work: @escaping Deferred) throws {
     guard bytes >= sharedFrom else { return try work(stages[0]) }
     try finishDeferred()
     deferred.withLock { $0 = work }

@@ -35,11 +35,11 @@ struct ConvertCommand: ParsableCommand {
       "Make only the files of part K of N; OUTPUT is made of all parts by --finish.",
       valueName: "K/N"),
     transform: { text in
-      if let part = Part(text) { return part }
+      if let part = WorkShare(text) { return part }
       throw ValidationError(
         "\"\(text)\" is not one of N parts: K/N counts from 1, as in 1/4 to 4/4.")
     })
-  var part: Part?
+  var part: WorkShare?
 
   @Flag(name: .long, help: "Check that all parts are there, and make OUTPUT of them.")
   var finish = false
@@ -116,7 +116,7 @@ struct ConvertCommand: ParsableCommand {
   }
 
   private func describe(
-    _ converter: Converter, _ result: Converter.Result, _ path: FilePath, _ seconds: Double,
+    _ converter: Conversion, _ result: Conversion.Result, _ path: FilePath, _ seconds: Double,
     reused: Int, _ report: inout Report
   ) {
     let plan = converter.plan

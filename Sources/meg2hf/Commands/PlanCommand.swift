@@ -90,7 +90,7 @@ struct PlanCommand: ParsableCommand {
 
   /// How far OUTPUT is, as a word and as a text.
   private func state(
-    _ converter: Converter, _ path: FilePath, _ run: RunOptions
+    _ converter: Conversion, _ path: FilePath, _ run: RunOptions
   ) -> (word: String, text: String) {
     switch converter.state(of: path, options: run) {
     case .done: ("done", "up to date (same checkpoint, same options)")

@@ -4,7 +4,7 @@ import JSON
 import SystemPackage
 import Transfer
 
-extension Converter.Result {
+extension Conversion.Result {
   /// What a conversion came to, for machine-readable output.
   ///
   /// - Parameters:

@@ -70,7 +70,7 @@ final class ProgressReporter {
   }
 
   /// Shows a step of a conversion.
-  func show(_ event: Converter.Event) {
+  func show(_ event: Conversion.Event) {
     switch event {
     case .started(let bytes): start(total: bytes)
     case .reading(let bytes): update(bytes)

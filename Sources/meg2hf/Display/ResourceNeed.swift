@@ -11,7 +11,7 @@ struct ResourceNeed {
   /// Bytes of resident memory: what is known of the checkpoint by now, and the buffers.
   let memory: Int
 
-  init(_ converter: Converter, threads: Int) {
+  init(_ converter: Conversion, threads: Int) {
     let plan = converter.plan
     // The tokenizer and the JSON files grow with the number of tensors, and hardly else.
     disk = plan.shards.reduce(4 << 20 + plan.tensors.count * 1024) { $0 + $1.size }

@@ -25,7 +25,7 @@ struct ConversionRequest {
   /// Prepares the conversion of a checkpoint.
   ///
   /// - Throws: ``Failure``.
-  func converter(_ checkpoint: Checkpoint) throws(Failure) -> Converter {
-    try Converter(checkpoint, options: options, tokenizer: tokenizer)
+  func converter(_ checkpoint: Checkpoint) throws(Failure) -> Conversion {
+    try Conversion(of: checkpoint, options: options, tokenizer: tokenizer)
   }
 }

@@ -39,7 +39,7 @@ where Value.RawValue == String {
 extension ConversionOptions.Replicas: ExpressibleByArgument {}
 extension CRCMode: ExpressibleByArgument {}
 extension KeyStyle: ExpressibleByArgument {}
-extension Part: ExpressibleByArgument {
+extension WorkShare: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
 }
 extension ReadBack: ExpressibleByArgument {}

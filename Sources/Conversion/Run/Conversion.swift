@@ -9,13 +9,21 @@ public import SystemPackage
 public import Transfer
 
 /// A whole conversion: from a folder of a trainer to a folder of transformers.
-public struct Converter {
+///
+/// ```swift
+/// let checkpoint = try Checkpoint(at: "runs/gpt2")
+/// let result = try Conversion(of: checkpoint, options: .init(dtype: .bf16)).run(to: "hf/gpt2")
+/// for decision in result.decisions { print(decision.name, decision.text, decision.reason) }
+/// ```
+public struct Conversion {
   /// What was made, and what was found on the way.
   public struct Result: Sendable {
     public let outcome: OutputTransaction.Outcome
     public let fingerprint: String
     public let report: ExecutionReport
     public let warnings: [Diagnostic]
+    /// What was concluded, with its reasons.
+    public let decisions: [Decision]
     /// The files of OUTPUT with their sizes; empty when it was there already.
     public let outputs: [(name: String, size: Int)]
     /// The SHA-256 of each file, when it was asked for.
@@ -44,7 +52,7 @@ public struct Converter {
   ///
   /// - Throws: ``Failure``.
   public init(
-    _ index: Checkpoint, options: ConversionOptions = ConversionOptions(),
+    of index: Checkpoint, options: ConversionOptions = ConversionOptions(),
     tokenizer: ModelTokenizer? = nil,
     architectures: [any Architecture] = KnownArchitectures.all
   ) throws(Failure) {
@@ -53,7 +61,7 @@ public struct Converter {
     plan = try Planner.plan(model, options: options, tokenizer: tokenizer)
     trained = try Planner.trainedPlan(model, options: options, tokenizer: tokenizer)
     try tokenizer?.check(rows: plan.vocabulary)
-    identity = Converter.identity(plan, index, tokenizer)
+    identity = Conversion.identity(plan, index, tokenizer)
   }
 
   /// The checkpoint.
@@ -165,7 +173,8 @@ public struct Converter {
         let kept = OutputTransaction.clean(beside: output, fingerprint)
         return Result(
           outcome: .unchanged, fingerprint: fingerprint, report: ExecutionReport(),
-          warnings: plan.warnings + OutputTransaction.warnings(about: kept), outputs: [], sha256: []
+          warnings: plan.warnings + OutputTransaction.warnings(about: kept),
+          decisions: plan.decisions, outputs: [], sha256: []
         )
       }
       var folder: OutputTransaction?
@@ -205,13 +214,13 @@ public struct Converter {
     try folder.begin(bytes: shards.reduce(0) { $0 + plan.shards[$1].size })
     let run = ConversionRun(self, in: folder, options: options, watcher: watcher)
     switch options.work {
-    case .all: try run.make(shards)
-    case .finish: try run.collect()
+    case .all: try run.write(shards)
+    case .finish: try run.adoptParts()
     case .part(let part):
-      try run.make(shards, part: part)
+      try run.write(shards, part: part)
       return Result(
         outcome: .part, fingerprint: folder.fingerprint, report: ExecutionReport(),
-        warnings: plan.warnings,
+        warnings: plan.warnings, decisions: plan.decisions,
         outputs: shards.map { (plan.shards[$0].fileName, plan.shards[$0].size) }, sha256: [])
     }
     return try run.finish()

@@ -1,7 +1,7 @@
 import Transfer
 
 /// One of several parts of a conversion, which make files of the output on their own: "2/4".
-public struct Part: Hashable, Sendable, CustomStringConvertible {
+public struct WorkShare: Hashable, Sendable, CustomStringConvertible {
   /// From 1 to ``count``.
   public let number: Int
   public let count: Int

@@ -1,0 +1,16 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A package that uses the libraries as any other does: through their public doors.
+let package = Package(
+  name: "Client",
+  dependencies: [.package(name: "meg2hf", path: "../..")],
+  targets: [
+    .executableTarget(
+      name: "Client",
+      dependencies: ["Pickle", "TorchArchive", "Safetensors", "Conversion"].map {
+        .product(name: $0, package: "meg2hf")
+      })
+  ],
+  swiftLanguageModes: [.v6]
+)
