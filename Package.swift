@@ -27,6 +27,7 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
   ],
@@ -83,6 +84,7 @@ let package = Package(
       name: "Megatron",
       dependencies: [
         "Architectures", "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive",
+        .product(name: "OrderedCollections", package: "swift-collections"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
@@ -91,6 +93,7 @@ let package = Package(
       dependencies: [
         "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive", "Safetensors", "Transfer",
         "Architectures", "HuggingFace", "Megatron",
+        .product(name: "OrderedCollections", package: "swift-collections"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),

@@ -13,37 +13,36 @@ public enum FileSystem {
   ///
   /// - Throws: ``FileError`` when the path cannot be looked up.
   public static func kind(of path: FilePath) throws(FileError) -> Kind? {
-    var status = stat()
-    let result = unsafe path.withPlatformString { unsafe stat($0, &status) }
-    if result == 0 {
-      return switch status.st_mode & S_IFMT {
-      case S_IFREG: .file
-      case S_IFDIR: .folder
+    do {
+      return switch try path.stat().type {
+      case .regular: .file
+      case .directory: .folder
       default: .other
       }
+    } catch {
+      if error == .noSuchFileOrDirectory { return nil }
+      throw FileError(errno: error.rawValue, path: path, operation: "look up")
     }
-    if errno == ENOENT { return nil }
-    throw FileError(errno: errno, path: path, operation: "look up")
+  }
+
+  /// What a name itself is, be it a symbolic link; `nil` when it cannot be looked up.
+  private static func own(_ path: FilePath) -> Stat? {
+    try? path.stat(followTargetSymlink: false)
   }
 
   /// Whether the name is taken, even if it is a symbolic link that leads nowhere.
   public static func exists(_ path: FilePath) -> Bool {
-    var status = stat()
-    return unsafe path.withPlatformString { unsafe lstat($0, &status) } == 0
+    own(path) != nil
   }
 
   /// Whether the name is a folder, and no link to one, that belongs to the user of this process.
   public static func isOwnFolder(_ path: FilePath) -> Bool {
-    var status = stat()
-    guard unsafe path.withPlatformString({ unsafe lstat($0, &status) }) == 0 else { return false }
-    return status.st_mode & S_IFMT == S_IFDIR && status.st_uid == geteuid()
+    own(path).map { $0.type == .directory && $0.userID.rawValue == geteuid() } ?? false
   }
 
   /// Whether the name is a regular file, and no link to one.
   public static func isRegularFile(_ path: FilePath) -> Bool {
-    var status = stat()
-    guard unsafe path.withPlatformString({ unsafe lstat($0, &status) }) == 0 else { return false }
-    return status.st_mode & S_IFMT == S_IFREG
+    own(path)?.type == .regular
   }
 
   /// Whether this process may create and rename names in a folder.
@@ -53,22 +52,19 @@ public enum FileSystem {
 
   /// Gives a folder the mode of another one, and its owner and group as far as this process may.
   public static func copyAttributes(from: FilePath, to: FilePath) {
-    var status = stat()
-    guard unsafe from.withPlatformString({ unsafe stat($0, &status) }) == 0 else { return }
+    guard let status = try? from.stat() else { return }
     unsafe to.withPlatformString { path in
       // The mode comes last: a change of the owner takes the set-group-ID bit away.
-      if unsafe chown(path, status.st_uid, status.st_gid) != 0 {
-        _ = unsafe chown(path, uid_t.max, status.st_gid)
+      if unsafe chown(path, status.userID.rawValue, status.groupID.rawValue) != 0 {
+        _ = unsafe chown(path, uid_t.max, status.groupID.rawValue)
       }
-      _ = unsafe chmod(path, status.st_mode & 0o7777)
+      _ = unsafe chmod(path, status.permissions.rawValue)
     }
   }
 
   /// Whether the name is a symbolic link.
   public static func isLink(_ path: FilePath) -> Bool {
-    var status = stat()
-    guard unsafe path.withPlatformString({ unsafe lstat($0, &status) }) == 0 else { return false }
-    return status.st_mode & S_IFMT == S_IFLNK
+    own(path)?.type == .symbolicLink
   }
 
   /// Whether the name is a folder without anything in it, and no link to one.
@@ -101,9 +97,7 @@ public enum FileSystem {
 
   /// The device and inode that `path` leads to, to find out whether two paths are one thing.
   public static func identity(of path: FilePath) -> InputFile.Identity? {
-    var status = stat()
-    guard unsafe path.withPlatformString({ unsafe stat($0, &status) }) == 0 else { return nil }
-    return InputFile.Identity(status)
+    (try? path.stat()).map { InputFile.Identity($0) }
   }
 
   /// The path from the root of the file system, with symbolic links and `..` resolved where the
@@ -191,9 +185,8 @@ public enum FileSystem {
 
   /// Removes a folder and all in it, without following symbolic links.
   public static func removeTree(_ path: FilePath) throws(FileError) {
-    var status = stat()
-    guard unsafe path.withPlatformString({ unsafe lstat($0, &status) }) == 0 else { return }
-    guard status.st_mode & S_IFMT == S_IFDIR else { return try removeFile(path) }
+    guard let status = own(path) else { return }
+    guard status.type == .directory else { return try removeFile(path) }
     for name in try list(path) { try removeTree(path.appending(name)) }
     try removeEmptyFolder(path)
   }

@@ -34,20 +34,21 @@ public final class InputFile: Sendable {
     guard descriptor >= 0 else {
       throw FileError(errno: errno, path: path, operation: "open")
     }
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0 else {
-      let number = errno
+    let status: Stat
+    do {
+      status = try FileDescriptor(rawValue: descriptor).stat()
+    } catch {
       close(descriptor)
-      throw FileError(errno: number, path: path, operation: "open")
+      throw FileError(errno: error.rawValue, path: path, operation: "open")
     }
-    guard status.st_mode & S_IFMT == S_IFREG else {
+    guard status.type == .regular else {
       close(descriptor)
       throw FileError(
-        .notAFile, path: path, operation: "open", reason: "it is \(describe(status.st_mode))")
+        .notAFile, path: path, operation: "open", reason: "it is \(describe(status.type))")
     }
     self.path = path
     self.descriptor = descriptor
-    size = Int(status.st_size)
+    size = Int(status.size)
     identity = Identity(status)
   }
 
@@ -91,9 +92,11 @@ public final class InputFile: Sendable {
   ///
   /// - Throws: ``FileError`` `changed` when size or modification time differ.
   public func checkUnchanged() throws(FileError) {
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0 else {
-      throw FileError(errno: errno, path: path, operation: "read")
+    let status: Stat
+    do {
+      status = try FileDescriptor(rawValue: descriptor).stat()
+    } catch {
+      throw FileError(errno: error.rawValue, path: path, operation: "read")
     }
     guard Identity(status) == identity else {
       throw FileError(
@@ -136,21 +139,22 @@ public final class InputFile: Sendable {
 }
 
 extension InputFile.Identity {
-  init(_ status: stat) {
+  init(_ status: Stat) {
     self.init(
-      device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: Int(status.st_size),
+      device: UInt64(status.deviceID.rawValue), inode: UInt64(status.inode.rawValue),
+      size: Int(status.size),
       modified: Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec))
   }
 }
 
-/// What a file mode stands for, for messages.
-func describe(_ mode: mode_t) -> String {
-  switch mode & S_IFMT {
-  case S_IFDIR: "a folder"
-  case S_IFIFO: "a named pipe"
-  case S_IFSOCK: "a socket"
-  case S_IFCHR, S_IFBLK: "a device"
-  case S_IFLNK: "a symbolic link"
+/// What a type of file is called in messages.
+func describe(_ type: FileType) -> String {
+  switch type {
+  case .directory: "a folder"
+  case .fifo: "a named pipe"
+  case .socket: "a socket"
+  case .characterSpecial, .blockSpecial: "a device"
+  case .symbolicLink: "a symbolic link"
   default: "a regular file"
   }
 }

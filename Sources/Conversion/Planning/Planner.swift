@@ -3,6 +3,7 @@ import ByteIO
 public import Diagnostics
 public import HuggingFace
 import Megatron
+import OrderedCollections
 import Safetensors
 import TorchArchive
 import Transfer
@@ -15,10 +16,9 @@ public struct Planner {
   private let qkv: QKVEvidence
   private let ranks: MergedRanks
   let keepsFormats: Bool
-  private var files: [PlanFile] = []
-  private var filePositions: [Int: Int] = [:]
-  private var storages: [PlanStorage] = []
-  private var storagePositions: [PlanStorage: Int] = [:]
+  // In the order in which the plan first needs them.
+  private var files: OrderedSet<PlanFile> = []
+  private var storages: OrderedSet<PlanStorage> = []
   var warnings: [Diagnostic]
   var decisions: [Decision]
 
@@ -113,7 +113,7 @@ public struct Planner {
     warnings += decisions.compactMap(\.warning)
     return ConversionPlan(
       transfer: TransferPlan(
-        files: files, storages: storages, tensors: tensors,
+        files: Array(files), storages: Array(storages), tensors: tensors,
         shards: Planner.shards(of: tensors, limit: options.maximumShardSize),
         isWidening: options.dtype == .f32), architecture: model.architecture, sizes: sizes,
       paddedVocabulary: self.sizes.vocabulary, isTied: model.isTied, qkv: qkv,
@@ -277,21 +277,11 @@ public struct Planner {
         .tensorNotAWeight, "its values are stored negated or are not weights",
         file: index.files[position].name, tensor: key)
     }
-    let file: Int
-    if let known = filePositions[position] {
-      file = known
-    } else {
-      let source = index.files[position]
-      files.append(PlanFile(path: source.path, name: source.name, identity: source.identity))
-      file = files.count - 1
-      filePositions[position] = file
-    }
-    let storage = PlanStorage(file: file, entry: tensor.storage.entry)
-    let number = storagePositions[storage] ?? storages.count
-    if number == storages.count {
-      storages.append(storage)
-      storagePositions[storage] = number
-    }
+    let source = index.files[position]
+    let file = files.append(
+      PlanFile(path: source.path, name: source.name, identity: source.identity)
+    ).index
+    let number = storages.append(PlanStorage(file: file, entry: tensor.storage.entry)).index
     return StoredBox(
       storage: number, format: format, isBigEndian: tensor.isBigEndian, offset: offset, box: box)
   }

@@ -56,7 +56,8 @@ extension Conversion {
     let executor = PlanExecutor(plan.transfer, crc: options.crc, threads: options.threads)
     try executor.run(into: sink)
     if let (position, _) = sink.differences.min(by: { $0.key < $1.key }) {
-      var error = Conversion.damaged(folder.path, "its bytes are not those that were computed again")
+      var error = Conversion.damaged(
+        folder.path, "its bytes are not those that were computed again")
       error.tensor = plan.tensors[position].name
       throw error
     }

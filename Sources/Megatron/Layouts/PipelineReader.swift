@@ -1,6 +1,7 @@
 import Architectures
 import ByteIO
 import Diagnostics
+import OrderedCollections
 import Pickle
 import SystemPackage
 import TorchArchive
@@ -40,8 +41,7 @@ extension CheckpointBuilder {
     var kinds: [(layer: Int, kind: LayerKind)] = []
     var shards: [[(name: String, shards: [RankPart])]] = []
     for layer in layers {
-      var merged: [(name: String, shards: [RankPart])] = []
-      var positions: [String: Int] = [:]
+      var merged: OrderedDictionary<String, [RankPart]> = [:]
       var kind: LayerKind?
       for part in layer {
         let tensors = try readLayer(part)
@@ -54,29 +54,24 @@ extension CheckpointBuilder {
         }
         kind = found
         for shard in tensors {
-          let position = positions[shard.key] ?? merged.count
-          if position == merged.count {
-            positions[shard.key] = position
-            merged.append((shard.key, []))
-          }
-          guard merged[position].shards.last?.rank != shard.rank else {
+          guard merged[shard.key]?.last?.rank != shard.rank else {
             throw Failure(
               .checkpointDuplicateTensor, "the file holds it twice",
               file: part.file.name, tensor: shard.key)
           }
-          merged[position].shards.append(shard)
+          merged[shard.key, default: []].append(shard)
         }
       }
-      for tensor in merged where tensor.shards.count != ranks {
-        let missing = Set(0..<ranks).subtracting(tensor.shards.map(\.rank)).sorted()
+      for (name, parts) in merged where parts.count != ranks {
+        let missing = Set(0..<ranks).subtracting(parts.map(\.rank)).sorted()
         throw Failure(
           .checkpointMissingShard,
           "it is missing on tensor-parallel rank "
             + "\(missing.map(String.init).joined(separator: ", "))",
-          file: layer.first { missing.contains($0.rank) }?.file.name, tensor: tensor.name)
+          file: layer.first { missing.contains($0.rank) }?.file.name, tensor: name)
       }
       kinds.append((layer[0].layer, kind ?? .unknown))
-      shards.append(merged)
+      shards.append(merged.map { ($0.key, $0.value) })
     }
     try assemble(kinds, shards, layers)
   }

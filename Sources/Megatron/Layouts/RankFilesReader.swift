@@ -1,6 +1,7 @@
 import Architectures
 import ByteIO
 import Diagnostics
+import OrderedCollections
 import SystemPackage
 import TorchArchive
 
@@ -96,47 +97,6 @@ extension CheckpointBuilder {
     try assemble(chunks, stages: stages)
     try foldTiedHead()
     try expandSharedLayers()
-  }
-
-  /// Takes over what the states of all ranks agree on.
-  mutating func adopt(_ states: [StateFile]) throws(Failure) {
-    try StateFile.checkAgreement(states)
-    guard let first = states.first else { return try applyOverrides() }
-    arguments = first.arguments ?? .absent
-    deepspeedVersion = first.deepspeedVersion
-    if !arguments.isPresent {
-      warnings.append(
-        Diagnostic(
-          .argumentsAbsent, "the checkpoint holds no training arguments"))
-    }
-    try applyOverrides()
-    // What the user set need not be readable in the file.
-    func recorded(_ value: ArgumentValue?, _ key: String) throws(Failure) -> Double? {
-      guard arguments.source(of: key) == .checkpoint else { return try arguments.double(key) }
-      return try TrainingArguments.recorded(value, as: key, in: first.file)
-    }
-    checkpointVersion = try recorded(first.checkpointVersion, "checkpoint_version")
-    iteration = try recorded(first.iteration, "iteration").flatMap { Int(exactly: $0) }
-    if let step = folder.stepNumber, let iteration, step != iteration,
-      arguments.source(of: "iteration") == .checkpoint
-    {
-      warnings.append(
-        Diagnostic(
-          .checkpointOtherIteration,
-          "the folder is named \"\(folder.tag ?? "")\", but its files are of iteration "
-            + "\(iteration): was it "
-            + "renamed, or were files of another step copied into it?"))
-    }
-    let sizes = try first.originalVocabularySizes.map { value throws(Failure) in
-      try recorded(value, "original_vocab_size").flatMap { Int(exactly: $0) }
-    }.compactMap { $0 }
-    guard Set(sizes).count <= 1 else {
-      throw Failure(
-        .vocabularyAmbiguous,
-        "it records a vocabulary of \(sizes[0]) tokens and one of \(sizes[1]) before padding",
-        file: first.file, hint: "say which with --set original_vocab_size=N")
-    }
-    originalVocabularySize = sizes.first
   }
 
   // MARK: - Files
@@ -291,8 +251,7 @@ extension CheckpointBuilder {
       }
     }
     blockCount = next
-    var positions: [String: Int] = [:]
-    var merged: [(name: String, shards: [RankPart])] = []
+    var merged: OrderedDictionary<String, [RankPart]> = [:]
     for rank in 0..<tensorParallel {
       for stage in 0..<stages {
         for (number, chunk) in (chunks[rank]?[stage] ?? []).enumerated() {
@@ -304,26 +263,21 @@ extension CheckpointBuilder {
             let name =
               local.layer.map { "layers.\(offsets[number][stage] + $0).\(local.name)" }
               ?? local.name
-            let position = positions[name] ?? merged.count
-            if position == merged.count {
-              positions[name] = position
-              merged.append((name, []))
-            }
-            guard merged[position].shards.count <= rank else {
+            guard merged[name, default: []].count <= rank else {
               throw Failure(
                 .checkpointDuplicateTensor,
                 "it is there twice on tensor-parallel rank \(rank), as \"\(shard.key)\" and "
-                  + "\"\(merged[position].shards.last?.key ?? "")\"", file: chunk.file,
+                  + "\"\(merged[name]?.last?.key ?? "")\"", file: chunk.file,
                 tensor: name, hint: "save it with one of the two")
             }
-            merged[position].shards.append(shard)
+            merged[name, default: []].append(shard)
           }
         }
       }
     }
     tensors = merged.enumerated().sorted { a, b in
-      ParameterName.precedes(a.element.name, b.element.name)
-        || !ParameterName.precedes(b.element.name, a.element.name) && a.offset < b.offset
-    }.map { IndexedTensor(name: $0.element.name, shards: $0.element.shards) }
+      ParameterName.precedes(a.element.key, b.element.key)
+        || !ParameterName.precedes(b.element.key, a.element.key) && a.offset < b.offset
+    }.map { IndexedTensor(name: $0.element.key, shards: $0.element.value) }
   }
 }

@@ -119,3 +119,46 @@ struct StateFile {
     }
   }
 }
+
+extension CheckpointBuilder {
+  /// Takes over what the states of all ranks agree on.
+  mutating func adopt(_ states: [StateFile]) throws(Failure) {
+    try StateFile.checkAgreement(states)
+    guard let first = states.first else { return try applyOverrides() }
+    arguments = first.arguments ?? .absent
+    deepspeedVersion = first.deepspeedVersion
+    if !arguments.isPresent {
+      warnings.append(
+        Diagnostic(
+          .argumentsAbsent, "the checkpoint holds no training arguments"))
+    }
+    try applyOverrides()
+    // What the user set need not be readable in the file.
+    func recorded(_ value: ArgumentValue?, _ key: String) throws(Failure) -> Double? {
+      guard arguments.source(of: key) == .checkpoint else { return try arguments.double(key) }
+      return try TrainingArguments.recorded(value, as: key, in: first.file)
+    }
+    checkpointVersion = try recorded(first.checkpointVersion, "checkpoint_version")
+    iteration = try recorded(first.iteration, "iteration").flatMap { Int(exactly: $0) }
+    if let step = folder.stepNumber, let iteration, step != iteration,
+      arguments.source(of: "iteration") == .checkpoint
+    {
+      warnings.append(
+        Diagnostic(
+          .checkpointOtherIteration,
+          "the folder is named \"\(folder.tag ?? "")\", but its files are of iteration "
+            + "\(iteration): was it "
+            + "renamed, or were files of another step copied into it?"))
+    }
+    let sizes = try first.originalVocabularySizes.map { value throws(Failure) in
+      try recorded(value, "original_vocab_size").flatMap { Int(exactly: $0) }
+    }.compactMap { $0 }
+    guard Set(sizes).count <= 1 else {
+      throw Failure(
+        .vocabularyAmbiguous,
+        "it records a vocabulary of \(sizes[0]) tokens and one of \(sizes[1]) before padding",
+        file: first.file, hint: "say which with --set original_vocab_size=N")
+    }
+    originalVocabularySize = sizes.first
+  }
+}
