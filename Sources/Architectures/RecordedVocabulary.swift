@@ -13,14 +13,14 @@ package struct RecordedVocabulary {
       rows.flatMap { (1...1 << 40).contains($0) ? ($0, reason) : nil }
     }
     var candidates = [
-      found(try arguments.int("original_vocab_size"), "original_vocab_size"),
+      found(try arguments.int(.originalVocabSize), "original_vocab_size"),
       found(facts.originalVocabularySize, "original_vocab_size"),
-      found(try arguments.int("orig_vocab_size"), "orig_vocab_size"),
+      found(try arguments.int(.origVocabSize), "orig_vocab_size"),
     ]
     // What the user types for this tokenizer does not count the token that it adds (Megatron
     // `tokenizer.py`, `_NullTokenizer`).
-    if arguments["tokenizer_type"] == .string("NullTokenizer"),
-      let typed = try arguments.int("vocab_size"), typed < 1 << 40
+    if arguments[.tokenizerType] == .string("NullTokenizer"),
+      let typed = try arguments.int(.vocabSize), typed < 1 << 40
     {
       candidates.append(
         found(typed + 1, "NullTokenizer with a vocab_size of \(typed) and its end of text"))

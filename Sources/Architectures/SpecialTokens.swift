@@ -60,13 +60,13 @@ public struct SpecialTokens: Hashable, Sendable {
     _ facts: any ModelFacts, _ vocabulary: Int
   ) throws(Failure) -> (id: Int?, reason: String) {
     let arguments = facts.arguments
-    guard let type = arguments["tokenizer_type"]?.text else {
+    guard let type = arguments[.tokenizerType]?.text else {
       return (nil, "the checkpoint does not say which tokenizer it was trained with")
     }
     guard vocabulary > stockEnd else {
       return (nil, "\(vocabulary) rows are fewer than GPT-2's own tokenizer has")
     }
-    let name = (arguments["tokenizer_name_or_path"] ?? arguments["tokenizer_model"])?.text ?? ""
+    let name = (arguments[.tokenizerNameOrPath] ?? arguments[.tokenizerModel])?.text ?? ""
     let last = name.split(separator: "/").last.map(String.init) ?? ""
     switch type {
     case "GPT2BPETokenizer", "GPT2BPETokenizerFast":
@@ -74,7 +74,7 @@ public struct SpecialTokens: Hashable, Sendable {
       if let recorded, recorded != stockSize {
         return (nil, "\(type) with \(recorded) tokens is not GPT-2's own")
       }
-      let divisor = try arguments.int("make_vocab_size_divisible_by") ?? 128
+      let divisor = try arguments.int(.makeVocabSizeDivisibleBy) ?? 128
       guard recorded != nil || isPadding(of: stockSize, divisor, facts) else {
         return (nil, "\(type), but the number of rows is not that of GPT-2's own vocabulary")
       }

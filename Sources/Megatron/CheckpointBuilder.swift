@@ -164,7 +164,7 @@ package struct CheckpointBuilder {
             + "checkpoint "
             + "says \(recorded.quoted)"))
     }
-    if let version = try arguments.double("checkpoint_version") { checkpointVersion = version }
+    if let version = try arguments.double(.checkpointVersion) { checkpointVersion = version }
   }
 
   /// Masters and weights must be the same tensors.

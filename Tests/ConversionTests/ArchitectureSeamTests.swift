@@ -73,10 +73,10 @@ private struct Toy: Architecture {
 
   let argumentKeys = ["toy_scale"]
 
-  func claims(_ facts: any ModelFacts) -> Bool { facts.arguments.has("toy") }
+  func claims(_ facts: any ModelFacts) -> Bool { facts.arguments.has(ArgumentKey("toy")) }
 
   func refusals(_ facts: any ModelFacts) throws(Failure) -> [Diagnostic] {
-    try facts.arguments.int("toy_scale") == 2
+    try facts.arguments.int(ArgumentKey("toy_scale")) == 2
       ? [Diagnostic(.model("scale"), "toy_scale is 2: Toy does not scale")] : []
   }
 
@@ -84,7 +84,7 @@ private struct Toy: Architecture {
     guard let words = facts.shape(of: "embedding.word_embeddings.weight"),
       let positions = facts.shape(of: "embedding.position_embeddings.weight"),
       let up = facts.shape(of: "layers.0.mlp.dense_h_to_4h.weight"),
-      let heads = try facts.arguments.int("num_attention_heads")
+      let heads = try facts.arguments.int(.numAttentionHeads)
     else { throw facts.missing("embedding.word_embeddings.weight") }
     return ModelSizes(
       layers: facts.blockCount, hidden: words[1], heads: heads,

@@ -70,19 +70,20 @@ public struct ArgumentOverrides: Hashable, Sendable {
   }
 
   /// The arguments that are read of every checkpoint.
-  package static let common: Set<String> = [
-    "num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "kv_channels",
-    "num_key_value_heads", "num_query_groups", "group_query_attention", "max_position_embeddings",
-    "padded_vocab_size", "layernorm_epsilon", "norm_epsilon", "normalization", "apply_layernorm_1p",
-    "layernorm_zero_centered_gamma", "apply_residual_connection_post_layernorm", "embed_layernorm",
-    "add_bias_linear", "add_qkv_bias", "swiglu", "openai_gelu", "onnx_safe", "bias_gelu_fusion",
-    "glu_activation", "position_embedding_type", "add_position_embedding",
-    "use_rotary_position_embeddings", "untie_embeddings_and_output_weights", "attention_dropout",
-    "hidden_dropout", "init_method_std", "tensor_model_parallel_size", "model_parallel_size",
-    "pipeline_model_parallel_size", "data_parallel_size", "context_parallel_size",
-    "ds_sequence_parallel_size", "world_size", "num_experts", "checkpoint_version",
-    "original_vocab_size", "orig_vocab_size", "vocab_size", "make_vocab_size_divisible_by",
-    "tokenizer_type", "tokenizer_name_or_path", "tokenizer_model", "ds_sequence_parallel_fpdt",
-    "pretrain_causal_attention", "num_unique_layers", "param_sharing_style", "iteration",
-  ]
+  package static let common: Set<String> = Set(
+    ([
+      .numLayers, .hiddenSize, .ffnHiddenSize, .numAttentionHeads, .kvChannels,
+      .numKeyValueHeads, .numQueryGroups, .groupQueryAttention, .maxPositionEmbeddings,
+      .paddedVocabSize, .layernormEpsilon, .normEpsilon, .normalization, .applyLayernorm1p,
+      .layernormZeroCenteredGamma, .applyResidualConnectionPostLayernorm, .embedLayernorm,
+      .addBiasLinear, .addQkvBias, .swiglu, .openaiGelu, .onnxSafe, .biasGeluFusion,
+      .gluActivation, .positionEmbeddingType, .addPositionEmbedding,
+      .useRotaryPositionEmbeddings, .untieEmbeddingsAndOutputWeights, .attentionDropout,
+      .hiddenDropout, .initMethodStd, .tensorModelParallelSize, .modelParallelSize,
+      .pipelineModelParallelSize, .dataParallelSize, .contextParallelSize,
+      .dsSequenceParallelSize, .worldSize, .numExperts, .checkpointVersion,
+      .originalVocabSize, .origVocabSize, .vocabSize, .makeVocabSizeDivisibleBy,
+      .tokenizerType, .tokenizerNameOrPath, .tokenizerModel, .dsSequenceParallelFpdt,
+      .pretrainCausalAttention, .numUniqueLayers, .paramSharingStyle, .iteration,
+    ] as [ArgumentKey]).map(\.name))
 }

@@ -24,7 +24,9 @@ package enum KnownArguments {
     key: String, value: ArgumentValue
   )] {
     arguments.values.filter { key, value in
-      guard !names.contains(key), arguments.source(of: key) == .checkpoint else { return false }
+      guard !names.contains(key), arguments.source(of: ArgumentKey(key)) == .checkpoint else {
+        return false
+      }
       let off: [ArgumentValue] = [
         .none, .bool(false), .int(0), .double(0), .string(""), .list([]), .dictionary([:]),
       ]

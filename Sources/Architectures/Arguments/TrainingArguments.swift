@@ -27,7 +27,7 @@ public struct TrainingArguments: Hashable, Sendable {
   /// Sets values by the user's word.
   public mutating func override(_ values: [String: ArgumentValue]) {
     for (key, value) in values {
-      guard source(of: key) == .checkpoint, let recorded = self[key],
+      guard source(of: ArgumentKey(key)) == .checkpoint, let recorded = self[ArgumentKey(key)],
         recorded.literal != value.literal
       else { continue }
       replaced[key] = recorded
@@ -43,19 +43,21 @@ public struct TrainingArguments: Hashable, Sendable {
   }
 
   /// Where the value of `key` comes from.
-  public func source(of key: String) -> Source { userKeys.contains(key) ? .user : .checkpoint }
+  public func source(of key: ArgumentKey) -> Source {
+    userKeys.contains(key.name) ? .user : .checkpoint
+  }
 
   /// Whether there is a value, be it None.
-  public func has(_ key: String) -> Bool { values[key] != nil }
+  public func has(_ key: ArgumentKey) -> Bool { values[key.name] != nil }
 
   /// The value of `key`; `nil` when it is missing or None.
-  public subscript(key: String) -> ArgumentValue? {
-    guard let value = values[key], value != .none else { return nil }
+  public subscript(key: ArgumentKey) -> ArgumentValue? {
+    guard let value = values[key.name], value != .none else { return nil }
     return value
   }
 
   /// An integer; `nil` when it is missing.
-  public func int(_ key: String) throws(Failure) -> Int? {
+  public func int(_ key: ArgumentKey) throws(Failure) -> Int? {
     switch self[key] {
     case nil: return nil
     case let value?:
@@ -66,7 +68,7 @@ public struct TrainingArguments: Hashable, Sendable {
   }
 
   /// A number; `nil` when it is missing.
-  public func double(_ key: String) throws(Failure) -> Double? {
+  public func double(_ key: ArgumentKey) throws(Failure) -> Double? {
     switch self[key] {
     case nil: return nil
     case let value?:
@@ -77,7 +79,7 @@ public struct TrainingArguments: Hashable, Sendable {
   }
 
   /// A truth value; `nil` when it is missing. Integers count as Python counts them.
-  public func bool(_ key: String) throws(Failure) -> Bool? {
+  public func bool(_ key: ArgumentKey) throws(Failure) -> Bool? {
     guard let value = self[key] else { return nil }
     switch value.literal {
     case .none: return nil
@@ -92,7 +94,7 @@ public struct TrainingArguments: Hashable, Sendable {
   ///
   /// - Throws: ``Failure`` 78 for a value that is not a number.
   package static func recorded(
-    _ value: ArgumentValue?, as key: String, in file: String
+    _ value: ArgumentValue?, as key: ArgumentKey, in file: String
   ) throws(Failure) -> Double? {
     guard let value, value != .none else { return nil }
     guard let number = value.number else {
@@ -104,7 +106,7 @@ public struct TrainingArguments: Hashable, Sendable {
     return number
   }
 
-  private func wrong(_ key: String, _ value: ArgumentValue, _ expected: String) -> Failure {
+  private func wrong(_ key: ArgumentKey, _ value: ArgumentValue, _ expected: String) -> Failure {
     Failure(
       .argumentsType,
       "the argument \(key) is \(value.quoted); \(expected) was expected",

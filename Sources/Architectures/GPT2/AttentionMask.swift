@@ -5,8 +5,8 @@ import Diagnostics
 /// `pretrain_gpt.py`, `finetune_t0_non_causal_decoder.py`, `pretrain_prefix_lm.py`).
 enum AttentionMask {
   /// Arguments of the bigscience fork alone.
-  private static let marksOfBigscience = [
-    "glu_activation", "pad_vocab_size_to", "kill_switch_path",
+  private static let marksOfBigscience: [ArgumentKey] = [
+    .gluActivation, .padVocabSizeTo, .killSwitchPath,
   ]
 
   private static func isBigsciencePipeline(_ facts: any ModelFacts) -> Bool {
@@ -22,21 +22,21 @@ enum AttentionMask {
     // What the arguments say of the mask does not change the one that was used; only the user knows
     // better.
     let isSettled =
-      try arguments.bool("pretrain_causal_attention") == true
-      && arguments.source(of: "pretrain_causal_attention") == .user
+      try arguments.bool(.pretrainCausalAttention) == true
+      && arguments.source(of: .pretrainCausalAttention) == .user
     if let odd = facts.oddMask, !isSettled {
       return
         "the mask next to the weights is not causal: \(odd); if GPT-2's mask is right after all: "
         + "--set "
         + "pretrain_causal_attention=true"
     }
-    if let isCausal = try arguments.bool("pretrain_causal_attention") {
+    if let isCausal = try arguments.bool(.pretrainCausalAttention) {
       // In other scripts than pretrain_gpt the flag stands in the arguments all the same.
       return isCausal || !isBigsciencePipeline(facts)
         ? nil
         : "pretrain_causal_attention is False: attention sees more than what comes before"
     }
-    guard isBigsciencePipeline(facts), arguments.has("universal_checkpoint") else { return nil }
+    guard isBigsciencePipeline(facts), arguments.has(.universalCheckpoint) else { return nil }
     return "the arguments know universal_checkpoint (from 2022-07-20) but not "
       + "pretrain_causal_attention, which pretrain_gpt sets since 2022-07-07: another script "
       + "trained it, "
@@ -46,7 +46,7 @@ enum AttentionMask {
 
   /// The decision that is shown.
   static func decision(_ facts: any ModelFacts) -> Decision {
-    let value = (try? facts.arguments.bool("pretrain_causal_attention")) ?? nil
+    let value = (try? facts.arguments.bool(.pretrainCausalAttention)) ?? nil
     if value == true {
       return Decision("attention_mask", "causal", "pretrain_causal_attention is True")
     }

@@ -270,12 +270,13 @@ enum FunctionArguments {
   static func refusals(
     _ arguments: TrainingArguments
   ) throws(Failure) -> [(code: String, reason: String)] {
-    let hidden = try arguments.double("hidden_size")
-    let heads = try arguments.double("num_attention_heads")
+    let hidden = try arguments.double(.hiddenSize)
+    let heads = try arguments.double(.numAttentionHeads)
     var result: [(code: String, reason: String)] = []
     for rule in rules {
       for key in rule.keys {
-        guard let value = arguments[key]?.literal, value != .none, value != .string(""),
+        guard let value = arguments[ArgumentKey(key)]?.literal, value != .none,
+          value != .string(""),
           isInEffect(value, rule.condition, headSize: (hidden ?? 0) / (heads ?? 0))
         else { continue }
         result.append((rule.code, "\(key) is \(value.quoted): \(rule.reason)"))

@@ -17,20 +17,20 @@ struct GPT2Activation {
   }
 
   init(_ arguments: TrainingArguments) throws(Failure) {
-    let fused = try arguments.bool("bias_gelu_fusion")
-    let openai = try arguments.bool("openai_gelu")
-    let onnx = try arguments.bool("onnx_safe")
+    let fused = try arguments.bool(.biasGeluFusion)
+    let openai = try arguments.bool(.openaiGelu)
+    let onnx = try arguments.bool(.onnxSafe)
     guard arguments.isPresent || fused != nil || openai != nil || onnx != nil else {
       self.init("gelu_fast", "there are no arguments; it is the default of most trainers", .guess)
       return
     }
     // Trees that know swiglu look at onnx_safe before the fusion, older ones after it.
-    let isLater = arguments.has("swiglu")
+    let isLater = arguments.has(.swiglu)
     switch (fused, openai, onnx) {
-    case (_, nil, _) where !arguments.has("openai_gelu") && fused == nil:
+    case (_, nil, _) where !arguments.has(.openaiGelu) && fused == nil:
       // transformers' own script to make Megatron checkpoints writes neither, whatever the model
       // has.
-      let isMadeUp = arguments.has("orig_vocab_size")
+      let isMadeUp = arguments.has(.origVocabSize)
       self.init(
         "gelu_fast",
         isMadeUp
@@ -46,14 +46,14 @@ struct GPT2Activation {
     case (true?, _, _):
       self.init("gelu_fast", "bias_gelu_fusion: the tanh form")
     case (nil, false?, _)
-    where !arguments.has("bias_gelu_fusion")
+    where !arguments.has(.biasGeluFusion)
       && GPT2Activation.laterKeys.contains(where: arguments.has):
       self.init(
         "gelu",
         "openai_gelu is False, and bias_gelu_fusion is missing in arguments that are of its time: "
           + "the "
           + "exact form", .guess)
-    case (nil, false?, _) where !arguments.has("bias_gelu_fusion"):
+    case (nil, false?, _) where !arguments.has(.biasGeluFusion):
       self.init(
         "gelu", "openai_gelu is False, and there is no bias_gelu_fusion yet: the exact form")
     case (nil, _, _):
@@ -65,8 +65,8 @@ struct GPT2Activation {
   }
 
   /// Arguments that came after `bias_gelu_fusion` (NVIDIA/Megatron-LM 51a2e6b0 and later).
-  private static let laterKeys = [
-    "ffn_hidden_size", "kv_channels", "tensor_model_parallel_size", "normalization", "swiglu",
+  private static let laterKeys: [ArgumentKey] = [
+    .ffnHiddenSize, .kvChannels, .tensorModelParallelSize, .normalization, .swiglu,
   ]
 
   /// The decision that is shown.

@@ -27,7 +27,7 @@ struct GPT2Settings {
 
     // The first of some arguments that is there, else a default.
     func number(
-      _ name: String, _ keys: [String], default value: Double
+      _ name: String, _ keys: [ArgumentKey], default value: Double
     ) throws(Failure) -> (value: Double, decision: Decision) {
       for key in keys {
         guard let found = try arguments.double(key) else { continue }
@@ -52,7 +52,7 @@ struct GPT2Settings {
       )
     }
     let norm = try number(
-      "layer_norm_epsilon", ["layernorm_epsilon", "norm_epsilon"], default: 1e-5)
+      "layer_norm_epsilon", [.layernormEpsilon, .normEpsilon], default: 1e-5)
     epsilon = norm.value
     decisions.append(norm.decision)
     guard epsilon > 0, epsilon < 1 else {
@@ -60,27 +60,29 @@ struct GPT2Settings {
         .argumentsContradiction, "a layernorm epsilon of \(epsilon) makes no sense",
         hint: "correct it with --set layernorm_epsilon=1e-5")
     }
-    var offset: (key: String, value: Bool)?
-    for key in ["apply_layernorm_1p", "layernorm_zero_centered_gamma"] where offset?.value != true {
+    var offset: (key: ArgumentKey, value: Bool)?
+    for key in [ArgumentKey.applyLayernorm1p, .layernormZeroCenteredGamma]
+    where offset?.value != true {
       if let value = try arguments.bool(key) { offset = (key, value) }
     }
     normAddend = offset?.value == true ? 1 : 0
     if offset?.value == true {
       decisions.append(
-        Decision("layernorm_1p", true, "\(offset?.key ?? "") is True: 1 is added to the weights"))
+        Decision(
+          "layernorm_1p", true, "\(offset?.key.name ?? "") is True: 1 is added to the weights"))
     }
     // These matter to further training alone, so that a default is not a guess about the function.
-    hiddenDropout = try arguments.double("hidden_dropout") ?? 0.1
-    attentionDropout = try arguments.double("attention_dropout") ?? 0.1
-    initializerRange = try arguments.double("init_method_std") ?? 0.02
-    let unset = ["hidden_dropout", "attention_dropout", "init_method_std"].filter {
+    hiddenDropout = try arguments.double(.hiddenDropout) ?? 0.1
+    attentionDropout = try arguments.double(.attentionDropout) ?? 0.1
+    initializerRange = try arguments.double(.initMethodStd) ?? 0.02
+    let unset = [ArgumentKey.hiddenDropout, .attentionDropout, .initMethodStd].filter {
       arguments[$0] == nil
     }
     if !unset.isEmpty {
       decisions.append(
         Decision(
           "dropout", .double(hiddenDropout),
-          "\(unset.joined(separator: ", ")) not recorded, so GPT-2's defaults; they matter to "
+          "\(unset.map(\.name).joined(separator: ", ")) not recorded, so GPT-2's defaults; they matter to "
             + "training "
             + "alone"))
     }

@@ -68,7 +68,7 @@ struct GPT2Sizes {
     isUntied = facts.has(GPT2Rules.head.source)
 
     // A missing rank would make everything else look wrong.
-    for key in ["tensor_model_parallel_size", "model_parallel_size"] {
+    for key in [ArgumentKey.tensorModelParallelSize, .modelParallelSize] {
       guard let said = try arguments.int(key), said > tensorParallel * mergedRanks,
         arguments.source(of: key) == .checkpoint
       else { continue }
@@ -78,7 +78,7 @@ struct GPT2Sizes {
           + "ranks",
         file: facts.folderName, hint: "the dump is not whole: copy the missing files")
     }
-    guard let heads = try arguments.int("num_attention_heads") else {
+    guard let heads = try arguments.int(.numAttentionHeads) else {
       throw Failure(
         .argumentsHeads,
         "the number of attention heads is not known, and shapes do not tell it",
@@ -115,39 +115,39 @@ struct GPT2Sizes {
 
   private func compare(with facts: any ModelFacts) throws(Failure) {
     let arguments = facts.arguments
-    func check(_ key: String, _ found: Int, _ what: String) throws(Failure) {
+    func check(_ key: ArgumentKey, _ found: Int, _ what: String) throws(Failure) {
       guard let said = try arguments.int(key), said != found else { return }
       // Without layers or ranks the dump is not whole; other sizes cannot get lost.
       let isLoss =
-        ["num_layers", "tensor_model_parallel_size", "model_parallel_size"].contains(key)
+        [.numLayers, .tensorModelParallelSize, .modelParallelSize].contains(key)
         && said > found && arguments.source(of: key) == .checkpoint
       throw Failure(
         isLoss ? .checkpointMissingFiles : .argumentsContradiction,
         "the argument \(key) is \(said), but \(what) \(found)",
         hint: isLoss
           ? "the dump is not whole: copy the missing files"
-          : key == "num_layers" && arguments.source(of: key) == .checkpoint
+          : key == .numLayers && arguments.source(of: key) == .checkpoint
             ? "blocks \(said) to \(found - 1) may be left over from another run: move them away; "
               + "only if all "
               + "\(found) belong to the model: --set num_layers=\(found)"
             : "if the tensors are right: --set \(key)=\(found)")
     }
     // Sizes over all ranks make no sense while a rank is missing, so this comes first.
-    for key in ["tensor_model_parallel_size", "model_parallel_size"] {
+    for key in [ArgumentKey.tensorModelParallelSize, .modelParallelSize] {
       // A tool that puts ranks together may have written down how many are left.
       if mergedRanks != facts.mergedRanks, try arguments.int(key) == tensorParallel { continue }
       try check(key, tensorParallel * mergedRanks, "the number of tensor-parallel ranks found is")
     }
-    try check("num_layers", layers, "the number of blocks found is")
-    try check("hidden_size", hidden, "the embedding has a hidden size of")
-    try check("max_position_embeddings", positions, "the position embedding has this many rows:")
+    try check(.numLayers, layers, "the number of blocks found is")
+    try check(.hiddenSize, hidden, "the embedding has a hidden size of")
+    try check(.maxPositionEmbeddings, positions, "the position embedding has this many rows:")
     // Universal checkpoints are cut to the rows before padding.
-    let padded = try arguments.int("padded_vocab_size") ?? 0
+    let padded = try arguments.int(.paddedVocabSize) ?? 0
     if !facts.isCutToVocabulary || paddedVocabulary > padded {
-      try check("padded_vocab_size", paddedVocabulary, "the embedding has this many rows:")
+      try check(.paddedVocabSize, paddedVocabulary, "the embedding has this many rows:")
     }
-    try check("ffn_hidden_size", feedForward, "the feed-forward layer has a size of")
-    if let untied = try arguments.bool("untie_embeddings_and_output_weights"), untied != isUntied {
+    try check(.ffnHiddenSize, feedForward, "the feed-forward layer has a size of")
+    if let untied = try arguments.bool(.untieEmbeddingsAndOutputWeights), untied != isUntied {
       if untied { throw facts.missing(GPT2Rules.head.source) }
       throw Failure(
         .argumentsContradiction,

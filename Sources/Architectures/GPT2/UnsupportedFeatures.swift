@@ -12,33 +12,33 @@ enum UnsupportedFeatures {
       result.append(Diagnostic(.model(code), reason, tensor: tensor))
     }
 
-    for (key, code, reason) in forbidden where try arguments.bool(key) == true {
+    for (key, code, reason) in forbidden where try arguments.bool(ArgumentKey(key)) == true {
       refuse(code, "\(key): \(reason)")
     }
-    if let position = arguments["position_embedding_type"], !isLearned(position) {
+    if let position = arguments[.positionEmbeddingType], !isLearned(position) {
       refuse(
         "positions",
         "position_embedding_type is \(position.text): GPT-2 has learned absolute "
           + "positions only")
     }
-    if try arguments.bool("add_position_embedding") == false {
+    if try arguments.bool(.addPositionEmbedding) == false {
       refuse("positions", "add_position_embedding is False: GPT-2 has learned absolute positions")
     }
-    if let activation = arguments["glu_activation"], activation != .string("") {
+    if let activation = arguments[.gluActivation], activation != .string("") {
       refuse("glu", "glu_activation is \(activation.text): GPT-2 has no gated feed-forward layer")
     }
-    if let normalization = arguments["normalization"],
+    if let normalization = arguments[.normalization],
       normalization.text.lowercased() != "layernorm"
     {
       refuse("norm", "normalization is \(normalization.text): GPT-2 has LayerNorm")
     }
-    if let experts = arguments["num_experts"]?.literal, experts != .none, !isDense(experts) {
+    if let experts = arguments[.numExperts]?.literal, experts != .none, !isDense(experts) {
       refuse("experts", "num_experts is \(experts.text): GPT-2 has no mixture of experts")
     }
-    if let heads = try arguments.int("num_attention_heads") {
-      for key in ["num_key_value_heads", "num_query_groups"] {
+    if let heads = try arguments.int(.numAttentionHeads) {
+      for key in [ArgumentKey.numKeyValueHeads, .numQueryGroups] {
         // num_query_groups means something only together with group_query_attention.
-        if key == "num_query_groups", try arguments.bool("group_query_attention") != true {
+        if key == .numQueryGroups, try arguments.bool(.groupQueryAttention) != true {
           continue
         }
         if let groups = try arguments.int(key), groups != heads {
@@ -50,9 +50,9 @@ enum UnsupportedFeatures {
       }
       // Heads that do not divide the hidden size at all are reported as such, unless the
       // checkpoint itself gives them another size.
-      if let channels = try arguments.int("kv_channels"),
-        let hidden = try arguments.int("hidden_size"), heads > 0, channels != hidden / heads,
-        hidden.isMultiple(of: heads) || arguments.source(of: "num_attention_heads") == .checkpoint
+      if let channels = try arguments.int(.kvChannels),
+        let hidden = try arguments.int(.hiddenSize), heads > 0, channels != hidden / heads,
+        hidden.isMultiple(of: heads) || arguments.source(of: .numAttentionHeads) == .checkpoint
       {
         refuse(
           "kv-channels",

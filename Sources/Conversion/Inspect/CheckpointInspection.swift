@@ -168,7 +168,8 @@ public struct CheckpointInspection: Sendable {
   /// The names of arguments that no trainer known here has: they may change the function.
   public var unknownArguments: [String] {
     index.arguments.values.keys.filter { key in
-      index.arguments.source(of: key) == .checkpoint && !KnownArguments.names.contains(key)
+      index.arguments.source(of: ArgumentKey(key)) == .checkpoint
+        && !KnownArguments.names.contains(key)
     }.sorted()
   }
 }

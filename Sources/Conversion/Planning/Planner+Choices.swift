@@ -114,7 +114,7 @@ extension Planner {
         "the tokenizer that was given has \(tokenizer.size) tokens, but that of the run had "
           + "\(recorded.rows) (\(recorded.reason))")
     }
-    if options.vocabulary == .trim, let extra = try index.arguments.int("vocab_extra_ids"),
+    if options.vocabulary == .trim, let extra = try index.arguments.int(.vocabExtraIds),
       extra > 0, recorded == nil || recorded.map({ $0.rows < padded }) == true
     {
       warn(
@@ -130,7 +130,7 @@ extension Planner {
   /// Padding is less than one multiple of `make_vocab_size_divisible_by` times the ranks (Megatron
   /// `tokenizer.py`, `_vocab_size_with_padding`).
   private mutating func warnIfImplausible(_ recorded: RecordedVocabulary, _ padded: Int) {
-    let divisor = ((try? index.arguments.int("make_vocab_size_divisible_by")) ?? nil) ?? 128
+    let divisor = ((try? index.arguments.int(.makeVocabSizeDivisibleBy)) ?? nil) ?? 128
     let (multiple, overflow) = divisor.multipliedReportingOverflow(by: index.trainedTensorParallel)
     guard !overflow, multiple > 0, padded - recorded.rows >= multiple else { return }
     warn(
@@ -160,7 +160,7 @@ extension Planner {
       })
     let lacking = kinds.filter { !patterns.contains($0.source) }
     guard !lacking.isEmpty else { return [] }
-    let said = try index.arguments.bool("add_bias_linear")
+    let said = try index.arguments.bool(.addBiasLinear)
     let reason: String
     if said == false {
       reason = "add_bias_linear is False"
@@ -172,7 +172,7 @@ extension Planner {
         "add_bias_linear is True, but no linear layer of any block has a bias",
         tensor: kinds[0].source.replacing("*", with: "0"),
         hint: "if the model was trained without: --set add_bias_linear=false")
-    } else if lacking.count == kinds.count - 1, try index.arguments.bool("add_qkv_bias") == true {
+    } else if lacking.count == kinds.count - 1, try index.arguments.bool(.addQkvBias) == true {
       reason = "add_qkv_bias is True, and no other linear layer has a bias"
     } else {
       return []
@@ -190,8 +190,8 @@ extension Planner {
 
   /// What is said where no tokenizer is given.
   static func withoutTokenizer(_ arguments: TrainingArguments) -> Decision {
-    let type = arguments["tokenizer_type"]?.text
-    let name = (arguments["tokenizer_name_or_path"] ?? arguments["tokenizer_model"])?.text
+    let type = arguments[.tokenizerType]?.text
+    let name = (arguments[.tokenizerNameOrPath] ?? arguments[.tokenizerModel])?.text
     // No path of the run's machine: what comes last says enough.
     let last = name.flatMap { $0.split(separator: "/").last.map(String.init) }
     let used = [type, last].compactMap { $0 }.joined(separator: " ")

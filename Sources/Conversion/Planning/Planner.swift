@@ -99,7 +99,7 @@ public struct Planner {
       warnings.append(warning)
     }
     let unknown = KnownArguments.telling(in: index.arguments)
-    if !unknown.isEmpty, !index.arguments.has("nemo") {
+    if !unknown.isEmpty, !index.arguments.has(.nemo) {
       let shown = unknown.prefix(6).map { "\($0.key) is \($0.value.quoted)" }.joined(
         separator: ", ")
       warn(

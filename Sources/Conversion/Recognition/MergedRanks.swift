@@ -30,15 +30,15 @@ struct MergedRanks {
       return
     }
     decision = nil
-    guard order == .thirds, let world = try index.arguments.int("world_size"),
-      let data = try index.arguments.int("data_parallel_size"), world > 0, data > 0
+    guard order == .thirds, let world = try index.arguments.int(.worldSize),
+      let data = try index.arguments.int(.dataParallelSize), world > 0, data > 0
     else { return }
     var product = index.tensorParallel
     let stages =
-      try index.arguments.int("pipeline_model_parallel_size") ?? index.pipelineParallel ?? 1
+      try index.arguments.int(.pipelineModelParallelSize) ?? index.pipelineParallel ?? 1
     for degree in [
-      data, stages, try index.arguments.int("ds_sequence_parallel_size") ?? 1,
-      try index.arguments.int("context_parallel_size") ?? 1,
+      data, stages, try index.arguments.int(.dsSequenceParallelSize) ?? 1,
+      try index.arguments.int(.contextParallelSize) ?? 1,
     ] {
       guard degree > 0, degree < 1 << 20, product < 1 << 40 else { return }
       product *= degree

@@ -7,38 +7,38 @@ import Architectures
 enum NeMoArguments {
   static func arguments(_ settings: TrainingArguments) -> TrainingArguments {
     var values = settings.values
-    func isTrue(_ key: String, default value: Bool) -> Bool {
+    func isTrue(_ key: ArgumentKey, default value: Bool) -> Bool {
       (try? settings.bool(key)) ?? nil ?? value
     }
-    func set(_ key: String, _ value: ArgumentValue) {
-      if values[key] == nil { values[key] = value }
+    func set(_ key: ArgumentKey, _ value: ArgumentValue) {
+      if values[key.name] == nil { values[key.name] = value }
     }
-    if settings.has("bias") { set("add_bias_linear", .bool(isTrue("bias", default: true))) }
-    if settings.has("share_embeddings_and_output_weights") {
+    if settings.has(.bias) { set(.addBiasLinear, .bool(isTrue(.bias, default: true))) }
+    if settings.has(.shareEmbeddingsAndOutputWeights) {
       set(
-        "untie_embeddings_and_output_weights",
-        .bool(!isTrue("share_embeddings_and_output_weights", default: true)))
+        .untieEmbeddingsAndOutputWeights,
+        .bool(!isTrue(.shareEmbeddingsAndOutputWeights, default: true)))
     }
-    if let norm = settings["normalization"]?.text.lowercased() {
-      if norm == "layernorm1p" { set("apply_layernorm_1p", .bool(true)) }
+    if let norm = settings[.normalization]?.text.lowercased() {
+      if norm == "layernorm1p" { set(.applyLayernorm1p, .bool(true)) }
       if norm.hasPrefix("layernorm") || norm == "low_precision_layernorm" {
-        values["normalization"] = .string("LayerNorm")
+        values[ArgumentKey.normalization.name] = .string("LayerNorm")
       }
     }
     // The fused form of gelu is the one with tanh.
-    if let activation = settings["activation"]?.text.lowercased() {
+    if let activation = settings[.activation]?.text.lowercased() {
       if activation == "gelu" {
-        set("openai_gelu", .bool(false))
+        set(.openaiGelu, .bool(false))
         set(
-          "bias_gelu_fusion",
-          .bool(isTrue("bias_activation_fusion", default: true) && isTrue("bias", default: true)))
+          .biasGeluFusion,
+          .bool(isTrue(.biasActivationFusion, default: true) && isTrue(.bias, default: true)))
       } else {
-        set("activation_function", .string(activation))
+        set(.activationFunction, .string(activation))
       }
     }
     // The rows of query, key and value have the order of version 3, unless an older model was taken
     // over.
-    set("nemo", .bool(true))
+    set(.nemo, .bool(true))
     return TrainingArguments(values: values)
   }
 }

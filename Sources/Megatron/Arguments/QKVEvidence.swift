@@ -56,7 +56,7 @@ public struct QKVEvidence: Hashable, Sendable {
     isCore: Bool
   ) throws(Failure) {
     // What the user sets corrects a value; the age of the file it does not tell.
-    func recorded(_ key: String) -> Bool {
+    func recorded(_ key: ArgumentKey) -> Bool {
       arguments.has(key) && arguments.source(of: key) == .checkpoint
     }
     if isCore {
@@ -65,14 +65,14 @@ public struct QKVEvidence: Hashable, Sendable {
         reason: "the tensors have Megatron-core's names, which has one order only")
       return
     }
-    if recorded("nemo") {
-      guard try arguments.bool("megatron_legacy") != true else {
+    if recorded(.nemo) {
+      guard try arguments.bool(.megatronLegacy) != true else {
         throw QKVEvidence.open("megatron_legacy is True: NeMo took over a model of an older order")
       }
       self.init(layout: .heads3HN, reason: "a file of NeMo, which has one order only")
       return
     }
-    if recorded("ds_sequence_parallel_fpdt") {
+    if recorded(.dsSequenceParallelFpdt) {
       self.init(
         layout: .thirds,
         reason: "the arguments have ds_sequence_parallel_fpdt, so Megatron-DeepSpeed from "
@@ -114,19 +114,19 @@ public struct QKVEvidence: Hashable, Sendable {
       }
       return
     }
-    if recorded("old_checkpoint_format") {
+    if recorded(.oldCheckpointFormat) {
       throw QKVEvidence.open(
         "there is no checkpoint_version, and the arguments have old_checkpoint_format: in the last "
           + "days of September 2020 the order changed twice")
     }
-    if recorded("bias_gelu_fusion") {
+    if recorded(.biasGeluFusion) {
       self.init(
         layout: .heads3HN,
         reason:
           "no checkpoint_version, but the arguments know bias_gelu_fusion, so the code is from "
           + "September 2020 or later",
         // Trainers of that time and later record it: something took it away.
-        basis: recorded("tensor_model_parallel_size") ? .guess : .fact)
+        basis: recorded(.tensorModelParallelSize) ? .guess : .fact)
     } else if QKVEvidence.marksOf2020.allSatisfy(recorded) {
       self.init(
         layout: .thirds,
@@ -142,8 +142,8 @@ public struct QKVEvidence: Hashable, Sendable {
 
   /// Arguments that every trainer of early 2020 wrote down and that tools which make checkpoints up
   /// do not (Megatron-LM v1.0 `arguments.py`).
-  private static let marksOf2020 = [
-    "model_parallel_size", "openai_gelu", "fp32_allreduce", "DDP_impl", "layernorm_epsilon",
+  private static let marksOf2020: [ArgumentKey] = [
+    .modelParallelSize, .openaiGelu, .fp32Allreduce, .DDPImpl, .layernormEpsilon,
   ]
 
   private init(layout: QKVOrder, reason: String, basis: Decision.Basis = .fact) {

@@ -9,7 +9,7 @@ extension CheckpointBuilder {
       let head = tensor(ParameterName.head),
       let words = tensor(ParameterName.wordEmbeddings)
     else { return }
-    switch try arguments.bool("untie_embeddings_and_output_weights") {
+    switch try arguments.bool(.untieEmbeddingsAndOutputWeights) {
     case true?: return
     case false?: break
     case nil:
@@ -28,15 +28,15 @@ extension CheckpointBuilder {
   /// In 2020 blocks could share their weights; then the file has each of them once
   /// (NVIDIA/Megatron-LM 80f90dcd, `_get_layer_index`).
   mutating func expandSharedLayers() throws(Failure) {
-    guard let unique = try arguments.int("num_unique_layers"),
-      let layers = try arguments.int("num_layers"), unique != layers, unique > 0
+    guard let unique = try arguments.int(.numUniqueLayers),
+      let layers = try arguments.int(.numLayers), unique != layers, unique > 0
     else { return }
     guard unique == blockCount, layers.isMultiple(of: unique), layers < 1 << 20 else {
       throw Failure(
         .argumentsContradiction,
         "\(layers) layers are said to share \(unique), but \(blockCount) are there")
     }
-    let isSpaced = arguments["param_sharing_style"] == .string("spaced")
+    let isSpaced = arguments[.paramSharingStyle] == .string("spaced")
     var expanded: [IndexedTensor] = []
     for layer in 0..<layers {
       let prefix = "layers.\(isSpaced ? layer / (layers / unique) : layer % unique)."

@@ -146,7 +146,7 @@ extension CheckpointBuilder {
     }
     try adopt(states.row(0))
     guard !states.isEmpty else { return }
-    pipelineParallel = try arguments.int("pipeline_model_parallel_size")
+    pipelineParallel = try arguments.int(.pipelineModelParallelSize)
     // The file number is stage * tp + rank, so there is one for each of tp * pp.
     let expected = (pipelineParallel ?? 0).multipliedReportingOverflow(by: tensorParallel)
     let count = max(
@@ -250,8 +250,8 @@ extension CheckpointBuilder {
   private func refuseLeftovers(
     _ kinds: [(layer: Int, kind: LayerKind)], _ blocks: [Int], _ layers: [[LayerFile]]
   ) throws(Failure) {
-    guard let depth = try arguments.int("num_layers"), depth > 0, depth < 1 << 20,
-      arguments.source(of: "num_layers") == .checkpoint, let first = blocks.first
+    guard let depth = try arguments.int(.numLayers), depth > 0, depth < 1 << 20,
+      arguments.source(of: .numLayers) == .checkpoint, let first = blocks.first
     else { return }
     let norms = kinds.indices.filter { kinds[$0].kind == .finalLayernorm }
     guard blocks.count > depth || norms.count > 1 && blocks.count >= depth else { return }

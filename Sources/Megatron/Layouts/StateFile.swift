@@ -85,11 +85,11 @@ struct StateFile {
   }
 
   /// The arguments that must be the same on all ranks of one checkpoint.
-  private static let shared = [
-    "num_layers", "hidden_size", "num_attention_heads", "padded_vocab_size",
-    "tensor_model_parallel_size", "pipeline_model_parallel_size", "max_position_embeddings",
-    "bias_gelu_fusion", "openai_gelu", "onnx_safe", "layernorm_epsilon", "apply_layernorm_1p",
-    "ds_sequence_parallel_fpdt",
+  private static let shared: [ArgumentKey] = [
+    .numLayers, .hiddenSize, .numAttentionHeads, .paddedVocabSize,
+    .tensorModelParallelSize, .pipelineModelParallelSize, .maxPositionEmbeddings,
+    .biasGeluFusion, .openaiGelu, .onnxSafe, .layernormEpsilon, .applyLayernorm1p,
+    .dsSequenceParallelFpdt,
   ]
 
   /// Compares the states of all ranks: files of several checkpoints may lie in one folder.
@@ -114,7 +114,7 @@ struct StateFile {
       }
       for key in shared {
         let (a, b) = (first.arguments?[key], state.arguments?[key])
-        if a != b { throw differ(key, a?.quoted ?? "unset", b?.quoted ?? "unset") }
+        if a != b { throw differ(key.name, a?.quoted ?? "unset", b?.quoted ?? "unset") }
       }
     }
   }
@@ -134,14 +134,14 @@ extension CheckpointBuilder {
     }
     try applyOverrides()
     // What the user set need not be readable in the file.
-    func recorded(_ value: ArgumentValue?, _ key: String) throws(Failure) -> Double? {
+    func recorded(_ value: ArgumentValue?, _ key: ArgumentKey) throws(Failure) -> Double? {
       guard arguments.source(of: key) == .checkpoint else { return try arguments.double(key) }
       return try TrainingArguments.recorded(value, as: key, in: first.file)
     }
-    checkpointVersion = try recorded(first.checkpointVersion, "checkpoint_version")
-    iteration = try recorded(first.iteration, "iteration").flatMap { Int(exactly: $0) }
+    checkpointVersion = try recorded(first.checkpointVersion, .checkpointVersion)
+    iteration = try recorded(first.iteration, .iteration).flatMap { Int(exactly: $0) }
     if let step = folder.stepNumber, let iteration, step != iteration,
-      arguments.source(of: "iteration") == .checkpoint
+      arguments.source(of: .iteration) == .checkpoint
     {
       warnings.append(
         Diagnostic(
@@ -151,7 +151,7 @@ extension CheckpointBuilder {
             + "renamed, or were files of another step copied into it?"))
     }
     let sizes = try first.originalVocabularySizes.map { value throws(Failure) in
-      try recorded(value, "original_vocab_size").flatMap { Int(exactly: $0) }
+      try recorded(value, .originalVocabSize).flatMap { Int(exactly: $0) }
     }.compactMap { $0 }
     guard Set(sizes).count <= 1 else {
       throw Failure(

@@ -56,10 +56,10 @@ extension CheckpointBuilder {
       throw Failure(reading: error, file: zero)
     }
     // Ranks were put together; where the order of rows goes rank by rank, their number matters.
-    let ranks = try arguments.int("tensor_model_parallel_size")
-    let oldRanks = try arguments.int("model_parallel_size")
+    let ranks = try arguments.int(.tensorModelParallelSize)
+    let oldRanks = try arguments.int(.modelParallelSize)
     mergedRanks = min(max(1, ranks ?? oldRanks ?? 1), 1 << 20)
-    pipelineParallel = try arguments.int("pipeline_model_parallel_size")
+    pipelineParallel = try arguments.int(.pipelineModelParallelSize)
     let names = try PipelineNames(parameters.map(\.name))
     tensors = parameters.map { parameter in
       IndexedTensor(name: names.shared(parameter.name), shards: [parameter.shard])

@@ -47,7 +47,7 @@ public struct OptimizerFiles: Hashable, Sendable {
     }
     var grid = RankGrid<CheckpointFile>()
     for file in files { _ = grid.insert(file, file.numbers["mp"] ?? 0, file.numbers["dp"] ?? 0) }
-    let said = (try? index.arguments.int("data_parallel_size")) ?? nil
+    let said = (try? index.arguments.int(.dataParallelSize)) ?? nil
     let data = max(grid.columnCount, min(said ?? 1, 1 << 16))
     let stages = min(max(index.pipelineParallel ?? 1, 1), 1 << 16)
     let model = max(grid.rowCount, min(index.tensorParallel * stages, 1 << 16))

@@ -192,7 +192,8 @@ struct CheckpointDescription {
     for key in keys {
       guard let value = index.arguments.values[key] else { continue }
       shown += 1
-      table.add(key, value.text + (index.arguments.source(of: key) == .user ? " (set)" : ""))
+      table.add(
+        key, value.text + (index.arguments.source(of: ArgumentKey(key)) == .user ? " (set)" : ""))
     }
     let unknown = inspection.unknownArguments
     return "\nARGUMENTS" + (shown < count ? " (\(shown) of \(count); --verbose shows all)" : "")
