@@ -173,15 +173,15 @@ private struct Toy: Architecture {
     return result
   }
 
-  @Test(arguments: [1, 2], QKVOrder.allCases)
-  func aFamilyOfTheTestsAloneIsConvertedAndVerified(ranks: Int, order: QKVOrder) throws {
+  @Test(arguments: [1, 2], RowOrder.allCases)
+  func aFamilyOfTheTestsAloneIsConvertedAndVerified(ranks: Int, order: RowOrder) throws {
     var writer = DumpWriter(TestModel(untied: true))
-    (writer.ranks, writer.order) = (ranks, order.rawValue)
+    (writer.ranks, writer.order) = (ranks, order)
     writer.arguments["toy"] = { $0.bool(true) }
     let folder = try TemporaryFolder()
     try writer.write(to: folder)
     var options = ConversionOptions()
-    options.qkvLayout = order
+    options.qkvLayout = QKVOrder(rawValue: order.rawValue)
     let checkpoint = try index(folder.path)
     let output = folder.path.appending("out")
     let converter = try Conversion(of: checkpoint, options: options, architectures: families)
@@ -202,7 +202,7 @@ private struct Toy: Architecture {
     var verifier = try ModelVerifier(output, architectures: families)
     #expect(verifier.faults == [])
     var choices = VerificationChoices()
-    choices.qkvLayout = order
+    choices.qkvLayout = QKVOrder(rawValue: order.rawValue)
     _ = try verifier.compare(with: checkpoint, choices: choices)
     #expect(verifier.faults == [])
     // Without the family, the same folder is none that is known.

@@ -149,12 +149,12 @@ import TorchArchive
     var model = TestModel()
     let thirds = model
     for name in model.tensors.keys where name.contains("query_key_value") {
-      let parts = (0..<2).compactMap { thirds.shard(name, rank: $0, of: 2, order: "thirds") }
+      let parts = (0..<2).compactMap { thirds.shard(name, rank: $0, of: 2, order: .thirds) }
       model.set(
         name, TestTensor(thirds.tensors[name]?.shape ?? [], parts.flatMap(\.values)))
     }
     var writer = RankWriter(model)
-    writer.order = "thirds"
+    writer.order = .thirds
     writer.version = { $0.double(0) }
     if let world { writer.arguments["world_size"] = { $0.int(world) } }
     writer.arguments["data_parallel_size"] = { $0.int(data) }
@@ -179,7 +179,7 @@ import TorchArchive
 
   @Test func whereTheDegreesAgreeNothingIsAsked() throws {
     var writer = RankWriter()
-    writer.order = "thirds"
+    writer.order = .thirds
     writer.ranks = 2
     writer.version = { $0.double(0) }
     writer.arguments["world_size"] = { $0.int(8) }

@@ -73,7 +73,7 @@ import Testing
 
   @Test(arguments: versions.indices) func aVersionOfAnyTypeIsRead(row: Int) throws {
     var writer = RankWriter()
-    writer.order = "heads-hn-3"
+    writer.order = .headsHN3
     writer.version = EdgeArgumentTests.versions[row].write
     let outcome = try convert(writer)
     #expect(
@@ -232,7 +232,7 @@ import Testing
     epsilon.arguments["layernorm_epsilon"] = nil as ((inout PickleWriter) -> Void)?
     #expect(try convert(epsilon).codes == ["arguments/epsilon"])
     var order = RankWriter()
-    order.order = "thirds"
+    order.order = .thirds
     order.version = nil
     order.arguments["bias_gelu_fusion"] = nil as ((inout PickleWriter) -> Void)?
     let version = try convert(order)

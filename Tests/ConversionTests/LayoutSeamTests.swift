@@ -69,7 +69,7 @@ private struct ToyReader: LayoutReader {
       root.string("weights")
       root.dict { weights in
         for name in model.tensors.keys.sorted() {
-          guard let part = model.shard(name, rank: rank, of: ranks, order: "heads-3-hn") else {
+          guard let part = model.shard(name, rank: rank, of: ranks, order: .heads3HN) else {
             continue
           }
           let key = "\(storages.count)"

@@ -39,13 +39,13 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 2, 4], ["heads-3-hn", "heads-hn-3", "thirds"])
-  func everyElementLandsInItsPlace(ranks: Int, order: String) throws {
+  @Test(arguments: [1, 2, 4], RowOrder.allCases)
+  func everyElementLandsInItsPlace(ranks: Int, order: RowOrder) throws {
     var writer = DumpWriter()
     writer.ranks = ranks
     writer.order = order
     var options = ConversionOptions()
-    options.qkvLayout = QKVOrder(rawValue: order)
+    options.qkvLayout = QKVOrder(rawValue: order.rawValue)
     try check(writer, options: options)
   }
 

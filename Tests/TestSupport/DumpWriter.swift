@@ -1,5 +1,12 @@
 import SystemPackage
 
+/// The order in which a test writes query, key and value rows; by the names of `--qkv-layout`.
+public enum RowOrder: String, CaseIterable, Sendable {
+  case heads3HN = "heads-3-hn"
+  case headsHN3 = "heads-hn-3"
+  case thirds
+}
+
 /// A matrix or vector of binary32 values.
 public struct TestTensor {
   public var shape: [Int]
@@ -100,7 +107,7 @@ public struct TestModel {
   }
 
   /// What one rank holds. `order` is the order of the rows of query, key and value.
-  public func shard(_ name: String, rank: Int, of ranks: Int, order: String) -> TestTensor? {
+  public func shard(_ name: String, rank: Int, of ranks: Int, order: RowOrder) -> TestTensor? {
     guard let tensor = tensors[name] else { return nil }
     if name.contains("query_key_value") { return qkv(tensor, rank, ranks, order) }
     if name.hasSuffix("word_embeddings.weight") || name.hasPrefix("output_layer")
@@ -115,7 +122,7 @@ public struct TestModel {
   }
 
   /// The rows of a rank, picked one by one: slow and plain.
-  private func qkv(_ tensor: TestTensor, _ rank: Int, _ ranks: Int, _ order: String) -> TestTensor {
+  private func qkv(_ tensor: TestTensor, _ rank: Int, _ ranks: Int, _ order: RowOrder) -> TestTensor {
     let hn = hidden / heads
     let local = heads / ranks
     let columns = tensor.shape.count > 1 ? tensor.shape[1] : 1
@@ -124,15 +131,15 @@ public struct TestModel {
       part * hidden + (rank * local + head) * hn + channel
     }
     switch order {
-    case "heads-3-hn":
+    case .heads3HN:
       for head in 0..<local {
         for part in 0..<3 { for channel in 0..<hn { rows.append(row(part, head, channel)) } }
       }
-    case "heads-hn-3":
+    case .headsHN3:
       for head in 0..<local {
         for channel in 0..<hn { for part in 0..<3 { rows.append(row(part, head, channel)) } }
       }
-    default:
+    case .thirds:
       for part in 0..<3 {
         for head in 0..<local { for channel in 0..<hn { rows.append(row(part, head, channel)) } }
       }
@@ -149,7 +156,7 @@ public struct DumpWriter {
   public var model: TestModel
   public var ranks = 1
   public var stages = 1
-  public var order = "heads-3-hn"
+  public var order = RowOrder.heads3HN
   public var firstBlock = 3
   /// Arguments of the Namespace, by name, besides those of the model's sizes.
   public var arguments: [String: (inout PickleWriter) -> Void] = [:]

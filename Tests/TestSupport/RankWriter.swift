@@ -3,7 +3,7 @@
 public struct RankWriter {
   public var model: TestModel
   public var ranks = 1
-  public var order = "heads-3-hn"
+  public var order = RowOrder.heads3HN
   /// The name of a tensor in the file, of its name in the model.
   public var name: (String) -> String = RankWriter.classic
   /// Writes the file's dictionary around the weights: by default `model`, the arguments and the

@@ -133,7 +133,7 @@ struct WeightsRoot {
     }
     if let items = graph.items(graph.root) { return "it is a list of \(items.count) values" }
     if let name = graph.className(graph.root) { return "it is an object of \"\(name)\"" }
-    return "it is not a dictionary"
+    return "it is a single value"
   }
 }
 
