@@ -10,7 +10,7 @@ package struct RecordedVocabulary {
   package init?(_ facts: any ModelFacts) throws(Failure) {
     let arguments = facts.arguments
     func found(_ rows: Int?, _ reason: String) -> (Int, String)? {
-      rows.flatMap { (1...1 << 40).contains($0) ? ($0, reason) : nil }
+      rows.flatMap { (1...ModelBounds.size).contains($0) ? ($0, reason) : nil }
     }
     var candidates = [
       found(try arguments.int(.originalVocabSize), "original_vocab_size"),
@@ -20,7 +20,7 @@ package struct RecordedVocabulary {
     // What the user types for this tokenizer does not count the token that it adds (Megatron
     // `tokenizer.py`, `_NullTokenizer`).
     if arguments[.tokenizerType] == .string("NullTokenizer"),
-      let typed = try arguments.int(.vocabSize), typed < 1 << 40
+      let typed = try arguments.int(.vocabSize), typed < ModelBounds.size
     {
       candidates.append(
         found(typed + 1, "NullTokenizer with a vocab_size of \(typed) and its end of text"))

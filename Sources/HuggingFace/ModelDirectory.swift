@@ -20,7 +20,7 @@ public struct ModelDirectory: Sendable {
     ///
     /// - Throws: ``Failure`` when the file cannot be read, or ``Interrupted``.
     public func sha256() throws -> String {
-      let buffer = ByteBuffer(count: 1 << 20)
+      let buffer = ByteBuffer(count: ByteBuffer.passSize)
       var hasher = SHA256Hasher()
       for place in stride(from: 0, to: declared.dataOffsets.count, by: buffer.count) {
         try Interrupted.check()

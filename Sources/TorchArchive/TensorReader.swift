@@ -26,7 +26,7 @@ public final class TensorReader {
     self.file = file
     self.crc = crc
     window = ByteBuffer(count: windowSize)
-    dense = ByteBuffer(count: 1 << 20)
+    dense = ByteBuffer(count: ByteBuffer.passSize)
   }
 
   /// Calls `body` with all elements of a tensor in order, a part at a time.

@@ -53,7 +53,7 @@ extension TorchFile {
   ///
   /// - Throws: ``TorchFileError`` or `FileError`; a checksum that was recorded is compared.
   public func bytes(of tensor: Tensor) throws -> [UInt8] {
-    let reader = TensorReader(self, windowSize: 1 << 20)
+    let reader = TensorReader(self, windowSize: ByteBuffer.passSize)
     var result: [UInt8] = []
     try reader.forEachPart(of: tensor.view) { range, buffer in result += buffer.bytes(range) }
     _ = try reader.verdict(tensor.view.storage, all: true)

@@ -122,7 +122,9 @@ public struct TestModel {
   }
 
   /// The rows of a rank, picked one by one: slow and plain.
-  private func qkv(_ tensor: TestTensor, _ rank: Int, _ ranks: Int, _ order: RowOrder) -> TestTensor {
+  private func qkv(
+    _ tensor: TestTensor, _ rank: Int, _ ranks: Int, _ order: RowOrder
+  ) -> TestTensor {
     let hn = hidden / heads
     let local = heads / ranks
     let columns = tensor.shape.count > 1 ? tensor.shape[1] : 1

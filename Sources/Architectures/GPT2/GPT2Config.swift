@@ -100,7 +100,7 @@ extension GPT2Config {
   static func sizes(_ config: JSONObject) -> ModelSizes? {
     guard let layers = config["n_layer"]?.int, let hidden = config["n_embd"]?.int,
       let vocabulary = config["vocab_size"]?.int, let positions = config["n_positions"]?.int,
-      layers > 0, (1...1 << 40).contains(hidden)
+      layers > 0, (1...ModelBounds.size).contains(hidden)
     else { return nil }
     // Heads that do not divide the hidden size are a fault of their own.
     let heads = config["n_head"]?.int ?? 1
@@ -117,7 +117,7 @@ extension GPT2Config {
     func diagnostic(_ code: Diagnostic.Code, _ message: String) -> Diagnostic {
       Diagnostic(code, message, file: "config.json")
     }
-    if let hidden = config["n_embd"]?.int, hidden > 1 << 40 {
+    if let hidden = config["n_embd"]?.int, hidden > ModelBounds.size {
       findings.append(
         .fault(diagnostic(.configField, "no model has a hidden size of \(hidden)")))
     }

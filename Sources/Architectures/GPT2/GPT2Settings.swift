@@ -82,9 +82,8 @@ struct GPT2Settings {
       decisions.append(
         Decision(
           "dropout", .double(hiddenDropout),
-          "\(unset.map(\.name).joined(separator: ", ")) not recorded, so GPT-2's defaults; they matter to "
-            + "training "
-            + "alone"))
+          "\(unset.map(\.name).joined(separator: ", ")) not recorded, so GPT-2's defaults; they "
+            + "matter to training alone"))
     }
     tokens = try SpecialTokens(facts, vocabulary: output.sizes.vocabulary, given: output.tokens)
     decisions += tokens.decisions

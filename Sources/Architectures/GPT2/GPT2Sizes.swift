@@ -35,7 +35,7 @@ struct GPT2Sizes {
             + "the optimizer", file: facts.file(of: name), tensor: name,
           hint: "copy the zero_pp_rank_X_mp_rank_YY files, too, and give the folder")
       }
-      guard sizes.count == rank, sizes.allSatisfy({ (1...1 << 40).contains($0) }) else {
+      guard sizes.count == rank, sizes.allSatisfy({ (1...ModelBounds.size).contains($0) }) else {
         throw Failure(
           .tensorUnexpectedShape,
           "its shape is \(sizes); \(rank) dimensions that are not empty were expected",
@@ -103,7 +103,7 @@ struct GPT2Sizes {
     let (h, f) = (Double(hidden), Double(feedForward))
     let estimate =
       Double(paddedVocabulary + positions) * h + Double(layers) * (8 * h * h + 4 * h * f)
-    guard estimate < 0x1p50 else {
+    guard estimate < Double(ModelBounds.elements) else {
       throw Failure(
         .tensorUnexpectedShape, "no model has some \(estimate) parameters",
         file: facts.folderName)

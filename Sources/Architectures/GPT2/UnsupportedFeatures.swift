@@ -92,7 +92,7 @@ enum UnsupportedFeatures {
     }
     if let up = facts.shape(of: "layers.0.mlp.dense_h_to_4h.weight"),
       let down = facts.shape(of: "layers.0.mlp.dense_4h_to_h.weight"),
-      up.count == 2, down.count == 2, down[1] < 1 << 40, up[0] == 2 * down[1]
+      up.count == 2, down.count == 2, down[1] < ModelBounds.size, up[0] == 2 * down[1]
     {
       refuse(
         "glu",

@@ -10,6 +10,9 @@ import Glibc
 /// who hands ranges out to threads sees to that.
 @safe
 public final class ByteBuffer: @unchecked Sendable {
+  /// How much a pass over a file reads at a time.
+  public static let passSize = 1 << 20
+
   /// The size in bytes.
   public let count: Int
   // Sound: allocated in `init`, freed in `deinit`, never handed out but through `slice`.

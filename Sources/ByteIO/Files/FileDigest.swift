@@ -8,7 +8,7 @@ public enum FileDigest {
   /// - Throws: ``Failure`` 66 or 74, or ``Interrupted`` when a signal asked for a stop.
   package static func crc32(_ path: FilePath) throws -> UInt32 {
     do {
-      return try crc32(path, through: ByteBuffer(count: 1 << 20))
+      return try crc32(path, through: ByteBuffer(count: ByteBuffer.passSize))
     } catch let stop as Interrupted {
       throw stop
     } catch {
@@ -39,7 +39,7 @@ public enum FileDigest {
   public static func sha256(_ path: FilePath) throws -> String {
     do {
       let file = try InputFile(opening: path)
-      let buffer = ByteBuffer(count: 1 << 20)
+      let buffer = ByteBuffer(count: ByteBuffer.passSize)
       var hasher = SHA256Hasher()
       for start in stride(from: 0, to: file.size, by: buffer.count) {
         try Interrupted.check()

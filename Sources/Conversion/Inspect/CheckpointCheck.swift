@@ -41,7 +41,7 @@ public struct CheckpointCheck: Sendable {
     let sizes = files.map { FileSystem.identity(of: $0.path)?.size ?? 0 }
     let weights = inspection.plan?.sourceBytes ?? 0
     started(sizes.reduce(weights, +))
-    let buffer = ByteBuffer(count: 1 << 20)
+    let buffer = ByteBuffer(count: ByteBuffer.passSize)
     for file in files {
       do {
         try read(file.path, file.name, through: buffer, limits, progress)

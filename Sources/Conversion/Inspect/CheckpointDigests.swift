@@ -29,7 +29,7 @@ public struct CheckpointDigests: Sendable {
       if readers.count >= 16 { readers = [:] }
       let made = TensorReader(
         try TorchFile(opening: index.files[file].path, limits: limits), crc: crc != .none,
-        windowSize: 1 << 20)
+        windowSize: ByteBuffer.passSize)
       readers[file] = made
       return made
     }

@@ -50,7 +50,8 @@ public struct ConversionOptions: Hashable, Sendable {
   ///
   /// - Parameters:
   ///   - dtype: The element type of the output; `nil` for the one that is stored.
-  ///   - qkvLayout: The order of the query, key and value rows, where the checkpoint leaves it open.
+  ///   - qkvLayout: The order of the query, key and value rows, where the checkpoint leaves it
+  ///     open.
   ///   - vocabulary: Which rows of the vocabulary are kept.
   public init(
     dtype: DType? = nil, qkvLayout: QKVOrder? = nil, vocabulary: Vocabulary = .keep

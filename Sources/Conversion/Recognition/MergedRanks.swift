@@ -40,7 +40,7 @@ struct MergedRanks {
       data, stages, try index.arguments.int(.dsSequenceParallelSize) ?? 1,
       try index.arguments.int(.contextParallelSize) ?? 1,
     ] {
-      guard degree > 0, degree < 1 << 20, product < 1 << 40 else { return }
+      guard degree > 0, degree < ModelBounds.count, product < ModelBounds.size else { return }
       product *= degree
     }
     guard world != product else { return }

@@ -20,7 +20,7 @@ final class ConversionRun {
   /// The hashes of the weights that the masters are compared with. The writing of files leaves a
   /// thread with little to do, so they are formed meanwhile.
   private let weights: WeightHashing?
-  private lazy var buffer = ByteBuffer(count: 1 << 20)
+  private lazy var buffer = ByteBuffer(count: ByteBuffer.passSize)
 
   private var plan: ConversionPlan { converter.plan }
 

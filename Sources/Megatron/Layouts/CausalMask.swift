@@ -28,7 +28,8 @@ struct CausalMask {
     var mask = CausalMask(size: tensor.dtype.size, columns: columns)
     struct Found: Error { let text: String }
     do {
-      try TensorReader(file, windowSize: 1 << 20).forEachPart(of: tensor) { range, buffer in
+      try TensorReader(file, windowSize: ByteBuffer.passSize).forEachPart(of: tensor) {
+        range, buffer in
         if let text = mask.take(buffer.bytes(range)) { throw Found(text: text) }
       }
     } catch let found as Found {

@@ -31,7 +31,7 @@ extension CheckpointBuilder {
     guard let unique = try arguments.int(.numUniqueLayers),
       let layers = try arguments.int(.numLayers), unique != layers, unique > 0
     else { return }
-    guard unique == blockCount, layers.isMultiple(of: unique), layers < 1 << 20 else {
+    guard unique == blockCount, layers.isMultiple(of: unique), layers < ModelBounds.count else {
       throw Failure(
         .argumentsContradiction,
         "\(layers) layers are said to share \(unique), but \(blockCount) are there")

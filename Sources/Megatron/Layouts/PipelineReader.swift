@@ -151,9 +151,9 @@ extension CheckpointBuilder {
     let expected = (pipelineParallel ?? 0).multipliedReportingOverflow(by: tensorParallel)
     let count = max(
       states.columnCount,
-      expected.overflow || expected.partialValue > 1 << 20
+      expected.overflow || expected.partialValue > ModelBounds.count
         ? 0 : expected.partialValue)
-    if let (_, missing) = states.firstGap(rows: 0..<1, columns: min(count, 1 << 20)) {
+    if let (_, missing) = states.firstGap(rows: 0..<1, columns: min(count, ModelBounds.count)) {
       throw Failure(
         .checkpointMissingRank,
         "there are \(states.row(0).count) of \(count) states of model-parallel ranks",
@@ -250,7 +250,7 @@ extension CheckpointBuilder {
   private func refuseLeftovers(
     _ kinds: [(layer: Int, kind: LayerKind)], _ blocks: [Int], _ layers: [[LayerFile]]
   ) throws(Failure) {
-    guard let depth = try arguments.int(.numLayers), depth > 0, depth < 1 << 20,
+    guard let depth = try arguments.int(.numLayers), depth > 0, depth < ModelBounds.count,
       arguments.source(of: .numLayers) == .checkpoint, let first = blocks.first
     else { return }
     let norms = kinds.indices.filter { kinds[$0].kind == .finalLayernorm }

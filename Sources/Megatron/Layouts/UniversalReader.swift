@@ -58,7 +58,7 @@ extension CheckpointBuilder {
     // Ranks were put together; where the order of rows goes rank by rank, their number matters.
     let ranks = try arguments.int(.tensorModelParallelSize)
     let oldRanks = try arguments.int(.modelParallelSize)
-    mergedRanks = min(max(1, ranks ?? oldRanks ?? 1), 1 << 20)
+    mergedRanks = min(max(1, ranks ?? oldRanks ?? 1), ModelBounds.count)
     pipelineParallel = try arguments.int(.pipelineModelParallelSize)
     let names = try PipelineNames(parameters.map(\.name))
     tensors = parameters.map { parameter in

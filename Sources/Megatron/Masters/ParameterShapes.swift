@@ -1,3 +1,4 @@
+import Architectures
 import Pickle
 import TorchArchive
 
@@ -43,9 +44,9 @@ struct ParameterShapes: Hashable {
   private static func count(_ sizes: [Int]) -> Int? {
     var count = 1
     for size in sizes {
-      guard size > 0, size < 1 << 40 else { return nil }
+      guard size > 0, size < ModelBounds.size else { return nil }
       let (product, overflow) = count.multipliedReportingOverflow(by: size)
-      guard !overflow, product < 1 << 50 else { return nil }
+      guard !overflow, product < ModelBounds.elements else { return nil }
       count = product
     }
     return count

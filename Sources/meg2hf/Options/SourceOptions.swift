@@ -118,7 +118,7 @@ struct SourceOptions: ParsableArguments {
   }
 
   func validate() throws {
-    guard mergedRanks.map({ (1...1 << 20).contains($0) }) ?? true else {
+    guard mergedRanks.map({ (1...ModelBounds.count).contains($0) }) ?? true else {
       throw ValidationError("--merged-ranks is a number of ranks from 1 on.")
     }
     _ = try torchLimits()
