@@ -77,6 +77,7 @@ let package = Package(
       name: "HuggingFace",
       dependencies: [
         "Architectures", "Diagnostics", "ByteIO", "JSON", "Safetensors", "TorchArchive", "Transfer",
+        .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),

@@ -197,6 +197,8 @@ extension Diagnostic.Code {
   public static let tokenizerMissing = Self("tokenizer/missing", .noInput)
   public static let tokenizerOtherSize = Self("tokenizer/other-size", .note)
   public static let tokenizerSize = Self("tokenizer/size", .undecided)
+  public static let tokenizerText = Self("tokenizer/text", .malformed)
+  public static let tokenizerUnsupported = Self("tokenizer/unsupported", .unsupported)
 
   // The command line
   public static let usageArguments = Self("usage/arguments", .usage)

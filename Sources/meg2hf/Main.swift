@@ -34,7 +34,7 @@ struct Meg2hf: ParsableCommand {
     version: "\(toolVersion) (\(FrontDoor.target))",
     subcommands: [
       ConvertCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self,
-      DiffCommand.self, BatchCommand.self,
+      DiffCommand.self, BatchCommand.self, TokenizeCommand.self,
     ])
 
   static func main() {

@@ -74,7 +74,7 @@ import Testing
       ["inspect", output, "--sha256"], ["verify", output, "--sha256"],
       ["verify", output, "--against", dump], ["verify", output, "--against", other],
       ["diff", output, second], ["batch", list], ["batch", list, "--status"],
-      ["convert", "--nope"],
+      ["convert", "--nope"], ["tokenize", fixture("tokenizer").string, "Hello"],
     ]
     var documents = try runs.flatMap { arguments in
       try meg2hf(arguments + ["--json"]).output.split(separator: "\n\n").map(String.init)

@@ -1,5 +1,6 @@
 import Conversion
 import Glibc
+import HuggingFace
 import JSON
 import Megatron
 import Pickle
@@ -12,7 +13,7 @@ import TorchArchive
 ///
 /// The tests of the main package compile this file too, to replay the seeds and what was found.
 enum FuzzTarget: String, CaseIterable {
-  case pickle, torch, safetensors, index, json, checkpoint
+  case pickle, torch, safetensors, index, json, checkpoint, tokenizer
 
   /// Does with `bytes` all that the target's reader can do.
   ///
@@ -27,6 +28,7 @@ enum FuzzTarget: String, CaseIterable {
     case .index: _ = try ShardIndex(parsing: bytes)
     case .json: _ = try JSONParser.parse(bytes)
     case .checkpoint: try FuzzTarget.convert(bytes, in: scratch)
+    case .tokenizer: try FuzzTarget.tokenize(bytes, in: scratch)
     }
   }
 
@@ -39,6 +41,24 @@ enum FuzzTarget: String, CaseIterable {
       try reader.forEachPart(of: tensor) { _, _ in }
       _ = try reader.verdict(tensor.storage, all: true)
     }
+  }
+
+  /// Takes the input as `tokenizer.json`, or, after its first zero, as merges of the vocabulary
+  /// before it, and encodes and decodes with that.
+  private static func tokenize(_ bytes: [UInt8], in scratch: Scratch) throws {
+    let folder = scratch.path.appending("tokenizer")
+    _ = mkdir(folder.string, 0o700)
+    let names = ["tokenizer.json", "vocab.json", "merges.txt"]
+    for name in names { _ = unlink(folder.appending(name).string) }
+    if let cut = bytes.firstIndex(of: 0) {
+      _ = scratch.write(Array(bytes[..<cut]), "tokenizer/vocab.json")
+      _ = scratch.write(Array(bytes[(cut + 1)...]), "tokenizer/merges.txt")
+    } else {
+      _ = scratch.write(bytes, "tokenizer/tokenizer.json")
+    }
+    let tokenizer = try Tokenizer(folder: folder)
+    _ = tokenizer.decode(Array(0..<64) + [tokenizer.size])
+    _ = try tokenizer.encode("ab abba it's <a> 12\u{E9}\n")
   }
 
   /// Puts the input in the place of one file of a whole checkpoint, which its first byte chooses,

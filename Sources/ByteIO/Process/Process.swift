@@ -152,6 +152,38 @@ public enum Process {
     return 0
   }
 
+  /// The bytes that were given as the argument `text`, which Swift repairs where they are not UTF-8.
+  public static func bytes(argument text: String) -> [UInt8] {
+    let arguments = unsafe CommandLine.unsafeArgv
+    for index in 0..<Int(CommandLine.argc) {
+      // Sound: as below.
+      guard let raw = unsafe arguments[index] else { continue }
+      if unsafe String(cString: raw) == text {
+        return unsafe Array(UnsafeBufferPointer(start: raw, count: strlen(raw))).map {
+          UInt8(bitPattern: $0)
+        }
+      }
+    }
+    return Array(text.utf8)
+  }
+
+  /// All of standard input.
+  ///
+  /// - Throws: ``FileError`` when it cannot be read.
+  public static func standardInput() throws(FileError) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var part = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = unsafe read(STDIN_FILENO, &part, part.count)
+      if count == 0 { return bytes }
+      if count > 0 {
+        bytes += part.prefix(count)
+      } else if errno != EINTR {
+        throw FileError(errno: errno, path: "-", operation: "read")
+      }
+    }
+  }
+
   /// The path that was given as the argument `text`.
   ///
   /// File names are bytes. Swift repairs arguments that are not UTF-8, so the bytes are taken

@@ -164,8 +164,8 @@ enum FrontDoor {
   // swift-format-ignore
   private static let flags = [
     "--accept-duplicated-shards", "--against", "--all", "--check", "--color", "--columns",
-    "--config", "--crc", "--dtype", "--finish", "--help", "--index", "--iteration", "--jobs",
-    "--json",
+    "--config", "--crc", "--decode", "--dtype", "--file", "--finish", "--help", "--index", "--iteration", "--jobs",
+    "--json", "--json-lines", "--keep-special",
     "--key-style", "--layout", "--limits", "--max-shard-size", "--merge-file", "--merged-ranks",
     "--no-resume", "--of", "--output", "--overwrite", "--part", "--progress", "--qkv-layout",
     "--quiet", "--replicas", "--set", "--sha256", "--sort", "--status", "--tag", "--tensors",

@@ -31,7 +31,7 @@ public struct ModelTokenizer: Sendable {
   ]
 
   /// The two files of a folder under the names of transformers, of Megatron, and of OpenAI.
-  private static let pairs = [
+  static let pairs = [
     ("vocab.json", "merges.txt"), ("gpt2-vocab.json", "gpt2-merges.txt"),
     ("encoder.json", "vocab.bpe"),
   ]
