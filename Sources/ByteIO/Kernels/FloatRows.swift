@@ -1,0 +1,232 @@
+import CKernels
+
+/// Rows of binary32 numbers, such as the activations of some tokens.
+///
+/// Rows lie a little further apart than they are long: those that lie a power of two apart fight for
+/// the same places of the caches. What lies between them is zero.
+public struct FloatRows: Sendable {
+  /// The numbers.
+  public let buffer: ByteBuffer
+  /// How many rows there are, and how many numbers each has.
+  public let count: Int
+  public let width: Int
+  /// The distance of rows, in numbers.
+  public let pitch: Int
+
+  /// Rows of zeros.
+  public init(_ count: Int, width: Int) {
+    self.count = count
+    self.width = width
+    pitch = (width + 15) / 16 * 16 + 16
+    buffer = ByteBuffer(count: count * pitch * 4)
+  }
+
+  /// The numbers of a row.
+  public subscript(row: Int) -> [Float] {
+    get {
+      let bytes = buffer.bytes(row * pitch * 4..<(row * pitch + width) * 4)
+      return stride(from: 0, to: bytes.count, by: 4).map { place in
+        let word = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[place + $1]) << (8 * UInt32($1)) }
+        return Float(bitPattern: word)
+      }
+    }
+    nonmutating set {
+      precondition(newValue.count == width, "a row of another width")
+      buffer.store(
+        newValue.flatMap { value in
+          (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * UInt32($0))) }
+        }, at: row * pitch * 4)
+    }
+  }
+
+  /// The bytes of some numbers of a row.
+  func bytes(_ row: Int, from first: Int = 0, count: Int) -> Range<Int> {
+    precondition(row >= 0 && row < self.count && first >= 0 && first + count <= pitch, "outside")
+    let start = (row * pitch + first) * 4
+    return start..<start + count * 4
+  }
+}
+
+/// A matrix of weights as it is stored.
+public struct WeightMatrix: Sendable {
+  public let buffer: ByteBuffer
+  public let format: FloatFormat
+  public let rows: Int
+  public let columns: Int
+
+  /// A matrix whose rows lie one after the other from the beginning of a buffer.
+  public init(_ buffer: ByteBuffer, _ format: FloatFormat, rows: Int, columns: Int) {
+    precondition(buffer.count >= rows * columns * format.size, "the buffer is too small")
+    self.buffer = buffer
+    self.format = format
+    self.rows = rows
+    self.columns = columns
+  }
+
+  fileprivate var number: Int32 {
+    switch format {
+    case .float16: 0
+    case .bfloat16: 1
+    case .float32: 2
+    }
+  }
+
+  /// Adds a row to a row of numbers.
+  public func add(row: Int, to target: FloatRows, _ place: Int) {
+    precondition(target.width == columns && row < rows, "a matrix of another width")
+    let wide = FloatRows(1, width: columns)
+    _ = wide.buffer.convert(
+      columns, from: buffer, at: row * columns * format.size, as: format, to: .float32, at: 0)
+    target.add(wide, row: 0, to: place)
+  }
+}
+
+/// How wide the instructions of the forward pass may be; all widths give the same bits.
+public enum KernelWidth: Int32, CaseIterable, Sendable {
+  case any, bytes32, bytes64
+
+  /// The widest that this processor has.
+  public static let best = KernelWidth(rawValue: ckforward_best_width()) ?? .any
+
+  /// Those that this processor has.
+  public static var available: [KernelWidth] { allCases.filter { $0.rawValue <= best.rawValue } }
+}
+
+/// The steps of a forward pass. Each sum has one order, whatever the width, the number of threads or
+/// of rows.
+extension FloatRows {
+  /// Adds the product with a matrix of [in, out], the way `Conv1D` of transformers keeps it.
+  ///
+  /// - Parameters:
+  ///   - x: The inputs, a row for each row of the result.
+  ///   - weights: The matrix.
+  ///   - columns: Which columns of the result are computed; `nil` for all.
+  ///   - width: How wide the instructions may be.
+  public func addProduct(
+    of x: FloatRows, inOut weights: WeightMatrix, columns: Range<Int>? = nil,
+    _ width: KernelWidth = .best
+  ) {
+    precondition(x.width == weights.rows && self.width == weights.columns && x.count >= count)
+    let columns = columns ?? 0..<self.width
+    precondition(columns.lowerBound >= 0 && columns.upperBound <= self.width, "outside")
+    let size = weights.rows * weights.columns * weights.format.size
+    // Sound: the buffers hold as many rows of such widths, as was compared above.
+    guard let input = unsafe x.buffer.slice(0..<x.buffer.count).baseAddress,
+      let matrix = unsafe weights.buffer.slice(0..<size).baseAddress,
+      let output = unsafe buffer.slice(0..<buffer.count).baseAddress
+    else { return }
+    unsafe ckforward_conv(
+      width.rawValue, weights.number, input.assumingMemoryBound(to: Float.self), x.pitch, count,
+      matrix, weights.columns, weights.rows, columns.lowerBound, columns.upperBound,
+      output.assumingMemoryBound(to: Float.self), pitch)
+  }
+
+  /// Adds the product with the transpose of a matrix of [out, in], the way PyTorch keeps it.
+  public func addProduct(
+    of x: FloatRows, outIn weights: WeightMatrix, columns: Range<Int>? = nil,
+    _ width: KernelWidth = .best
+  ) {
+    precondition(x.width == weights.columns && self.width == weights.rows && x.count >= count)
+    let columns = columns ?? 0..<self.width
+    precondition(columns.lowerBound >= 0 && columns.upperBound <= self.width, "outside")
+    let size = weights.rows * weights.columns * weights.format.size
+    // Sound: as above; what lies between the rows of `x` is zero.
+    guard let input = unsafe x.buffer.slice(0..<x.buffer.count).baseAddress,
+      let matrix = unsafe weights.buffer.slice(0..<size).baseAddress,
+      let output = unsafe buffer.slice(0..<buffer.count).baseAddress
+    else { return }
+    unsafe ckforward_linear(
+      width.rawValue, weights.number, input.assumingMemoryBound(to: Float.self), x.pitch, count,
+      matrix, weights.columns, columns.lowerBound, columns.upperBound,
+      output.assumingMemoryBound(to: Float.self), pitch)
+  }
+
+  /// The layer norm of a row, laid down in a row of other rows of the same width.
+  public func norm(
+    row: Int, weight: FloatRows, bias: FloatRows, epsilon: Float, to target: FloatRows,
+    _ width: KernelWidth = .best
+  ) {
+    precondition(
+      weight.width == self.width && bias.width == self.width && target.width == self.width)
+    let count = pitch - 16
+    // Sound: each slice holds a whole row, up to a multiple of 16 numbers.
+    guard let x = unsafe buffer.slice(bytes(row, count: count)).baseAddress,
+      let w = unsafe weight.buffer.slice(weight.bytes(0, count: count)).baseAddress,
+      let b = unsafe bias.buffer.slice(bias.bytes(0, count: count)).baseAddress,
+      let y = unsafe target.buffer.slice(target.bytes(row, count: count)).baseAddress
+    else { return }
+    unsafe ckforward_norm(
+      width.rawValue, x.assumingMemoryBound(to: Float.self),
+      w.assumingMemoryBound(to: Float.self), b.assumingMemoryBound(to: Float.self), self.width,
+      epsilon, y.assumingMemoryBound(to: Float.self))
+  }
+
+  /// gelu of a row, by tanh or by the error function.
+  public func gelu(row: Int, isExact: Bool, _ width: KernelWidth = .best) {
+    // Sound: the slice holds a whole row, up to a multiple of 16 numbers.
+    guard let x = unsafe buffer.slice(bytes(row, count: pitch - 16)).baseAddress else { return }
+    let row = unsafe x.assumingMemoryBound(to: Float.self)
+    if isExact {
+      unsafe ckforward_gelu_erf(row, self.width)
+    } else {
+      unsafe ckforward_gelu_tanh(width.rawValue, row, self.width)
+    }
+  }
+
+  /// The attention of a query to the first keys: the row of the query holds the heads one after the
+  /// other, each with room for a multiple of 16 numbers, and so do keys and values.
+  ///
+  /// - Parameters:
+  ///   - row: The row of the query, and of the result.
+  ///   - head: Which head.
+  ///   - size: The room of a head.
+  ///   - keys: A row for each position.
+  ///   - values: Likewise.
+  ///   - count: How many positions the query attends to.
+  ///   - scale: What scores are multiplied with.
+  ///   - target: Where the result goes.
+  ///   - width: How wide the instructions may be.
+  public func attend(
+    row: Int, head: Int, size: Int, keys: FloatRows, values: FloatRows, count: Int, scale: Float,
+    to target: FloatRows, _ width: KernelWidth = .best
+  ) {
+    precondition(size % 16 == 0 && keys.pitch == values.pitch && count <= keys.count)
+    precondition((head + 1) * size <= keys.width && keys.width == values.width)
+    let scores = ByteBuffer(count: (count + 16) * 4)
+    // Sound: the slices hold the head of the query and of all keys and values.
+    guard
+      let q = unsafe buffer.slice(bytes(row, from: head * size, count: size)).baseAddress,
+      let k = unsafe keys.buffer.slice(head * size * 4..<keys.buffer.count).baseAddress,
+      let v = unsafe values.buffer.slice(head * size * 4..<values.buffer.count).baseAddress,
+      let s = unsafe scores.slice(0..<scores.count).baseAddress,
+      let out = unsafe target.buffer.slice(
+        target.bytes(row, from: head * size, count: size)
+      ).baseAddress
+    else { return }
+    unsafe ckforward_attend(
+      width.rawValue, q.assumingMemoryBound(to: Float.self),
+      k.assumingMemoryBound(to: Float.self), v.assumingMemoryBound(to: Float.self), keys.pitch,
+      count, size, scale, s.assumingMemoryBound(to: Float.self),
+      out.assumingMemoryBound(to: Float.self))
+  }
+
+  /// Adds a row of other rows to one of these.
+  public func add(_ other: FloatRows, row: Int, to place: Int) {
+    precondition(other.width == width, "rows of another width")
+    // Sound: both slices hold a row.
+    guard let x = unsafe other.buffer.slice(other.bytes(row, count: width)).baseAddress,
+      let y = unsafe buffer.slice(bytes(place, count: width)).baseAddress
+    else { return }
+    unsafe ckforward_add(
+      y.assumingMemoryBound(to: Float.self), x.assumingMemoryBound(to: Float.self), width)
+  }
+
+  /// Copies some numbers of a row of other rows.
+  public func copy(
+    _ count: Int, from other: FloatRows, row: Int, at first: Int, to place: Int, at start: Int
+  ) {
+    buffer.copy(
+      other.bytes(row, from: first, count: count), of: other.buffer,
+      to: bytes(place, from: start, count: count).lowerBound)
+  }
+}
