@@ -98,11 +98,18 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
+    .target(
+      name: "Inference",
+      dependencies: [
+        "Diagnostics", "ByteIO", "JSON", "Safetensors", "Transfer", "Architectures", "HuggingFace",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
     .executableTarget(
       name: "meg2hf",
       dependencies: [
-        "Architectures", "ByteIO", "Conversion", "Diagnostics", "HuggingFace", "JSON", "Megatron",
-        "Safetensors", "TorchArchive",
+        "Architectures", "ByteIO", "Conversion", "Diagnostics", "HuggingFace", "Inference", "JSON",
+        "Megatron", "Safetensors", "TorchArchive",
         "Transfer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
@@ -129,8 +136,8 @@ let package = Package(
     .testTarget(
       name: "ConversionTests",
       dependencies: [
-        "Architectures", "Conversion", "Diagnostics", "HuggingFace", "Megatron", "Transfer",
-        "TorchArchive", "Safetensors", "ByteIO",
+        "Architectures", "Conversion", "Diagnostics", "HuggingFace", "Inference", "Megatron",
+        "Transfer", "TorchArchive", "Safetensors", "ByteIO",
         "JSON", "TestSupport",
       ]),
     // Compiles the targets of Fuzz/ too, which is a package of its own.

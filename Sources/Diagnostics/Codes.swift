@@ -136,6 +136,10 @@ extension Diagnostic.Code {
   public static let modelExperts = Self("model/experts", .unsupported)
 
   // Options
+  public static let networkNotFinite = Self("network/not-finite", .malformed)
+  public static let networkPrompt = Self("network/prompt", .usage)
+  public static let networkTensor = Self("network/tensor", .malformed)
+  public static let networkUnsupported = Self("network/unsupported", .unsupported)
   public static let optionsDtype = Self("options/dtype", .usage)
 
   // The output

@@ -25,6 +25,8 @@ struct Meg2hf: ParsableCommand {
             convert all steps of a run
         meg2hf verify hf/gpt2 --against runs/gpt2
             recompute every tensor and compare all bytes
+        meg2hf generate hf/gpt2 "Hello, my dog is cute"
+            let it speak
 
       EXIT STATUS: 0 done, 1 a fault or difference was found, 64 usage, 65 the checkpoint is \
       damaged, 66 no input, 69 model not supported, 70 internal error (please report), 73 the \
@@ -35,13 +37,16 @@ struct Meg2hf: ParsableCommand {
     subcommands: [
       ConvertCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self,
       DiffCommand.self, BatchCommand.self, TokenizeCommand.self,
+      GenerateCommand.self,
     ])
 
   static func main() {
     Process.ignoreBrokenPipes()
     // Before anything else: a signal that comes while the words are read counts too.
     let words = Array(CommandLine.arguments.dropFirst())
-    if let first = words.first, ["convert", "batch"].contains(first) { Process.catchStopSignals() }
+    if let first = words.first, ["convert", "batch", "generate"].contains(first) {
+      Process.catchStopSignals()
+    }
     let commands = configuration.subcommands.compactMap { $0.configuration.commandName }
     if let failure = FrontDoor.refusal(words, commands: commands) { finish(failure) }
     if words.contains("-h"), !words.contains("--") {

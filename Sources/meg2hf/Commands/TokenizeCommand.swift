@@ -59,7 +59,7 @@ struct TokenizeCommand: ParsableCommand {
       let path = Process.path(argument: tokenizer)
       let tokenizer = try Tokenizer(folder: path)
       report.warnings = tokenizer.warnings
-      let input = try readText()
+      let input = try TextInput.read(text, file, named: "TEXT")
       if jsonLines {
         report.isStreamed = true
         // By bytes: to Swift a carriage return and a line feed are one character.
@@ -72,7 +72,7 @@ struct TokenizeCommand: ParsableCommand {
         return
       }
       if decode {
-        let ids = try ids(input)
+        let ids = try TextInput.ids(input)
         let text = tokenizer.decode(ids, keepingSpecial: keepSpecial)
         report.payload["ids"] = .array(ids.map { .int($0) })
         report.payload["text"] = .string(text)
@@ -107,58 +107,5 @@ struct TokenizeCommand: ParsableCommand {
     guard let ids, ids.count == value.array?.count else { throw wrong("an array of ids") }
     return JSONWriter.text(
       .string(tokenizer.decode(ids, keepingSpecial: keepSpecial)), .compact)
-  }
-
-  /// What was given, as valid text.
-  private func readText() throws(Failure) -> String {
-    let bytes: [UInt8]
-    var name = "TEXT"
-    if let text {
-      bytes = Process.bytes(argument: text)
-    } else {
-      name = file ?? "-"
-      do {
-        bytes =
-          name == "-"
-          ? try Process.standardInput()
-          : try JSONFile.bytes(Process.path(argument: name))
-      } catch let error as Failure {
-        throw error
-      } catch {
-        throw Failure(reading: error, file: FilePath(name))
-      }
-    }
-    guard let valid = String(validating: bytes, as: UTF8.self) else {
-      throw Failure(
-        .tokenizerText, "it is not UTF-8", file: name, offset: TokenizeCommand.firstBroken(bytes))
-    }
-    return valid
-  }
-
-  /// The offset of the first byte that is not a part of valid UTF-8.
-  private static func firstBroken(_ bytes: [UInt8]) -> Int? {
-    var decoder = UTF8()
-    var iterator = bytes.makeIterator()
-    var offset = 0
-    while true {
-      switch decoder.decode(&iterator) {
-      case .scalarValue(let scalar): offset += UTF8.width(scalar)
-      case .emptyInput: return nil
-      case .error: return offset
-      }
-    }
-  }
-
-  private func ids(_ text: String) throws(Failure) -> [Int] {
-    var ids: [Int] = []
-    for word in text.split(whereSeparator: { $0.isWhitespace || ",[]".contains($0) }) {
-      guard let id = Int(word), id >= 0 else {
-        throw Failure(
-          .tokenizerText, "\"\(word)\" is not the id of a token",
-          hint: "ids are separated by spaces or commas, as in \"15496 11 616\"")
-      }
-      ids.append(id)
-    }
-    return ids
   }
 }

@@ -165,7 +165,8 @@ enum FrontDoor {
   private static let flags = [
     "--accept-duplicated-shards", "--against", "--all", "--check", "--color", "--columns",
     "--config", "--crc", "--decode", "--dtype", "--file", "--finish", "--help", "--index", "--iteration", "--jobs",
-    "--json", "--json-lines", "--keep-special",
+    "--ids", "--json", "--json-lines", "--keep-padding",
+    "--keep-special", "--max-new-tokens", "--no-stop", "--stop", "--top",
     "--key-style", "--layout", "--limits", "--max-shard-size", "--merge-file", "--merged-ranks",
     "--no-resume", "--of", "--output", "--overwrite", "--part", "--progress", "--qkv-layout",
     "--quiet", "--replicas", "--set", "--sha256", "--sort", "--status", "--tag", "--tensors",
