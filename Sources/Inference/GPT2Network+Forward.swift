@@ -23,6 +23,20 @@ extension GPT2Network {
   public func logits(
     of tokens: [Int], after cache: KeyValueCache, onlyLast: Bool = false
   ) throws -> FloatRows {
+    let states = try states(of: tokens, after: cache)
+    return logits(of: states, onlyLast ? states.count - 1..<states.count : 0..<states.count)
+  }
+
+  /// What the last layer norm gives for tokens that follow those of a cache: from each row follow
+  /// the logits of one token.
+  ///
+  /// - Parameters:
+  ///   - tokens: The tokens.
+  ///   - cache: The tokens before them; it must have room.
+  /// - Returns: A row for each token.
+  /// - Throws: ``Failure`` 64 for tokens that the model cannot take, 65 for values that are not
+  ///   finite, or ``Interrupted``.
+  public func states(of tokens: [Int], after cache: KeyValueCache) throws -> FloatRows {
     try check(tokens, cache)
     let (h, count) = (sizes.hidden, tokens.count)
     let x = FloatRows(count, width: h)
@@ -48,15 +62,19 @@ extension GPT2Network {
       }
     }
     cache.count += count
-    let first = onlyLast ? count - 1 : 0
-    let last = FloatRows(count - first, width: h)
-    for row in first..<count {
-      normalize(x, row, finalNorm, y)
-      last.copy(h, from: y, row: row, at: 0, to: row - first, at: 0)
+    for row in 0..<count { normalize(x, row, finalNorm, y) }
+    return y
+  }
+
+  /// The logits that follow from some rows of states.
+  public func logits(of states: FloatRows, _ rows: Range<Int>) -> FloatRows {
+    let some = FloatRows(rows.count, width: sizes.hidden)
+    for (place, row) in rows.enumerated() {
+      some.copy(sizes.hidden, from: states, row: row, at: 0, to: place, at: 0)
     }
-    let result = FloatRows(last.count, width: sizes.vocabulary)
-    share(sizes.vocabulary, of: last.count * h) { columns in
-      result.addProduct(of: last, outIn: head, columns: columns)
+    let result = FloatRows(rows.count, width: sizes.vocabulary)
+    share(sizes.vocabulary, of: rows.count * sizes.hidden) { columns in
+      result.addProduct(of: some, outIn: head, columns: columns)
     }
     return result
   }

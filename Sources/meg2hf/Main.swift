@@ -37,14 +37,14 @@ struct Meg2hf: ParsableCommand {
     subcommands: [
       ConvertCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self,
       DiffCommand.self, BatchCommand.self, TokenizeCommand.self,
-      GenerateCommand.self,
+      GenerateCommand.self, LossCommand.self,
     ])
 
   static func main() {
     Process.ignoreBrokenPipes()
     // Before anything else: a signal that comes while the words are read counts too.
     let words = Array(CommandLine.arguments.dropFirst())
-    if let first = words.first, ["convert", "batch", "generate"].contains(first) {
+    if let first = words.first, ["convert", "batch", "generate", "loss"].contains(first) {
       Process.catchStopSignals()
     }
     let commands = configuration.subcommands.compactMap { $0.configuration.commandName }

@@ -62,6 +62,15 @@ final class ProgressReporter {
     drawBar(done, "\(done) of \(total) tensors", total: total)
   }
 
+  /// Notes that so many tokens are done, of which it is not known how many there are.
+  func update(tokens done: Int) {
+    let now = Process.monotonicSeconds
+    guard style == .bar, now - shown >= 0.1, now - started >= 1 else { return }
+    shown = now
+    let speed = decimal(Double(done) / (now - started), places: 1)
+    drawBar(done, "\(thousands(done)) tokens, \(speed) tokens/s", total: max(done, 1))
+  }
+
   /// Says what is begun, once it is clear that it takes a while.
   private func announce(_ now: Double) {
     guard style == .plain, !isAnnounced, !isPatient || now - started >= 2 else { return }
