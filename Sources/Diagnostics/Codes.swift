@@ -135,11 +135,13 @@ extension Diagnostic.Code {
   // Models
   public static let modelExperts = Self("model/experts", .unsupported)
 
-  // Options
+  // Models that are run
   public static let networkNotFinite = Self("network/not-finite", .malformed)
   public static let networkPrompt = Self("network/prompt", .usage)
   public static let networkTensor = Self("network/tensor", .malformed)
   public static let networkUnsupported = Self("network/unsupported", .unsupported)
+
+  // Options
   public static let optionsDtype = Self("options/dtype", .usage)
 
   // The output
@@ -203,6 +205,7 @@ extension Diagnostic.Code {
   public static let tokenizerSize = Self("tokenizer/size", .undecided)
   public static let tokenizerText = Self("tokenizer/text", .malformed)
   public static let tokenizerUnsupported = Self("tokenizer/unsupported", .unsupported)
+  public static let tokensForm = Self("tokens/form", .malformed)
 
   // The command line
   public static let usageArguments = Self("usage/arguments", .usage)

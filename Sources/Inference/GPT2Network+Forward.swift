@@ -83,7 +83,7 @@ extension GPT2Network {
     guard !tokens.isEmpty else { throw Failure(.networkPrompt, "there is no token") }
     if let wrong = tokens.first(where: { $0 < 0 || $0 >= sizes.vocabulary }) {
       throw Failure(
-        .networkPrompt, "the token \(wrong) is not one of \(sizes.vocabulary)")
+        .networkPrompt, "the token \(wrong) is not one of the model's \(sizes.vocabulary)")
     }
     guard cache.count + tokens.count <= min(cache.capacity, sizes.positions) else {
       throw Failure(

@@ -5,8 +5,8 @@ import Diagnostics
 /// The mean negative log likelihood of tokens, as trainers log it.
 ///
 /// A window is one token longer than the inputs: each of them is to predict the one after it. Only
-/// whole windows count, unless a text is shorter than one. The sum over the vocabulary runs over the
-/// padded rows, too, as in the trainer; without them the loss is a little lower.
+/// whole windows count, unless a text is shorter than one. The sum over the vocabulary runs over
+/// the padded rows, too, as in the trainer; without them the loss is a little lower.
 public struct TextLoss: Sendable {
   /// The mean over all rows of the embedding, and over those before the padding.
   public let padded: Double
@@ -56,7 +56,8 @@ public struct TextLoss: Sendable {
           let target = window[window.startIndex + row + 1]
           guard values.indices.contains(target) else {
             throw Failure(
-              .networkPrompt, "the token \(target) is not one of \(network.sizes.vocabulary)")
+              .networkPrompt,
+              "the token \(target) is not one of the model's \(network.sizes.vocabulary)")
           }
           let logit = Double(values[target])
           sum += LogSum.of(values) - logit

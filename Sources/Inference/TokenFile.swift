@@ -39,7 +39,7 @@ public struct TokenFile: Sendable {
   }
 
   private static func bad(_ message: String, _ path: FilePath) -> Failure {
-    Failure(.tokenizerText, message, file: path.string)
+    Failure(.tokensForm, message, file: path.string)
   }
 
   private static func json(_ value: JSONValue, _ path: FilePath) throws(Failure) -> [[Int]] {
@@ -113,6 +113,7 @@ public struct TokenFile: Sendable {
     }
     let bytes = try JSONFile.bytes(path)
     var texts: [[Int]] = []
+    var left = bytes.count / type.size
     for sequence in 0..<sequences {
       let length = try number(34 + 4 * sequence, 4)
       let start = try number(34 + 4 * sequences + 8 * sequence, 8)
@@ -121,6 +122,11 @@ public struct TokenFile: Sendable {
       else {
         throw bad("sequence \(sequence) of \(length) ids at \(start) lies outside", path)
       }
+      // Sequences that overlap could ask for any amount of memory.
+      guard length <= left else {
+        throw bad("its sequences have more ids than \(path.string)", index)
+      }
+      left -= length
       texts.append(
         try numbers(
           bytes[start..<start + length * type.size], size: type.size, isSigned: type.isSigned,

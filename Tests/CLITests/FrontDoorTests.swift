@@ -100,7 +100,9 @@ import Testing
     #expect(outcome.errors.contains(row.hint), "\(outcome.errors)")
   }
 
-  @Test(arguments: ["convert", "plan", "inspect", "verify", "diff", "batch", ""])
+  @Test(arguments: [
+    "convert", "plan", "inspect", "verify", "diff", "batch", "tokenize", "generate", "loss", "",
+  ])
   func aShortHelpFitsAScreenAndALongOneHasAll(command: String) throws {
     let words = command.isEmpty ? [] : [command]
     let short = try meg2hf(words + ["-h"])

@@ -75,6 +75,8 @@ import Testing
       ["verify", output, "--against", dump], ["verify", output, "--against", other],
       ["diff", output, second], ["batch", list], ["batch", list, "--status"],
       ["convert", "--nope"], ["tokenize", fixture("tokenizer").string, "Hello"],
+      ["generate", output, "--ids", "1,2,3", "--max-new-tokens", "3", "--top", "2"],
+      ["loss", output, "--tokens", fixture("dumps/bs_tp2pp2dp1_bf16/truth/tokens.json").string],
     ]
     var documents = try runs.flatMap { arguments in
       try meg2hf(arguments + ["--json"]).output.split(separator: "\n\n").map(String.init)

@@ -114,8 +114,11 @@ struct GenerateCommand: ParsableCommand {
         var steps: [GreedyText.Step] = []
         var screen = GrowingText(isLive: !shown.json)
         // What was said until a signal came is kept.
-        defer { report.text += screen.rest(of: whole(prompt, steps, tokenizer)) }
-        screen.show(whole(prompt, steps, tokenizer))
+        defer {
+          if !steps.isEmpty || maxNewTokens == 0 {
+            report.text += screen.rest(of: whole(prompt, steps, tokenizer))
+          }
+        }
         let text = try GreedyText(after: prompt.ids, by: network, options: options) { step in
           steps.append(step)
           screen.show(whole(prompt, steps, tokenizer))

@@ -108,7 +108,7 @@ struct LossCommand: ParsableCommand {
       ) { progress.update(tokens: $0) }
       progress.finish()
       report.payload["loss_padded"] = .double(loss.padded)
-      report.payload["loss_trimmed"] = .double(loss.trimmed)
+      report.payload["loss_trimmed"] = size == nil ? .null : .double(loss.trimmed)
       report.payload["perplexity"] = .double(LogSum.exp(loss.padded))
       report.payload["predictions"] = .int(loss.predictions)
       report.payload["length"] = .int(loss.length)

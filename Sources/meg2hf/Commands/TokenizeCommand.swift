@@ -11,6 +11,7 @@ struct TokenizeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tokenize",
     abstract: "Turn text into token ids, or ids into text.",
+    usage: "meg2hf tokenize [<options>] <tokenizer> [<text>]",
     discussion: """
       DIR holds the tokenizer: tokenizer.json, or vocab.json and merges.txt; no model is needed. \
       Ids are those of the tokenizers library. With --json-lines each line of the input is a JSON \

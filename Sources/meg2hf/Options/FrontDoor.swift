@@ -164,13 +164,14 @@ enum FrontDoor {
   // swift-format-ignore
   private static let flags = [
     "--accept-duplicated-shards", "--against", "--all", "--check", "--color", "--columns",
-    "--config", "--crc", "--decode", "--dtype", "--file", "--finish", "--help", "--index", "--iteration", "--jobs",
-    "--ids", "--json", "--json-lines", "--keep-padding",
-    "--keep-special", "--max-new-tokens", "--no-stop", "--stop", "--stride", "--token-type", "--tokens", "--top",
-    "--key-style", "--layout", "--length", "--limits", "--max-tokens", "--max-shard-size", "--merge-file", "--merged-ranks",
-    "--no-resume", "--of", "--output", "--overwrite", "--part", "--progress", "--qkv-layout",
-    "--quiet", "--replicas", "--set", "--sha256", "--sort", "--status", "--tag", "--tensors",
-    "--tokenizer", "--verbose", "--version", "--vocab-file", "--vocab-size", "--weights",
+    "--config", "--crc", "--decode", "--dtype", "--file", "--finish", "--help", "--ids",
+    "--index", "--iteration", "--jobs", "--json", "--json-lines", "--keep-padding",
+    "--keep-special", "--key-style", "--layout", "--length", "--limits", "--max-new-tokens",
+    "--max-shard-size", "--max-tokens", "--merge-file", "--merged-ranks", "--no-resume",
+    "--no-stop", "--of", "--output", "--overwrite", "--part", "--progress", "--qkv-layout",
+    "--quiet", "--replicas", "--set", "--sha256", "--sort", "--status", "--stop", "--stride",
+    "--tag", "--tensors", "--token-type", "--tokenizer", "--tokens", "--top", "--verbose",
+    "--version", "--vocab-file", "--vocab-size", "--weights",
   ]
 }
 

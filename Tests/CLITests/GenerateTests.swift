@@ -1,0 +1,100 @@
+import JSON
+import SystemPackage
+import TestSupport
+import Testing
+
+/// `meg2hf generate` and `meg2hf loss` as processes.
+@Suite struct GenerateTests {
+  private let tokenizer = fixture("tokenizer").string
+
+  /// A converted dump, with its tokenizer or without.
+  private func model(in folder: TemporaryFolder, withTokenizer: Bool = true) throws -> String {
+    let output = folder.path.appending("hf").string
+    let dump = fixture("dumps/bs_tp2pp2dp1_fp32_z1/ckpt").string
+    let result = try meg2hf(
+      ["convert", dump, output] + (withTokenizer ? ["--tokenizer", tokenizer] : []))
+    try #require(result.status == 0, "\(result.errors)")
+    return output
+  }
+
+  @Test func aTextIsContinued() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder)
+    let text = try meg2hf(["generate", model, "Hello", "--max-new-tokens", "3"])
+    #expect(text.status == 0 && text.output.hasPrefix("Hello") && text.output.hasSuffix("\n"))
+    #expect(text.errors.contains("3 tokens"), "\(text.errors)")
+    let quiet = try meg2hf(["generate", model, "Hello", "--max-new-tokens", "3", "--quiet"])
+    #expect(quiet.errors.isEmpty && quiet.output == text.output)
+    let piped = try meg2hf(
+      ["generate", model, "--file", "-", "--max-new-tokens", "3"],
+      shell: "printf Hello | \"$@\"")
+    #expect(piped.output == text.output)
+  }
+
+  @Test func idsAreContinuedAsTransformersDoes() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder, withTokenizer: false)
+    let ids = try meg2hf(
+      ["generate", model, "--ids", "365,382,322,476,98,230", "--tokenizer", tokenizer, "-j", "2"])
+    #expect(
+      ids.output == "365 382 322 476 98 230 326 326 326 326 326 326 326 326 113 113 113 113 439 "
+        + "172 172 172 172 172 172 172\n")
+    let printed = try meg2hf(
+      ["generate", model, "--ids", "1", "--ids", "2,3", "--top", "2", "--json"])
+    let document = try #require(try JSONParser.parse(Array(printed.output.utf8)).object)
+    let results = document["results"]?.array?.compactMap(\.object) ?? []
+    #expect(results.map { $0["prompt_ids"] } == [[1], [2, 3]])
+    for result in results {
+      let steps = result["steps"]?.array?.compactMap(\.object) ?? []
+      #expect(result["new_ids"]?.array == steps.compactMap { $0["id"] })
+      #expect(steps.allSatisfy { $0["top"]?.array?.count == 2 && $0["logprob"]?.number ?? 1 < 0 })
+    }
+  }
+
+  @Test func theLossIsThatOfTheTrainer() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder)
+    let tokens = fixture("dumps/bs_tp2pp2dp1_fp32_z1/truth/tokens.json").string
+    let loss = try meg2hf(["loss", model, "--tokens", tokens, "--quiet"])
+    #expect(
+      loss.output == """
+        loss 6.4634  perplexity 641.26  (46 predictions, 2 windows of up to 40)
+        loss 6.4520  over the 501 rows before padding
+
+        """, "\(loss.errors)")
+    try folder.write("text", Array("Hello Hello Hello".utf8))
+    let text = try meg2hf(["loss", model, "--file", "text"], in: folder.path)
+    #expect(text.status == 0 && text.output.hasPrefix("loss "), "\(text.errors)")
+  }
+
+  @Test func withoutATokenizerThereIsNoLossBeforePadding() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder, withTokenizer: false)
+    let tokens = fixture("dumps/bs_tp2pp2dp1_fp32_z1/truth/tokens.json").string
+    let printed = try meg2hf(["loss", model, "--tokens", tokens, "--json"])
+    #expect(printed.output.contains("\"loss_trimmed\": null"))
+  }
+
+  @Test func whatCannotBeRunHasItsStatus() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder, withTokenizer: false)
+    let cases: [([String], Int32, String)] = [
+      (["generate", model], 64, "a prompt is needed"),
+      (["generate", model, "a", "--ids", "1"], 64, "leave one of them"),
+      (["generate", model, "a"], 66, "--tokenizer"),
+      (["generate", model, "--ids", "1,x"], 65, "\"x\""),
+      (["generate", model, "--ids", "9999"], 64, "9999"),
+      (["generate", "/nowhere", "--ids", "1"], 66, "/nowhere"),
+      (["loss", model], 64, "--tokens FILE"),
+      (["loss", model, "--tokens", "/nowhere"], 66, "/nowhere"),
+      (["loss", model, "--tokens", tokenizer + "/merges.txt"], 65, "merges.txt"),
+      (["loss", model, "--tokens", "/dev/null", "--length", "0"], 64, "count from 1"),
+    ]
+    for (arguments, status, words) in cases {
+      let result = try meg2hf(arguments)
+      #expect(
+        result.status == status && result.errors.contains(words) && result.output.isEmpty,
+        "\(arguments.dropFirst(2)): \(result.status) \(result.errors)")
+    }
+  }
+}
