@@ -48,82 +48,143 @@ INLINE float NAME(tree)(const LANES *lanes) {
   return (u[0] + u[2]) + (u[1] + u[3]);
 }
 INLINE void NAME(spread)(float value, LANES *to) {
-  LANES lanes;
-  UNROLL for (int i = 0; i < 16; i++) lanes[i] = value;
-  *to = lanes;
+  LANES one = {value};
+  *to = __builtin_shufflevector(one, one, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 }
 
-// y += x · W for W of [inner, columns]: a block of 8 rows at a time stays in registers for all
-// tokens.
+// y += x · W for W of [inner, columns], 16 columns, and `rows` of W at most 8.
+INLINE void NAME(conv_block)(
+  const float *x, long x_pitch, long tokens, int format, const char *w, long stride, long rows,
+  long count, float *y, long y_pitch) {
+  LANES block[8], sum, input;
+  for (long j = 0; j < rows; j++) NAME(weights)(w + j * stride, format, count, &block[j]);
+  for (long t = 0; t < tokens; t++) {
+    NAME(load)(y + t * y_pitch, &sum);
+    for (long j = 0; j < rows; j++) {
+      NAME(spread)(x[t * x_pitch + j], &input);
+      sum = FMA(input, block[j], sum);
+    }
+    if (count >= 16) NAME(store)(y + t * y_pitch, &sum);
+    else memcpy(y + t * y_pitch, &sum, (size_t)count * 4);
+  }
+}
+// The same for one token: 8 rows of W are read along, a kibibyte ahead.
+INLINE void NAME(conv_token)(
+  int format, const float *x, const char *w, long columns, long inner, long first, long last,
+  float *y) {
+  long size = format == ckforward_f32 ? 4 : 2, stride = columns * size, k = 0;
+  for (; k + 8 <= inner; k += 8) {
+    const char *rows = w + k * stride;
+    LANES inputs[8];
+    UNROLL for (int j = 0; j < 8; j++) NAME(spread)(x[k + j], &inputs[j]);
+    long n = first;
+    for (; n + 32 <= last; n += 32) {
+      LANES sums[2];
+      UNROLL for (int i = 0; i < 2; i++) NAME(load)(y + n + 16 * i, &sums[i]);
+      // At the end of the columns, the next 8 rows follow.
+      long next = n + 1024 / size;
+      const char *ahead =
+        next < last ? rows + next * size : rows + 8 * stride + (first + next - last) * size;
+      UNROLL for (int j = 0; j < 8; j++) {
+        __builtin_prefetch(ahead + j * stride);
+        UNROLL for (int i = 0; i < 2; i++) {
+          LANES weights;
+          NAME(weights)(rows + j * stride + (n + 16 * i) * size, format, 16, &weights);
+          sums[i] = FMA(inputs[j], weights, sums[i]);
+        }
+      }
+      UNROLL for (int i = 0; i < 2; i++) NAME(store)(y + n + 16 * i, &sums[i]);
+    }
+    for (; n < last; n += 16)
+      NAME(conv_block)(
+        x + k, 0, 1, format, rows + n * size, stride, 8, last - n, y + n, 0);
+  }
+  for (long n = first; k < inner && n < last; n += 16)
+    NAME(conv_block)(
+      x + k, 0, 1, format, w + k * stride + n * size, stride, inner - k, last - n, y + n, 0);
+}
+// The same for some tokens: a block of 8 rows stays in registers for all of them, and the strip of
+// columns in the nearest cache.
 INLINE void NAME(conv_columns)(
   int format, const float *x, long x_pitch, long tokens, const char *w, long columns, long inner,
   long first, long last, float *y, long y_pitch) {
-  long size = format == ckforward_f32 ? 4 : 2;
+  long size = format == ckforward_f32 ? 4 : 2, stride = columns * size;
   long strip = tokens <= 8 ? 512 : tokens <= 16 ? 256 : 128;
   for (long begin = first; begin < last; begin += strip) {
-    long end = begin + strip < last ? begin + strip : last;
-    for (long k = 0; k < inner; k += 8) {
-      long rows = inner - k < 8 ? inner - k : 8;
-      for (long n = begin; n < end; n += 16) {
-        long count = end - n;
-        LANES block[8];
+    long end = begin + strip < last ? begin + strip : last, k = 0;
+    for (; k + 8 <= inner; k += 8) {
+      long n = begin;
+      for (; n + 16 * CKFORWARD_COLUMNS <= end; n += 16 * CKFORWARD_COLUMNS) {
+        const char *rows = w + k * stride + n * size;
+        LANES block[8][CKFORWARD_COLUMNS];
         UNROLL for (int j = 0; j < 8; j++) {
-          if (j < rows) {
-            const char *row = w + ((k + j) * columns + n) * size;
-            __builtin_prefetch(row + 8 * columns * size);
-            NAME(weights)(row, format, count, &block[j]);
-          }
+          __builtin_prefetch(rows + (8 + j) * stride);
+          UNROLL for (int i = 0; i < CKFORWARD_COLUMNS; i++) NAME(weights)(
+            rows + j * stride + 16 * i * size, format, 16, &block[j][i]);
         }
         for (long t = 0; t < tokens; t++) {
           const float *inputs = x + t * x_pitch + k;
-          LANES sum, input;
           float *target = y + t * y_pitch + n;
-          NAME(load)(target, &sum);
-          if (rows == 8) {
-            UNROLL for (int j = 0; j < 8; j++) {
-              NAME(spread)(inputs[j], &input);
-              sum = FMA(input, block[j], sum);
-            }
-          } else {
-            for (int j = 0; j < rows; j++) {
-              NAME(spread)(inputs[j], &input);
-              sum = FMA(input, block[j], sum);
-            }
+          LANES sums[CKFORWARD_COLUMNS], input;
+          UNROLL for (int i = 0; i < CKFORWARD_COLUMNS; i++) NAME(load)(target + 16 * i, &sums[i]);
+          UNROLL for (int j = 0; j < 8; j++) {
+            NAME(spread)(inputs[j], &input);
+            UNROLL for (int i = 0; i < CKFORWARD_COLUMNS; i++) sums[i] =
+              FMA(input, block[j][i], sums[i]);
           }
-          if (count >= 16) NAME(store)(target, &sum);
-          else memcpy(target, &sum, (size_t)count * 4);
+          UNROLL for (int i = 0; i < CKFORWARD_COLUMNS; i++) NAME(store)(target + 16 * i, &sums[i]);
         }
       }
+      for (; n < end; n += 16)
+        NAME(conv_block)(
+          x + k, x_pitch, tokens, format, w + k * stride + n * size, stride, 8, end - n, y + n,
+          y_pitch);
     }
+    for (long n = begin; k < inner && n < end; n += 16)
+      NAME(conv_block)(
+        x + k, x_pitch, tokens, format, w + k * stride + n * size, stride, inner - k, end - n,
+        y + n, y_pitch);
   }
 }
 CKFORWARD_TARGET static inline void NAME(conv)(
   int format, const float *x, long x_pitch, long tokens, const void *w, long columns, long inner,
   long first, long last, float *y, long y_pitch) {
 #define CALL(format)                                                                               \
-  NAME(conv_columns)(                                                                              \
-    format, x, x_pitch, tokens, (const char *)w, columns, inner, first, last, y, y_pitch)
-  if (format == ckforward_f16) CALL(ckforward_f16);
-  else if (format == ckforward_bf16) CALL(ckforward_bf16);
-  else CALL(ckforward_f32);
+  {                                                                                                \
+    if (tokens == 1)                                                                               \
+      NAME(conv_token)(format, x, (const char *)w, columns, inner, first, last, y);                \
+    else                                                                                           \
+      NAME(conv_columns)(                                                                          \
+        format, x, x_pitch, tokens, (const char *)w, columns, inner, first, last, y, y_pitch);     \
+  }
+  if (format == ckforward_f16) CALL(ckforward_f16)
+  else if (format == ckforward_bf16) CALL(ckforward_bf16)
+  else CALL(ckforward_f32)
 #undef CALL
 }
 
-// Dot products of some tokens with some rows of weights.
+// Dot products of some tokens with some rows of weights: `count` numbers of each, and the whole.
+#define STEP(T, N, count)                                                                          \
+  {                                                                                                \
+    LANES rows[N];                                                                                 \
+    UNROLL for (int j = 0; j < N; j++) {                                                           \
+      const char *row = w + ((n + j) * inner + k) * size;                                          \
+      if (T == 1) __builtin_prefetch(row + 8192);                                                  \
+      NAME(weights)(row, format, count, &rows[j]);                                                 \
+    }                                                                                              \
+    UNROLL for (int i = 0; i < T; i++) {                                                           \
+      LANES input;                                                                                 \
+      NAME(load)(x + (t + i) * x_pitch + k, &input);                                               \
+      UNROLL for (int j = 0; j < N; j++) sums[i][j] = FMA(input, rows[j], sums[i][j]);             \
+    }                                                                                              \
+  }
 #define TILE(T, N)                                                                                 \
   {                                                                                                \
     LANES sums[T][N];                                                                              \
     UNROLL for (int i = 0; i < T; i++) UNROLL for (int j = 0; j < N; j++) sums[i][j] = (LANES){0}; \
-    for (long k = 0; k < inner; k += 16) {                                                         \
-      LANES rows[N];                                                                               \
-      UNROLL for (int j = 0; j < N; j++) NAME(weights)(                                            \
-        w + ((n + j) * inner + k) * size, format, inner - k, &rows[j]);                            \
-      UNROLL for (int i = 0; i < T; i++) {                                                         \
-        LANES input;                                                                               \
-        NAME(load)(x + (t + i) * x_pitch + k, &input);                                             \
-        UNROLL for (int j = 0; j < N; j++) sums[i][j] = FMA(input, rows[j], sums[i][j]);           \
-      }                                                                                            \
-    }                                                                                              \
+    long k = 0;                                                                                    \
+    for (; k + 16 <= inner; k += 16) STEP(T, N, 16)                                                \
+    if (k < inner) STEP(T, N, inner - k)                                                           \
     UNROLL for (int i = 0; i < T; i++) UNROLL for (int j = 0; j < N; j++)                          \
       y[(t + i) * y_pitch + n + j] += NAME(tree)(&sums[i][j]);                                     \
   }
@@ -142,11 +203,11 @@ INLINE void NAME(linear_rows)(
     }
   }
   for (; n < last; n++) {
-    __builtin_prefetch(w + (n + 1) * inner * size);
     for (long t = 0; t < tokens; t++) TILE(1, 1)
   }
 }
 #undef TILE
+#undef STEP
 CKFORWARD_TARGET static inline void NAME(linear)(
   int format, const float *x, long x_pitch, long tokens, const void *w, long inner, long first,
   long last, float *y, long y_pitch) {
