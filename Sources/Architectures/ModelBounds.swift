@@ -1,4 +1,5 @@
-/// What no model exceeds: a file that says otherwise is wrong, and no product of such numbers overflows.
+/// What no model exceeds: a file that says otherwise is wrong, and no product of such numbers
+/// overflows.
 public enum ModelBounds {
   /// Ranks, stages or layers.
   public static let count = 1 << 20

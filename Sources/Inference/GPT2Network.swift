@@ -64,8 +64,8 @@ public final class GPT2Network: Sendable {
   /// - Parameters:
   ///   - directory: The folder of the model.
   ///   - threads: How many threads share the work.
-  /// - Throws: ``Failure`` 69 for a model that is not GPT-2, or a function that is not known, 65 for
-  ///   tensors that are missing or do not fit, 66 for a folder without `config.json`.
+  /// - Throws: ``Failure`` 69 for a model that is not GPT-2, or a function that is not known, 65
+  ///   for tensors that are missing or do not fit, 66 for a folder without `config.json`.
   public init(_ directory: ModelDirectory, threads: Int = 1) throws(Failure) {
     let path = directory.path.appending("config.json")
     guard let config = try JSONFile.read(path).object else {

@@ -113,8 +113,8 @@ import Testing
         + #"\#(model)}}"#, "adds tokens"
     ),
     (
-      #"{"pre_tokenizer":{"type":"ByteLevel"},"added_tokens":[{"id":3,"content":"x","lstrip":true}],"#
-        + #"\#(model)}}"#, "white space"
+      #"{"pre_tokenizer":{"type":"ByteLevel"},"added_tokens":[{"id":3,"content":"x","#
+        + #""lstrip":true}],\#(model)}}"#, "white space"
     ),
   ])
   func aTokenizerOfAnotherKindIsRefused(json: String, word: String) throws {

@@ -2,8 +2,8 @@ import CKernels
 
 /// Rows of binary32 numbers, such as the activations of some tokens.
 ///
-/// Rows lie a little further apart than they are long: those that lie a power of two apart fight for
-/// the same places of the caches. What lies between them is zero.
+/// Rows lie a little further apart than they are long: those that lie a power of two apart fight
+/// for the same places of the caches. What lies between them is zero.
 public struct FloatRows: Sendable {
   /// The numbers.
   public let buffer: ByteBuffer
@@ -92,8 +92,8 @@ public enum KernelWidth: Int32, CaseIterable, Sendable {
   public static var available: [KernelWidth] { allCases.filter { $0.rawValue <= best.rawValue } }
 }
 
-/// The steps of a forward pass. Each sum has one order, whatever the width, the number of threads or
-/// of rows.
+/// The steps of a forward pass. Each sum has one order, whatever the width, the number of threads
+/// or of rows.
 extension FloatRows {
   /// Adds the product with a matrix of [in, out], the way `Conv1D` of transformers keeps it.
   ///

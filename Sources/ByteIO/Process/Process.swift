@@ -152,7 +152,7 @@ public enum Process {
     return 0
   }
 
-  /// The bytes that were given as the argument `text`, which Swift repairs where they are not UTF-8.
+  /// The bytes that were given as the argument `text`; Swift repairs those that are not UTF-8.
   public static func bytes(argument text: String) -> [UInt8] {
     let arguments = unsafe CommandLine.unsafeArgv
     for index in 0..<Int(CommandLine.argc) {

@@ -19,8 +19,8 @@ enum ByteAlphabet {
   private static let bytes = Dictionary(
     uniqueKeysWithValues: characters.enumerated().map { ($0.element, UInt8($0.offset)) })
 
-  /// The bytes that a token stands for; of one with another character, such as an added token, those
-  /// of its text.
+  /// The bytes that a token stands for; of one with another character, such as an added token,
+  /// those of its text.
   static func bytes(of token: String) -> [UInt8] {
     var result: [UInt8] = []
     for character in token.unicodeScalars {

@@ -1,5 +1,5 @@
-/// Cuts a text into the pieces that are encoded by themselves: contractions, words, numbers, runs of
-/// other characters, and white space (the pattern of OpenAI's `encoder.py`, as the `ByteLevel`
+/// Cuts a text into the pieces that are encoded by themselves: contractions, words, numbers, runs
+/// of other characters, and white space (the pattern of OpenAI's `encoder.py`, as the `ByteLevel`
 /// pre-tokenizer of the tokenizers library carries it out).
 ///
 /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
