@@ -49,6 +49,42 @@ def convert(command, dump, output, *options):
     )
 
 
+def check_generation(command, output, model, tokens):
+    """The command continues prompts by the same ids, and finds the same loss."""
+    for row in tokens:
+        prompt = row[:6].tolist()
+        said = model.generate(
+            torch.tensor([prompt]), max_new_tokens=20, do_sample=False, pad_token_id=0
+        )[0].tolist()
+        ids = subprocess.run(
+            [
+                command,
+                "generate",
+                output,
+                "--ids",
+                ",".join(map(str, prompt)),
+                "--no-stop",
+                "--keep-padding",
+                "--quiet",
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+        check(f"{output.name}: generate", list(map(int, ids)) == said, (ids, said))
+    with torch.no_grad():
+        loss = model(tokens, labels=tokens).loss.item()
+    (output.parent / "tokens.json").write_text(json.dumps(tokens.tolist()))
+    printed = subprocess.run(
+        [command, "loss", output, "--tokens", output.parent / "tokens.json", "--json"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    distance = abs(json.loads(printed)["loss_padded"] - loss)
+    check(f"{output.name}: loss", distance < TOLERANCE, distance)
+
+
 def check_dump(command, dump, folder):
     output = folder / dump.name
     convert(command, dump, output)
@@ -77,6 +113,7 @@ def check_dump(command, dump, folder):
         distance = float(numpy.abs(logits[..., : live.shape[-1]] - live).max())
         print(f"{dump.name}: logits within {distance:.1e} of the live model")
         check(f"{dump.name}: logits", distance < TOLERANCE, distance)
+        check_generation(command, output, model, tokens)
 
     check_recipe(dump, output)
 
