@@ -124,6 +124,41 @@ import Testing
     #expect(failure { _ = try Tokenizer(folder: folder.path) } == "69 tokenizer/unsupported")
   }
 
+  /// A tokenizer of the letters a, b, c and of tokens that are merged or added.
+  private func letters(_ merges: [String], added: [(String, isNormalized: Bool)] = []) throws
+    -> Tokenizer
+  {
+    var vocabulary = ["a", "b", "c"]
+    for merge in merges {
+      let token = merge.filter { $0 != " " }
+      if !vocabulary.contains(token) { vocabulary.append(token) }
+    }
+    let ids = vocabulary.enumerated().map { "\"\($0.element)\":\($0.offset)" }
+    let tokens = added.enumerated().map { place, token in
+      "{\"id\":\(vocabulary.count + place),\"content\":\"\(token.0)\",\"normalized\":\(token.1)}"
+    }
+    let folder = try folder(
+      """
+      {"pre_tokenizer":{"type":"ByteLevel"},"added_tokens":[\(tokens.joined(separator: ","))],
+      "model":{"type":"BPE","vocab":{\(ids.joined(separator: ","))},
+      "merges":[\(merges.map { "\"\($0)\"" }.joined(separator: ","))]}}
+      """)
+    return try Tokenizer(folder: folder.path)
+  }
+
+  // The ids of the next two tests are what tokenizers 0.23 gives.
+  @Test func ofAMergeThatComesTwiceTheLastRankCounts() throws {
+    #expect(try letters(["a b", "b c", "a b"]).encode("abc") == [0, 4])
+    #expect(try letters(["b c", "a b", "b c"]).encode("abc") == [4, 2])
+  }
+
+  @Test func addedTokensThatAreNotNormalizedAreCutOutFirst() throws {
+    #expect(try letters([], added: [("ab", true), ("bc", false)]).encode("abc") == [0, 4])
+    #expect(try letters([], added: [("ab", false), ("bc", true)]).encode("abc") == [3, 2])
+    #expect(try letters([], added: [("abc", true), ("bc", false)]).encode("cabc") == [2, 0, 4])
+    #expect(try letters([], added: [("ab", true), ("abc", true)]).encode("abcab") == [4, 3])
+  }
+
   @Test func whatTheVocabularyLacksIsAnError() throws {
     let plain = try folder(#"{"pre_tokenizer":{"type":"ByteLevel"},\#(TokenTests.model)}}"#)
     let tokenizer = try Tokenizer(folder: plain.path)

@@ -13,17 +13,16 @@ struct MergeTable {
   }
 
   private var merges: [Pair: Merge] = [:]
+  private var count = 0
 
   /// Longer pieces are merged with a heap: a run of letters without an end must not take the square
   /// of its length.
   private static let shortest = 64
 
-  /// Adds the merge of the next rank. A pair that has one keeps it.
+  /// Adds the merge of the next rank. Of a pair that comes again, the last rank counts.
   mutating func add(_ left: Int, _ right: Int, makes id: Int) {
-    let merge = Merge(rank: merges.count, id: id)
-    merges[Pair(left: left, right: right), default: merge] =
-      merges[
-        Pair(left: left, right: right), default: merge]
+    merges[Pair(left: left, right: right)] = Merge(rank: count, id: id)
+    count += 1
   }
 
   /// Merges neighbours until none are left that have a rank: each time the pair of the lowest rank,

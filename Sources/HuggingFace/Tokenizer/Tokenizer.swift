@@ -20,8 +20,9 @@ public struct Tokenizer: Sendable {
   private let byteIDs: [Int?]
   /// What each token stands for.
   private let tokens: [Int: [UInt8]]
-  /// Tokens at which a text is cut before anything else, longest first by their first byte.
-  private let added: [UInt8: [Added]]
+  /// Tokens at which a text is cut before anything else: first everywhere at those that are not
+  /// normalized, then what is left at the others. Each longest first, by their first byte.
+  private let added: [[UInt8: [Added]]]
   private let special: Set<Int>
   private let file: String
 
@@ -32,7 +33,7 @@ public struct Tokenizer: Sendable {
 
   /// Reads the tokenizer of a folder: `tokenizer.json`, else vocabulary and merges.
   ///
-  /// - Throws: ``Failure`` 66 when there is none, 65 for files that contradict themselves, 69 for a
+  /// - Throws: ``Failure`` 66 when the folder has no tokenizer, 65 when its files contradict each other, 69 for a
   ///   tokenizer that is not a plain byte-level BPE.
   public init(folder: FilePath) throws(Failure) {
     let fast = folder.appending("tokenizer.json")
@@ -130,19 +131,21 @@ public struct Tokenizer: Sendable {
     size = (tokens.keys.max() ?? -1) + 1
     byteIDs = ByteAlphabet.characters.map { ids[UTF8Key(String(Character($0)))] }
     special = Set(added.filter(\.isSpecial).map(\.id))
-    self.added = Dictionary(
-      grouping: added.filter { !$0.content.isEmpty }.map {
-        Added(content: Array($0.content.utf8), id: $0.id)
-      }, by: { $0.content[0] }
-    ).mapValues { $0.sorted { $0.content.count > $1.content.count } }
+    self.added = [false, true].map { isNormalized in
+      Dictionary(
+        grouping: added.filter { !$0.content.isEmpty && $0.isNormalized == isNormalized }.map {
+          Added(content: Array($0.content.utf8), id: $0.id)
+        }, by: { $0.content[0] }
+      ).mapValues { $0.sorted { $0.content.count > $1.content.count } }
+    }
   }
 
   /// Why a `tokenizer.json` is not one that is carried out here; `nil` for a plain byte-level BPE.
   private static func refusal(_ object: JSONObject) -> String? {
     func isSet(_ value: JSONValue?) -> Bool {
-      ![nil, .null, .bool(false), .string(""), .int(0)].contains(value)
+      ![nil, .null, .bool(false), .string(""), .int(0), .double(0)].contains(value)
     }
-    guard let model = object["model"]?.object else { return "there is no model" }
+    guard let model = object["model"]?.object else { return "it has no \"model\"" }
     if let type = model["type"]?.string, type != "BPE" {
       return "its model is a \(type), not a BPE"
     }
@@ -174,21 +177,33 @@ public struct Tokenizer: Sendable {
     var ids: [Int] = []
     // Words come again and again.
     var known: [ArraySlice<UInt8>: [Int]] = [:]
-    var start = 0
-    var place = 0
-    while place < bytes.count {
-      if let token = added[bytes[place]]?.first(where: { bytes[place...].starts(with: $0.content) })
-      {
-        try encode(bytes, start..<place, &ids, &known)
-        ids.append(token.id)
+    for (outer, token) in cut(bytes, 0..<bytes.count, at: added[0]) {
+      for (inner, token) in cut(bytes, outer, at: added[1]) {
+        try encode(bytes, inner, &ids, &known)
+        if let token { ids.append(token) }
+      }
+      if let token { ids.append(token) }
+    }
+    return ids
+  }
+
+  /// The parts of a text between tokens, each with the token after it; the last has none.
+  private func cut(
+    _ bytes: [UInt8], _ range: Range<Int>, at tokens: [UInt8: [Added]]
+  ) -> [(part: Range<Int>, token: Int?)] {
+    var parts: [(Range<Int>, Int?)] = []
+    var (start, place) = (range.lowerBound, range.lowerBound)
+    while place < range.upperBound {
+      let rest = bytes[place..<range.upperBound]
+      if let token = tokens[bytes[place]]?.first(where: { rest.starts(with: $0.content) }) {
+        parts.append((start..<place, token.id))
         place += token.content.count
         start = place
       } else {
         place += 1
       }
     }
-    try encode(bytes, start..<bytes.count, &ids, &known)
-    return ids
+    return parts + [(start..<range.upperBound, nil)]
   }
 
   private func encode(
