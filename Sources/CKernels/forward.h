@@ -31,12 +31,6 @@ enum ckforward_format { ckforward_f16, ckforward_bf16, ckforward_f32 };
 #define CKFORWARD_ROWS 6
 #define CKFORWARD_COLUMNS 2
 #include "forward_body.h"
-#undef CKFORWARD_TARGET
-#undef CKFORWARD_NAME
-#undef CKFORWARD_HAS_HALVES
-#undef CKFORWARD_TOKENS
-#undef CKFORWARD_ROWS
-#undef CKFORWARD_COLUMNS
 #define CKFORWARD_TARGET __attribute__((target("avx2,fma,f16c")))
 #define CKFORWARD_NAME(name) ckforward_##name##_256
 #define CKFORWARD_HAS_HALVES 1
@@ -44,12 +38,6 @@ enum ckforward_format { ckforward_f16, ckforward_bf16, ckforward_f32 };
 #define CKFORWARD_ROWS 2
 #define CKFORWARD_COLUMNS 1
 #include "forward_body.h"
-#undef CKFORWARD_TARGET
-#undef CKFORWARD_NAME
-#undef CKFORWARD_HAS_HALVES
-#undef CKFORWARD_TOKENS
-#undef CKFORWARD_ROWS
-#undef CKFORWARD_COLUMNS
 #endif
 // For any other processor: NEON where there is one, else single elements.
 #define CKFORWARD_TARGET
@@ -63,12 +51,6 @@ enum ckforward_format { ckforward_f16, ckforward_bf16, ckforward_f32 };
 #define CKFORWARD_ROWS 2
 #define CKFORWARD_COLUMNS 1
 #include "forward_body.h"
-#undef CKFORWARD_TARGET
-#undef CKFORWARD_NAME
-#undef CKFORWARD_HAS_HALVES
-#undef CKFORWARD_TOKENS
-#undef CKFORWARD_ROWS
-#undef CKFORWARD_COLUMNS
 
 // How wide the instructions may be.
 enum ckforward_width { ckforward_any, ckforward_256, ckforward_512 };

@@ -337,3 +337,9 @@ CKFORWARD_TARGET static inline void NAME(gelu_tanh)(float *x, long count) {
 #undef UNROLL
 #undef NAME
 #undef FMA
+#undef CKFORWARD_TARGET
+#undef CKFORWARD_NAME
+#undef CKFORWARD_HAS_HALVES
+#undef CKFORWARD_TOKENS
+#undef CKFORWARD_ROWS
+#undef CKFORWARD_COLUMNS

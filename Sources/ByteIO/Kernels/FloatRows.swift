@@ -106,19 +106,7 @@ extension FloatRows {
     of x: FloatRows, inOut weights: WeightMatrix, columns: Range<Int>? = nil,
     _ width: KernelWidth = .best
   ) {
-    precondition(x.width == weights.rows && self.width == weights.columns && x.count >= count)
-    let columns = columns ?? 0..<self.width
-    precondition(columns.lowerBound >= 0 && columns.upperBound <= self.width, "outside")
-    let size = weights.rows * weights.columns * weights.format.size
-    // Sound: the buffers hold as many rows of such widths, as was compared above.
-    guard let input = unsafe x.buffer.slice(0..<x.buffer.count).baseAddress,
-      let matrix = unsafe weights.buffer.slice(0..<size).baseAddress,
-      let output = unsafe buffer.slice(0..<buffer.count).baseAddress
-    else { return }
-    unsafe ckforward_conv(
-      width.rawValue, weights.number, input.assumingMemoryBound(to: Float.self), x.pitch, count,
-      matrix, weights.columns, weights.rows, columns.lowerBound, columns.upperBound,
-      output.assumingMemoryBound(to: Float.self), pitch)
+    addProduct(of: x, weights, isTransposed: false, columns, width)
   }
 
   /// Adds the product with the transpose of a matrix of [out, in], the way PyTorch keeps it.
@@ -126,19 +114,36 @@ extension FloatRows {
     of x: FloatRows, outIn weights: WeightMatrix, columns: Range<Int>? = nil,
     _ width: KernelWidth = .best
   ) {
-    precondition(x.width == weights.columns && self.width == weights.rows && x.count >= count)
-    let columns = columns ?? 0..<self.width
-    precondition(columns.lowerBound >= 0 && columns.upperBound <= self.width, "outside")
-    let size = weights.rows * weights.columns * weights.format.size
-    // Sound: as above; what lies between the rows of `x` is zero.
+    addProduct(of: x, weights, isTransposed: true, columns, width)
+  }
+
+  private func addProduct(
+    of x: FloatRows, _ weights: WeightMatrix, isTransposed: Bool, _ columns: Range<Int>?,
+    _ width: KernelWidth
+  ) {
+    let (inner, outer) =
+      isTransposed ? (weights.columns, weights.rows) : (weights.rows, weights.columns)
+    precondition(x.width == inner && self.width == outer && x.count >= count)
+    let columns = columns ?? 0..<outer
+    precondition(columns.lowerBound >= 0 && columns.upperBound <= outer, "outside")
+    // Sound: the buffers hold as many rows of such widths, as was compared above; what lies between
+    // the rows of `x` is zero.
     guard let input = unsafe x.buffer.slice(0..<x.buffer.count).baseAddress,
-      let matrix = unsafe weights.buffer.slice(0..<size).baseAddress,
+      let matrix = unsafe weights.buffer.slice(0..<inner * outer * weights.format.size).baseAddress,
       let output = unsafe buffer.slice(0..<buffer.count).baseAddress
     else { return }
-    unsafe ckforward_linear(
-      width.rawValue, weights.number, input.assumingMemoryBound(to: Float.self), x.pitch, count,
-      matrix, weights.columns, columns.lowerBound, columns.upperBound,
-      output.assumingMemoryBound(to: Float.self), pitch)
+    let (from, to) = unsafe (
+      input.assumingMemoryBound(to: Float.self), output.assumingMemoryBound(to: Float.self)
+    )
+    if isTransposed {
+      unsafe ckforward_linear(
+        width.rawValue, weights.number, from, x.pitch, count, matrix, inner, columns.lowerBound,
+        columns.upperBound, to, pitch)
+    } else {
+      unsafe ckforward_conv(
+        width.rawValue, weights.number, from, x.pitch, count, matrix, outer, inner,
+        columns.lowerBound, columns.upperBound, to, pitch)
+    }
   }
 
   /// The layer norm of a row, laid down in a row of other rows of the same width.
