@@ -12,7 +12,8 @@ public final class BackgroundWork: Sendable {
   private let state: Locked<State>
   private let failure: Locked<(any Error)?>
 
-  /// Begins the work. Where there is no thread for it, the thread that waits for it does it.
+  /// Starts the work on a thread of its own. If the system has no thread to give, the work is done
+  /// by the caller of `wait()`.
   public init(_ body: @escaping @Sendable () throws -> Void) {
     let failure = Locked<(any Error)?>(nil)
     self.failure = failure

@@ -2,9 +2,8 @@ import Glibc
 
 /// A value that one thread at a time may touch.
 ///
-/// Who waits sleeps. `Synchronization.Mutex`, and the locks inside of the kernel, wait at full
-/// speed for a while, which pays only for what takes less than some microseconds; and the thread
-/// sanitizer understands this one.
+/// A waiting thread sleeps. `Synchronization.Mutex` spins first, which pays off only if the lock is
+/// held for a few microseconds. The thread sanitizer understands this lock, too.
 @safe
 public final class Locked<Value: Sendable>: @unchecked Sendable {
   // Sound: initialized in `init`, destroyed in `deinit`, and touched by the functions for it alone.

@@ -11,7 +11,7 @@ struct PieceScanner {
 
   /// The kind of a character.
   ///
-  /// The library knows Unicode 16, so that characters that came later are none of the first three.
+  /// The tokenizers library knows Unicode 16: characters that were added later count as `other`.
   static func kind(of scalar: Unicode.Scalar) -> Kind {
     switch scalar.value {
     case 0x41...0x5A, 0x61...0x7A: return .letter
