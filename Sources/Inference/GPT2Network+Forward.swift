@@ -1,6 +1,6 @@
 import Architectures
 public import ByteIO
-import Diagnostics
+public import Diagnostics
 
 extension GPT2Network {
   /// The logits of tokens, a row for each, with the whole of the embedding's rows.
@@ -24,7 +24,7 @@ extension GPT2Network {
     of tokens: [Int], after cache: KeyValueCache, onlyLast: Bool = false
   ) throws -> FloatRows {
     let states = try states(of: tokens, after: cache)
-    return logits(of: states, onlyLast ? states.count - 1..<states.count : 0..<states.count)
+    return try logits(of: states, onlyLast ? states.count - 1..<states.count : 0..<states.count)
   }
 
   /// What the last layer norm gives for tokens that follow those of a cache: from each row follow
@@ -54,12 +54,7 @@ extension GPT2Network {
       let inner = product(y, layer.upward)
       for row in 0..<count { inner.gelu(row: row, isExact: activation == "gelu") }
       add(product(inner, layer.downward), to: x)
-      guard x.buffer.countNonFinite(x.buffer.count / 4, as: .float32, at: 0) == FloatCounts()
-      else {
-        throw Failure(
-          .networkNotFinite, "values are not finite after layer \(number)",
-          hint: "the weights overflow in binary32, or are damaged")
-      }
+      try checkFinite(x, "after layer \(number)")
     }
     cache.count += count
     for row in 0..<count { normalize(x, row, finalNorm, y) }
@@ -67,7 +62,9 @@ extension GPT2Network {
   }
 
   /// The logits that follow from some rows of states.
-  public func logits(of states: FloatRows, _ rows: Range<Int>) -> FloatRows {
+  ///
+  /// - Throws: ``Failure`` 65 for logits that are not finite.
+  public func logits(of states: FloatRows, _ rows: Range<Int>) throws(Failure) -> FloatRows {
     let some = FloatRows(rows.count, width: sizes.hidden)
     for (place, row) in rows.enumerated() {
       some.copy(sizes.hidden, from: states, row: row, at: 0, to: place, at: 0)
@@ -76,6 +73,7 @@ extension GPT2Network {
     share(sizes.vocabulary, of: rows.count * sizes.hidden) { columns in
       result.addProduct(of: some, outIn: head, columns: columns)
     }
+    try checkFinite(result, "in the logits")
     return result
   }
 
@@ -90,6 +88,15 @@ extension GPT2Network {
         .networkPrompt,
         "\(cache.count + tokens.count) tokens are more than the model has positions, "
           + "\(sizes.positions)")
+    }
+  }
+
+  private func checkFinite(_ rows: FloatRows, _ place: String) throws(Failure) {
+    guard rows.buffer.countNonFinite(rows.buffer.count / 4, as: .float32, at: 0) == FloatCounts()
+    else {
+      throw Failure(
+        .networkNotFinite, "values are not finite \(place)",
+        hint: "the weights overflow in binary32, or are damaged")
     }
   }
 

@@ -74,32 +74,51 @@ public final class GPT2Network: Sendable {
     func unsupported(_ message: String) -> Failure {
       Failure(.networkUnsupported, message, file: path.string)
     }
-    if let type = config["model_type"]?.string, type != "gpt2" {
-      throw unsupported("model_type is \(type); only gpt2 is run")
+    // A field that is there has to be understood; what is not there is as transformers has it.
+    func field<Value>(
+      _ name: String, _ known: Value, _ read: (JSONValue) -> Value?
+    ) throws(Failure) -> Value {
+      guard let value = config[name], value != .null else { return known }
+      guard let result = read(value) else {
+        throw unsupported("\(name) is \(JSONWriter.text(value, .compact))")
+      }
+      return result
     }
-    guard config["add_cross_attention"]?.bool != true else {
+    guard try field("model_type", "gpt2", \.string) == "gpt2" else {
+      throw unsupported("model_type is \(config["model_type"]?.string ?? ""); only gpt2 is run")
+    }
+    guard try field("add_cross_attention", false, \.bool) == false else {
       throw unsupported("add_cross_attention is true")
+    }
+    guard config["quantization_config"] ?? .null == .null else {
+      throw unsupported("the weights are quantized (quantization_config)")
     }
     let family = GPT2()
     var named = config
     for (alias, name) in family.format.aliases where named[name] == nil {
       if let value = named[alias] { named[name] = value }
     }
-    guard let sizes = family.sizes(config: named), sizes.layers > 0,
-      sizes.hidden % max(named["n_head"]?.int ?? 0, 1) == 0, sizes.positions > 0,
-      sizes.vocabulary > 0
+    guard let sizes = family.sizes(config: named), sizes.positions > 0, sizes.vocabulary > 0,
+      sizes.feedForward > 0
     else {
       throw Failure(
         .networkTensor, "its sizes are missing or make no sense", file: path.string)
     }
-    let activation = config["activation_function"]?.string ?? "gelu_new"
+    // No shape tells the heads: another number of them is another model.
+    guard let heads = named["n_head"]?.int, heads == sizes.heads else {
+      throw Failure(
+        .networkTensor,
+        "n_head is \(named["n_head"].map { JSONWriter.text($0, .compact) } ?? "missing"); a divisor "
+          + "of the hidden size \(sizes.hidden) was expected", file: path.string)
+    }
+    let activation = try field("activation_function", "gelu_new", \.string)
     guard ["gelu", "gelu_fast", "gelu_new", "gelu_pytorch_tanh"].contains(activation) else {
       throw unsupported("activation_function is \(activation)")
     }
     self.sizes = sizes
     self.activation = activation
     self.threads = max(1, threads)
-    epsilon = Float(config["layer_norm_epsilon"]?.number ?? 1e-5)
+    epsilon = Float(try field("layer_norm_epsilon", 1e-5, \.number))
     let reader = TensorLoader(directory)
     let h = sizes.hidden
     words = try reader.matrix("wte.weight", sizes.vocabulary, h)
@@ -114,8 +133,8 @@ public final class GPT2Network: Sendable {
         bias: try reader.vector("\(name).bias", columns))
     }
     let base: Float =
-      config["scale_attn_weights"]?.bool == false ? 1 : 1 / Float(sizes.headSize).squareRoot()
-    let isByLayer = config["scale_attn_by_inverse_layer_idx"]?.bool == true
+      try field("scale_attn_weights", true, \.bool) ? 1 / Float(sizes.headSize).squareRoot() : 1
+    let isByLayer = try field("scale_attn_by_inverse_layer_idx", false, \.bool)
     var layers: [Layer] = []
     for number in 0..<sizes.layers {
       let name = "h.\(number)"
@@ -131,8 +150,23 @@ public final class GPT2Network: Sendable {
     }
     self.layers = layers
     finalNorm = try norm("ln_f")
-    let isTied = config["tie_word_embeddings"]?.bool ?? true
-    head = isTied ? words : try reader.matrix("lm_head.weight", sizes.vocabulary, h)
+    if try field("tie_word_embeddings", true, \.bool) {
+      head = words
+      // transformers takes such a head for one of its own, or leaves it out: by release.
+      if directory["lm_head.weight"] != nil {
+        let other = try reader.matrix("lm_head.weight", sizes.vocabulary, h)
+        guard other.format == words.format,
+          words.buffer.firstDifference(0..<words.buffer.count, from: other.buffer, at: 0) == nil
+        else {
+          throw Failure(
+            .networkTensor,
+            "it differs from the embedding, but tie_word_embeddings says that it is the same",
+            file: path.string, tensor: "lm_head.weight")
+        }
+      }
+    } else {
+      head = try reader.matrix("lm_head.weight", sizes.vocabulary, h)
+    }
     dtype = words.format.torchName
     let generation = try? JSONFile.read(directory.path.appending("generation_config.json")).object
     let end = (generation ?? nil)?["eos_token_id"] ?? config["eos_token_id"]

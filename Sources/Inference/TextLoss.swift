@@ -44,13 +44,14 @@ public struct TextLoss: Sendable {
     var perWindow: [Double] = []
     for window in TextLoss.windows(texts, length: length, stride: stride ?? length)
     where count < maximum {
+      let window = window.prefix(maximum - count + 1)
       let cache = KeyValueCache(for: network, capacity: window.count - 1)
       let states = try network.states(of: Array(window.dropLast()), after: cache)
       var sum = 0.0
       for first in Swift.stride(from: 0, to: states.count, by: TextLoss.block) {
         try Interrupted.check()
         let some = first..<min(first + TextLoss.block, states.count)
-        let logits = network.logits(of: states, some)
+        let logits = try network.logits(of: states, some)
         for (place, row) in some.enumerated() {
           let values = logits[place]
           let target = window[window.startIndex + row + 1]

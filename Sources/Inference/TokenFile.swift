@@ -27,8 +27,13 @@ public struct TokenFile: Sendable {
     var index = path
     index.extension = "idx"
     if form != .json, path.extension == "bin", FileSystem.exists(index) {
-      texts = try TokenFile.indexed(path, index)
+      texts = try TokenFile.indexed(path, index, form)
       return
+    }
+    guard form != nil || path.extension != "bin" else {
+      throw Failure(
+        .tokensForm, "its .idx, which says how ids are written down, is not next to it",
+        file: path.string, hint: "--token-type uint16 or --token-type int32 says it instead")
     }
     let bytes = try JSONFile.bytes(path)
     switch form ?? .json {
@@ -80,7 +85,7 @@ public struct TokenFile: Sendable {
 
   /// The documents of an indexed data set, in the order of the file.
   private static func indexed(
-    _ path: FilePath, _ index: FilePath
+    _ path: FilePath, _ index: FilePath, _ form: Form?
   ) throws(Failure) -> [[Int]] {
     let head = try JSONFile.bytes(index)
     func number(_ offset: Int, _ size: Int) throws(Failure) -> Int {
@@ -102,6 +107,9 @@ public struct TokenFile: Sendable {
     ]
     guard let type = types[code] else {
       throw bad("its type \(code) is not one of integers", index)
+    }
+    guard form == nil || (form == .uint16 ? code == 8 : code == 4) else {
+      throw bad("its type \(code) is not the \(form?.rawValue ?? "") of --token-type", index)
     }
     let (sequences, documents) = (try number(18, 8), try number(26, 8))
     guard sequences >= 0, documents >= 0, sequences < 1 << 40, documents < 1 << 40,

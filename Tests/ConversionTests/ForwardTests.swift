@@ -1,6 +1,7 @@
 import ByteIO
 import Diagnostics
 import JSON
+import Safetensors
 import SystemPackage
 import TestSupport
 import Testing
@@ -128,10 +129,45 @@ import Testing
       ("\"gelu_fast\"", "\"relu\"", .networkUnsupported),
       ("\"n_layer\": 4", "\"n_layer\": 5", .networkTensor),
       ("\"n_embd\": 32", "\"n_embd\": 64", .networkTensor),
+      // No shape tells the heads; transformers would take 12 of them.
+      ("\"n_head\": 4,", "", .networkTensor), ("\"n_head\": 4", "\"n_head\": 0", .networkTensor),
+      ("\"n_head\": 4", "\"n_head\": 5", .networkTensor),
+      ("\"n_head\": 4", "\"n_head\": \"4\"", .networkTensor),
+      // What is there has to be understood.
+      ("1e-05", "\"1e-05\"", .networkUnsupported),
+      ("\"gelu_fast\"", "[\"gelu\"]", .networkUnsupported),
+      ("\"scale_attn_weights\": true", "\"scale_attn_weights\": \"no\"", .networkUnsupported),
+      ("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": 0", .networkUnsupported),
+      ("\"use_cache\"", "\"quantization_config\": {}, \"use_cache\"", .networkUnsupported),
     ]
     for (old, new, code) in cases {
       let failure = try refusal(config: (old, new))
       #expect(failure?.code == code, "\(new): \(String(describing: failure))")
+    }
+  }
+
+  @Test func aHeadOfItsOwnInATiedModelIsRefused() throws {
+    let folder = try TemporaryFolder()
+    let path = try converted("bs_tp1pp1_fp16_z1", in: folder)
+    let stored = try SafetensorsFile(opening: path.appending("model.safetensors"))
+    let tensors = try stored.header.tensors.map {
+      SafetensorsFile.NewTensor($0.name, $0.dtype, $0.shape, try stored.bytes(of: $0))
+    }
+    let words = try #require(tensors.first { $0.name == "transformer.wte.weight" })
+    for (isSame, status) in [(true, nil), (false, Diagnostic.Code.networkTensor)] {
+      var bytes = words.bytes
+      if !isSame { bytes[0] ^= 1 }
+      let head = SafetensorsFile.NewTensor("lm_head.weight", words.dtype, words.shape, bytes)
+      try SafetensorsFile.write(tensors + [head], to: folder.path.appending("new-\(isSame)"))
+      try folder.write(
+        "bs_tp1pp1_fp16_z1/model.safetensors",
+        TestSupport.bytes(of: folder.path.appending("new-\(isSame)")))
+      do {
+        _ = try network(path)
+        #expect(status == nil)
+      } catch let failure as Failure {
+        #expect(failure.code == status, "\(failure)")
+      }
     }
   }
 
@@ -174,6 +210,25 @@ import Testing
     #expect(try GreedyText(after: [1], by: network, options: options).steps.isEmpty)
   }
 
+  @Test func aTextThatGrowsIsShownByBytes() {
+    var screen = GrowingText()
+    #expect(screen.next(of: "ae") == "ae")
+    // Half of a character is kept back; an accent belongs to the letter before it.
+    #expect(screen.next(of: "ae\u{FFFD}") == nil)
+    #expect(screen.next(of: "ae\u{301}") == "\u{301}")
+    #expect(screen.next(of: "ae\u{301}\r") == "\r")
+    #expect(screen.rest(of: "ae\u{301}\r\n!") == "\n!")
+  }
+
+  @Test func noMoreTokensArePredictedThanAsked() throws {
+    let folder = try TemporaryFolder()
+    let network = try network(converted("bs_tp1pp1_fp16_z1", in: folder))
+    let texts = try tokens("bs_tp1pp1_fp16_z1")
+    let whole = try TextLoss(of: texts, by: network)
+    let some = try TextLoss(of: texts, by: network, maximum: 30)
+    #expect(some.predictions == 30 && some.perWindow.first == whole.perWindow.first)
+  }
+
   // MARK: Windows and files of tokens
 
   @Test func windowsAreThoseOfTheTrainer() throws {
@@ -203,6 +258,13 @@ import Testing
     try folder.write("e.bin", [1, 0, 2, 0, 3, 0])
     try folder.write("e.idx", indexFile(type: 8, lengths: [2, 1], starts: [0, 4]))
     #expect(try texts("e.bin") == [[1, 2], [3]])
+    #expect(try texts("e.bin", .uint16) == [[1, 2], [3]])
+    // The index contradicts the flag.
+    #expect(throws: Failure.self) { _ = try texts("e.bin", .int32) }
+    try folder.write("lone.bin", [1, 0])
+    #expect(try texts("lone.bin", .uint16) == [[1]])
+    let failure = #expect(throws: Failure.self) { _ = try texts("lone.bin") }
+    #expect(failure?.hint?.contains("--token-type") == true)
   }
 
   @Test func filesThatAreNoTokensAreRefused() throws {
