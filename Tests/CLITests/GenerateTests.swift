@@ -51,6 +51,44 @@ import Testing
     }
   }
 
+  @Test func theTokenThatEndsATextIsNotInIt() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder)
+    let prompt = ["generate", model, "Hello", "--json", "--max-new-tokens", "4"]
+    func result(_ flags: [String]) throws -> JSONObject {
+      let printed = try meg2hf(prompt + flags)
+      let document = try #require(JSONParser.parse(Array(printed.output.utf8)).object)
+      return try #require(document["results"]?.array?.first?.object)
+    }
+    let first = try #require(result([])["new_ids"]?.array?.first?.int)
+    let stopped = try result(["--stop", String(first)])
+    #expect(stopped["text"] == "" && stopped["new_ids"] == [.int(first)])
+    #expect(stopped["stopped"] == "stop")
+  }
+
+  @Test func paddingIsChosenOnlyWhenAsked() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder, withTokenizer: false)
+    func ids(_ flags: [String]) throws -> [Int] {
+      try meg2hf(["generate", model, "--ids", "1"] + flags).output.split(separator: " ")
+        .compactMap { Int($0.filter(\.isNumber)) }
+    }
+    #expect(try ids(["--vocab-size", "10"]).allSatisfy { $0 < 10 })
+    #expect(try ids(["--keep-padding"]) == ids([]))
+    #expect(
+      try meg2hf(["generate", model, "--ids", "1", "--vocab-size", "9", "--keep-padding"]).status
+        == 64)
+  }
+
+  @Test func aTokenizerThatCannotBeUsedIsAWarningForIds() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder)
+    try folder.write("hf/tokenizer.json", Array("{}".utf8))
+    let ids = try meg2hf(["generate", model, "--ids", "1"])
+    #expect(ids.status == 0 && ids.errors.contains("warning"), "\(ids.errors)")
+    #expect(try meg2hf(["generate", model, "Hello"]).status == 69)
+  }
+
   @Test func theLossIsThatOfTheTrainer() throws {
     let folder = try TemporaryFolder()
     let model = try model(in: folder)
@@ -62,6 +100,11 @@ import Testing
         loss 6.4520  over the 501 rows before padding
 
         """, "\(loss.errors)")
+    for (rows, lines) in [("501", 2), ("padded", 1)] {
+      let named = try meg2hf(
+        ["loss", model, "--tokens", tokens, "--quiet", "--vocabulary", rows])
+      #expect(named.output.split(separator: "\n").count == lines, "\(named.errors)")
+    }
     try folder.write("text", Array("Hello Hello Hello".utf8))
     let text = try meg2hf(["loss", model, "--file", "text"], in: folder.path)
     #expect(text.status == 0 && text.output.hasPrefix("loss "), "\(text.errors)")

@@ -23,8 +23,7 @@ struct GenerateCommand: ParsableCommand {
         meg2hf generate hf/gpt2 --tokenizer gpt2 --file prompt.txt
       """)
 
-  @Argument(help: "The folder of the model.", completion: .directory)
-  var model: String
+  @OptionGroup var source: NetworkOptions
 
   @Argument(help: "The text to continue.")
   var prompt: String?
@@ -40,13 +39,6 @@ struct GenerateCommand: ParsableCommand {
     help: ArgumentHelp(
       "Token ids instead of a text; given again, another prompt.", valueName: "id,id,..."))
   var ids: [String] = []
-
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "A folder with the tokenizer, if the model's has none.", valueName: "folder"),
-    completion: .directory)
-  var tokenizer: String?
 
   @Option(name: .long, help: ArgumentHelp("The most new tokens.", valueName: "n"))
   var maxNewTokens = 20
@@ -65,10 +57,16 @@ struct GenerateCommand: ParsableCommand {
     help: ArgumentHelp("With --json: the best k tokens of each step.", valueName: "k"))
   var top = 0
 
-  @Flag(name: .long, help: "Rows of the embedding beyond the tokenizer's can be chosen, too.")
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "The rows of the vocabulary before padding; by default the tokenizer's size.",
+      valueName: "n"))
+  var vocabSize: Int?
+
+  @Flag(name: .long, help: "Padding can be chosen, too.")
   var keepPadding = false
 
-  @OptionGroup var threads: ThreadOptions
   @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
   func validate() throws {
@@ -79,6 +77,10 @@ struct GenerateCommand: ParsableCommand {
           ? "A prompt is needed: PROMPT, --file FILE or --ids."
           : "PROMPT, --file and --ids all give the prompt; leave one of them.")
     }
+    guard vocabSize == nil || !keepPadding else {
+      throw ValidationError("--vocab-size leaves padding out, and --keep-padding does not.")
+    }
+    guard vocabSize ?? 1 > 0 else { throw ValidationError("--vocab-size counts from 1.") }
     guard maxNewTokens >= 0, top >= 0, top <= 1000 else {
       throw ValidationError("--max-new-tokens counts from 0, and --top from 0 to 1000.")
     }
@@ -94,38 +96,39 @@ struct GenerateCommand: ParsableCommand {
     Process.catchStopSignals()
     Report.run("meg2hf.generate/1", shown, stopNote: "stopped; what was said until then is shown") {
       report in
-      let path = Process.path(argument: model)
-      let tokenizer = try readTokenizer(path)
-      report.warnings = tokenizer?.warnings ?? []
-      let prompts = try prompts(tokenizer, path)
+      let tokenizer = try source.readTokenizer(isNeeded: ids.isEmpty, &report.warnings)
+      let prompts = try prompts(tokenizer)
       let started = Process.monotonicSeconds
-      let network = try GPT2Network(
-        ModelDirectory(reading: path), threads: RunOptions(jobs: threads.jobs).threads)
+      let network = try source.network()
       let loaded = Process.monotonicSeconds
       describe(network, &report)
       var options = GreedyText.Options()
       options.maximum = maxNewTokens
       options.top = top
       options.stop = noStop ? [] : Set(stop.isEmpty ? network.endTokens : stop)
-      if !keepPadding, let tokenizer { options.rows = tokenizer.size }
+      if !keepPadding { options.rows = vocabSize ?? tokenizer?.size }
+      let isLive = !shown.json && Process.Stream.output.isTerminal
       var results: [JSONValue] = []
       var (promptSeconds, count) = (0.0, 0)
       for prompt in prompts {
         var steps: [GreedyText.Step] = []
-        var screen = GrowingText(isLive: !shown.json)
+        var screen = GrowingText()
         // What was said until a signal came is kept.
         defer {
           if !steps.isEmpty || maxNewTokens == 0 {
-            report.text += screen.rest(of: whole(prompt, steps, tokenizer))
+            report.text += screen.rest(of: whole(prompt, steps, options, tokenizer)) + "\n"
           }
         }
         let text = try GreedyText(after: prompt.ids, by: network, options: options) { step in
           steps.append(step)
-          screen.show(whole(prompt, steps, tokenizer))
+          guard isLive else { return }
+          if let new = screen.next(of: whole(prompt, steps, options, tokenizer)) {
+            _ = Process.Stream.output.write(new)
+          }
         }
         promptSeconds += text.promptSeconds
         count += steps.count
-        results.append(result(prompt, text, tokenizer))
+        results.append(result(prompt, text, options, tokenizer))
         report.payload["results"] = .array(results)
       }
       let seconds = Process.monotonicSeconds - loaded - promptSeconds
@@ -137,30 +140,13 @@ struct GenerateCommand: ParsableCommand {
       report.payload["tokens_per_second"] = .double(speed)
       report.payload["peak_memory"] = .int(Process.peakResidentBytes)
       Messages(shown.display).note(
-        "\(plural(count, "token")), \(decimal(speed, places: 1)) tokens/s, prompt of "
-          + "\(prompts.reduce(0) { $0 + $1.ids.count }) in \(decimal(promptSeconds, places: 2)) s, "
+        "\(plural(count, "token")), \(decimal(speed, places: 1)) tokens/s, prompt "
+          + "\(plural(prompts.reduce(0) { $0 + $1.ids.count }, "token")) in \(decimal(promptSeconds, places: 2)) s, "
           + byteText(Process.peakResidentBytes))
     }
   }
 
-  private func readTokenizer(_ model: FilePath) throws(Failure) -> Tokenizer? {
-    if let tokenizer { return try Tokenizer(folder: Process.path(argument: tokenizer)) }
-    do {
-      return try Tokenizer(folder: model)
-    } catch {
-      // Ids need none.
-      guard !ids.isEmpty else {
-        var failure = error
-        failure.hint = failure.hint ?? "--tokenizer DIR names one; --ids needs none"
-        throw failure
-      }
-      return nil
-    }
-  }
-
-  private func prompts(
-    _ tokenizer: Tokenizer?, _ model: FilePath
-  ) throws(Failure) -> [Prompt] {
+  private func prompts(_ tokenizer: Tokenizer?) throws(Failure) -> [Prompt] {
     if !ids.isEmpty {
       var prompts: [Prompt] = []
       for list in ids {
@@ -175,13 +161,20 @@ struct GenerateCommand: ParsableCommand {
 
   /// Prompt and continuation: as text, or as ids where ids were given.
   private func whole(
-    _ prompt: Prompt, _ steps: [GreedyText.Step], _ tokenizer: Tokenizer?
+    _ prompt: Prompt, _ steps: [GreedyText.Step], _ options: GreedyText.Options,
+    _ tokenizer: Tokenizer?
   ) -> String {
-    let new = steps.map(\.id)
     guard ids.isEmpty, let text = prompt.text, let tokenizer else {
-      return (prompt.ids + new).map(String.init).joined(separator: " ")
+      return (prompt.ids + steps.map(\.id)).map(String.init).joined(separator: " ")
     }
-    return text + tokenizer.decode(new)
+    return text + added(steps, options, tokenizer)
+  }
+
+  /// The text of new tokens, without the one that ends it.
+  private func added(
+    _ steps: [GreedyText.Step], _ options: GreedyText.Options, _ tokenizer: Tokenizer
+  ) -> String {
+    tokenizer.decode(steps.map(\.id).filter { !options.stop.contains($0) })
   }
 
   private func describe(_ network: GPT2Network, _ report: inout Report) {
@@ -195,14 +188,14 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func result(
-    _ prompt: Prompt, _ text: GreedyText, _ tokenizer: Tokenizer?
+    _ prompt: Prompt, _ text: GreedyText, _ options: GreedyText.Options, _ tokenizer: Tokenizer?
   ) -> JSONValue {
     let new = text.steps.map(\.id)
     let near = text.steps.enumerated().filter { $0.element.gap < GreedyText.nearTie }
     return [
       "prompt": prompt.text.map { .string($0) } ?? .null,
       "prompt_ids": .array(prompt.ids.map { .int($0) }), "new_ids": .array(new.map { .int($0) }),
-      "text": tokenizer.map { .string($0.decode(new)) } ?? .null,
+      "text": tokenizer.map { .string(added(text.steps, options, $0)) } ?? .null,
       "stopped": .string(text.end.rawValue),
       "near_ties": .array(near.map { .int($0.offset) }),
       "steps": .array(
@@ -221,24 +214,4 @@ struct GenerateCommand: ParsableCommand {
         }),
     ]
   }
-}
-
-/// A text that appears on a terminal piece by piece.
-private struct GrowingText {
-  private let isLive: Bool
-  private var shown = ""
-
-  init(isLive: Bool) {
-    self.isLive = isLive && Process.Stream.output.isTerminal
-  }
-
-  /// Shows what is new, unless it ends in the middle of a character.
-  mutating func show(_ text: String) {
-    guard isLive, !text.hasSuffix("\u{FFFD}"), text.hasPrefix(shown) else { return }
-    guard Process.Stream.output.write(String(text.dropFirst(shown.count))) else { return }
-    shown = text
-  }
-
-  /// What is left to print at the end, with the end of the line.
-  func rest(of text: String) -> String { text.dropFirst(shown.count) + "\n" }
 }

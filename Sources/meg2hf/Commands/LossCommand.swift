@@ -26,8 +26,7 @@ struct LossCommand: ParsableCommand {
         meg2hf loss hf/gpt2 --tokens ids.json --json
       """)
 
-  @Argument(help: "The folder of the model.", completion: .directory)
-  var model: String
+  @OptionGroup var source: NetworkOptions
 
   @Option(
     name: .long, help: ArgumentHelp("A text; - for standard input.", valueName: "file"),
@@ -47,13 +46,6 @@ struct LossCommand: ParsableCommand {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "A folder with the tokenizer, if the model's has none.", valueName: "folder"),
-    completion: .directory)
-  var tokenizer: String?
-
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
       "The inputs of a window; by default as many as the model has positions.", valueName: "n"))
   var length: Int?
 
@@ -68,39 +60,38 @@ struct LossCommand: ParsableCommand {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "The rows of the vocabulary before padding, for the second figure; by default the "
-        + "tokenizer's size.", valueName: "n"))
-  var vocabSize: Int?
+      "The rows before padding, for the second figure, or \"padded\" for the first alone; by "
+        + "default the tokenizer's size.", valueName: "n"))
+  var vocabulary: VocabularyRows?
 
-  @OptionGroup var threads: ThreadOptions
   @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
   func validate() throws {
     guard (file == nil) != (tokens == nil) else {
       throw ValidationError("A text is needed: --file FILE or --tokens FILE, one of them.")
     }
-    guard (length ?? 1) > 0, (stride ?? 1) > 0, maxTokens > 0, (vocabSize ?? 1) > 0 else {
-      throw ValidationError("--length, --stride, --max-tokens and --vocab-size count from 1.")
+    guard (length ?? 1) > 0, (stride ?? 1) > 0, maxTokens > 0 else {
+      throw ValidationError("--length, --stride and --max-tokens count from 1.")
     }
   }
 
   func run() throws {
     Process.catchStopSignals()
     Report.run("meg2hf.loss/1", shown) { report in
-      let path = Process.path(argument: model)
-      var size = vocabSize
+      let tokenizer = try source.readTokenizer(isNeeded: tokens == nil, &report.warnings)
       let texts: [[Int]]
       if let tokens {
         texts = try TokenFile(Process.path(argument: tokens), tokenType).texts
-        size = size ?? (try? Tokenizer(folder: tokenizerFolder(path)))?.size
       } else {
-        let tokenizer = try Tokenizer(folder: tokenizerFolder(path))
-        report.warnings = tokenizer.warnings
-        texts = [try tokenizer.encode(try TextInput.read(nil, file, named: "--file"))]
-        size = size ?? tokenizer.size
+        texts = [try tokenizer?.encode(try TextInput.read(nil, file, named: "--file")) ?? []]
       }
-      let network = try GPT2Network(
-        ModelDirectory(reading: path), threads: RunOptions(jobs: threads.jobs).threads)
+      let network = try source.network()
+      let size: Int? =
+        switch vocabulary {
+        case .padded: network.sizes.vocabulary
+        case .rows(let count): count
+        case nil: tokenizer?.size
+        }
       let progress = ProgressReporter(shown, verb: "predicting")
       defer { progress.finish() }
       let loss = try TextLoss(
@@ -126,8 +117,20 @@ struct LossCommand: ParsableCommand {
       }
     }
   }
+}
 
-  private func tokenizerFolder(_ model: FilePath) -> FilePath {
-    tokenizer.map { Process.path(argument: $0) } ?? model
+/// What `--vocabulary` names.
+enum VocabularyRows: ExpressibleByArgument, Hashable {
+  case padded
+  case rows(Int)
+
+  init?(argument: String) {
+    if argument == "padded" {
+      self = .padded
+    } else if let count = Int(argument), count > 0 {
+      self = .rows(count)
+    } else {
+      return nil
+    }
   }
 }

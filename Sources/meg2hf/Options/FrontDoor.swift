@@ -171,7 +171,7 @@ enum FrontDoor {
     "--no-stop", "--of", "--output", "--overwrite", "--part", "--progress", "--qkv-layout",
     "--quiet", "--replicas", "--set", "--sha256", "--sort", "--status", "--stop", "--stride",
     "--tag", "--tensors", "--token-type", "--tokenizer", "--tokens", "--top", "--verbose",
-    "--version", "--vocab-file", "--vocab-size", "--weights",
+    "--version", "--vocab-file", "--vocab-size", "--vocabulary", "--weights",
   ]
 }
 
