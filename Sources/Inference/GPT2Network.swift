@@ -67,6 +67,8 @@ public final class GPT2Network: Sendable {
   /// - Throws: ``Failure`` 69 for a model that is not GPT-2, or a function that is not known, 65
   ///   for tensors that are missing or do not fit, 66 for a folder without `config.json`.
   public init(_ directory: ModelDirectory, threads: Int = 1) throws(Failure) {
+    // A damaged file, or two files with one tensor.
+    if let fault = directory.faults.first { throw Failure(fault) }
     let path = directory.path.appending("config.json")
     guard let config = try JSONFile.read(path).object else {
       throw Failure(.configSyntax, "a JSON object was expected", file: path.string)
@@ -108,8 +110,8 @@ public final class GPT2Network: Sendable {
     guard let heads = named["n_head"]?.int, heads == sizes.heads else {
       throw Failure(
         .networkTensor,
-        "n_head is \(named["n_head"].map { JSONWriter.text($0, .compact) } ?? "missing"); a divisor "
-          + "of the hidden size \(sizes.hidden) was expected", file: path.string)
+        "n_head is \(named["n_head"].map { JSONWriter.text($0, .compact) } ?? "missing"); a "
+          + "divisor of the hidden size \(sizes.hidden) was expected", file: path.string)
     }
     let activation = try field("activation_function", "gelu_new", \.string)
     guard ["gelu", "gelu_fast", "gelu_new", "gelu_pytorch_tanh"].contains(activation) else {

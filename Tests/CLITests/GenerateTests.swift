@@ -89,6 +89,20 @@ import Testing
     #expect(try meg2hf(["generate", model, "Hello"]).status == 69)
   }
 
+  @Test func aFileThatWasCutOffAndACheckpointAreNamed() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder)
+    let weights = try bytes(of: folder.path.appending("hf/model.safetensors"))
+    try folder.write("hf/model.safetensors", Array(weights.dropLast(100)))
+    let cut = try meg2hf(["generate", model, "Hello"])
+    #expect(cut.status == 65 && cut.errors.contains("model.safetensors"), "\(cut.errors)")
+    let dump = fixture("dumps/bs_tp2pp2dp1_fp32_z1/ckpt").string
+    for arguments in [["generate", dump, "Hello"], ["loss", dump, "--tokens", "/dev/null"]] {
+      let result = try meg2hf(arguments)
+      #expect(result.status == 66 && result.errors.contains("it is a checkpoint"))
+    }
+  }
+
   @Test func theLossIsThatOfTheTrainer() throws {
     let folder = try TemporaryFolder()
     let model = try model(in: folder)

@@ -216,8 +216,8 @@ final class ConversionRun {
     do {
       try executor.finish()
     } catch let error as Failure where error.code.kind == .malformed {
-      // Only now does it show that a storage is damaged from which several files were made. The next
-      // run must not reuse those files, as the storage may have been repaired by then.
+      // Only now does it show that a storage is damaged from which several files were made. The
+      // next run must not reuse those files, as the storage may have been repaired by then.
       for record in records.values where record.isMadeOfParts(in: plan) {
         folder.discard(plan.shards[record.shard].fileName)
         folder.discard(ResumeRecord.name(of: plan.shards[record.shard].fileName))

@@ -51,7 +51,8 @@ public struct ModelTokenizer: Sendable {
 
   /// Reads a folder: all files of a tokenizer in it are kept.
   ///
-  /// - Throws: ``Failure`` 66 when the folder has no tokenizer, 65 when its files contradict each other.
+  /// - Throws: ``Failure`` 66 when the folder has no tokenizer, 65 when its files
+  ///   contradict each other.
   public init(folder: FilePath) throws(Failure) {
     func has(_ name: String) -> Bool { FileSystem.exists(folder.appending(name)) }
     let names = ModelTokenizer.keptNames.filter(has)

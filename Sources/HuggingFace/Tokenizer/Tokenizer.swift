@@ -33,8 +33,8 @@ public struct Tokenizer: Sendable {
 
   /// Reads the tokenizer of a folder: `tokenizer.json`, else vocabulary and merges.
   ///
-  /// - Throws: ``Failure`` 66 when the folder has no tokenizer, 65 when its files contradict each other, 69 for a
-  ///   tokenizer that is not a plain byte-level BPE.
+  /// - Throws: ``Failure`` 66 when the folder has no tokenizer, 65 when its files
+  ///   contradict each other, 69 for a tokenizer that is not a plain byte-level BPE.
   public init(folder: FilePath) throws(Failure) {
     let fast = folder.appending("tokenizer.json")
     let pair = ModelTokenizer.pairs.first {

@@ -96,10 +96,11 @@ struct GenerateCommand: ParsableCommand {
     Process.catchStopSignals()
     Report.run("meg2hf.generate/1", shown, stopNote: "stopped; what was said until then is shown") {
       report in
+      let directory = try source.directory()
       let tokenizer = try source.readTokenizer(isNeeded: ids.isEmpty, &report.warnings)
       let prompts = try prompts(tokenizer)
       let started = Process.monotonicSeconds
-      let network = try source.network()
+      let network = try source.network(directory)
       let loaded = Process.monotonicSeconds
       describe(network, &report)
       var options = GreedyText.Options()
@@ -141,8 +142,8 @@ struct GenerateCommand: ParsableCommand {
       report.payload["peak_memory"] = .int(Process.peakResidentBytes)
       Messages(shown.display).note(
         "\(plural(count, "token")), \(decimal(speed, places: 1)) tokens/s, prompt "
-          + "\(plural(prompts.reduce(0) { $0 + $1.ids.count }, "token")) in \(decimal(promptSeconds, places: 2)) s, "
-          + byteText(Process.peakResidentBytes))
+          + "\(plural(prompts.reduce(0) { $0 + $1.ids.count }, "token")) in "
+          + "\(decimal(promptSeconds, places: 2)) s, " + byteText(Process.peakResidentBytes))
     }
   }
 

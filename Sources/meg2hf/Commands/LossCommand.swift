@@ -78,6 +78,7 @@ struct LossCommand: ParsableCommand {
   func run() throws {
     Process.catchStopSignals()
     Report.run("meg2hf.loss/1", shown) { report in
+      let directory = try source.directory()
       let tokenizer = try source.readTokenizer(isNeeded: tokens == nil, &report.warnings)
       let texts: [[Int]]
       if let tokens {
@@ -85,7 +86,7 @@ struct LossCommand: ParsableCommand {
       } else {
         texts = [try tokenizer?.encode(try TextInput.read(nil, file, named: "--file")) ?? []]
       }
-      let network = try source.network()
+      let network = try source.network(directory)
       let size: Int? =
         switch vocabulary {
         case .padded: network.sizes.vocabulary

@@ -20,11 +20,14 @@ struct NetworkOptions: ParsableArguments {
 
   @OptionGroup var threads: ThreadOptions
 
-  /// Reads the model into memory.
-  func network() throws(Failure) -> GPT2Network {
-    try GPT2Network(
-      ModelDirectory(reading: Process.path(argument: model)),
-      threads: RunOptions(jobs: threads.jobs).threads)
+  /// Looks at the folder of the model, before anything else is asked of it.
+  func directory() throws(Failure) -> ModelDirectory {
+    try ModelDirectory(reading: Process.path(argument: model))
+  }
+
+  /// Reads a model into memory.
+  func network(_ directory: ModelDirectory) throws(Failure) -> GPT2Network {
+    try GPT2Network(directory, threads: RunOptions(jobs: threads.jobs).threads)
   }
 
   /// The tokenizer that was named, or the model's own.
@@ -34,6 +37,7 @@ struct NetworkOptions: ParsableArguments {
   ///     a warning.
   ///   - warnings: What is worth knowing.
   /// - Returns: The tokenizer; `nil` where there is none and none is needed.
+  /// - Throws: ``Failure`` for one that is needed, or was named, and cannot be read.
   func readTokenizer(
     isNeeded: Bool, _ warnings: inout [Diagnostic]
   ) throws(Failure) -> Tokenizer? {
