@@ -101,8 +101,8 @@ let package = Package(
     .target(
       name: "Inference",
       dependencies: [
-        "Diagnostics", "ByteIO", "JSON", "Safetensors", "Transfer", "Architectures", "HuggingFace",
-        .product(name: "SystemPackage", package: "swift-system"),
+        "Diagnostics", "ByteIO", "JSON", "Safetensors", "TorchArchive", "Transfer", "Architectures",
+        "HuggingFace", "Megatron", .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
     .executableTarget(

@@ -99,6 +99,10 @@ extension Diagnostic.Code {
   public static let indexUnlistedTensor = Self("index/unlisted-tensor", .fault)
   public static let indexWrongFile = Self("index/wrong-file", .fault)
 
+  // The forward check
+  public static let forwardDiffers = Self("forward/differs", .fault)
+  public static let forwardNotRun = Self("forward/not-run", .note)
+
   // Files
   public static let ioError = Self("io/error", .inputOutput)
   public static let ioNameTooLong = Self("io/name-too-long", .cannotCreate)
@@ -178,7 +182,9 @@ extension Diagnostic.Code {
   public static let qkvDisagrees = Self("qkv/disagrees", .fault)
   public static let qkvGuess = Self("qkv/guess", .note)
   public static let qkvMergedRanks = Self("qkv/merged-ranks", .undecided)
+  public static let qkvNotProven = Self("qkv/not-proven", .note)
   public static let qkvOverridden = Self("qkv/overridden", .note)
+  public static let qkvRefuted = Self("qkv/refuted", .undecided)
 
   // Replicas
   public static let replicasDiffer = Self("replicas/differ", .malformed)

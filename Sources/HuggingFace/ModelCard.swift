@@ -20,6 +20,10 @@ public enum ModelCard {
     public var layout: String
     /// The version of the program.
     public var version: String
+    /// Whether the folder has a tokenizer.
+    public var hasTokenizer = false
+    /// What the model said when it was asked.
+    public var sample: Sample?
 
     public init(
       format: ModelFormat, sizes: ModelSizes, parameters: Int, statedParameters: Int,
@@ -36,6 +40,21 @@ public enum ModelCard {
       self.iteration = iteration
       self.layout = layout
       self.version = version
+    }
+  }
+
+  /// A text that the model itself continued, always by the most likely token.
+  public struct Sample: Hashable, Sendable {
+    public let prompt: String
+    /// What was added.
+    public let text: String
+    /// How many tokens that is.
+    public let tokens: Int
+
+    public init(prompt: String, text: String, tokens: Int) {
+      self.prompt = prompt
+      self.text = text
+      self.tokens = tokens
     }
   }
 
@@ -83,13 +102,70 @@ public enum ModelCard {
       \(table)
 
       ```python
-      from transformers import AutoModelForCausalLM
-
-      model = AutoModelForCausalLM.from_pretrained("PATH/TO/THIS/FOLDER")
+      \(recipe(facts))
       ```
-
+      \(facts.sample.map(said) ?? "")
       `conversion_manifest.json` says which source tensor each tensor was made of, and how. The
       licence, the training data and the intended use are not recorded in the checkpoint.
+
+      """
+  }
+
+  /// How the model is loaded, and asked; the same with transformers 4 and 5.
+  private static func recipe(_ facts: Facts) -> String {
+    let load = "AutoModelForCausalLM.from_pretrained(\"PATH/TO/THIS/FOLDER\")"
+    guard facts.hasTokenizer else {
+      return """
+        from transformers import AutoModelForCausalLM
+
+        model = \(load)
+        """
+    }
+    let prompt = facts.sample?.prompt ?? "Hello, my dog is cute"
+    return """
+      from transformers import AutoModelForCausalLM, AutoTokenizer
+
+      tokenizer = AutoTokenizer.from_pretrained("PATH/TO/THIS/FOLDER")
+      model = \(load).float()
+      ids = tokenizer(\(quoted(prompt)), return_tensors="pt").input_ids
+      new = model.generate(ids, max_new_tokens=\(facts.sample?.tokens ?? 20), do_sample=False)
+      print(tokenizer.decode(new[0], skip_special_tokens=True))
+      """
+  }
+
+  /// A text as a literal of Python.
+  private static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"", "\\": result += "\\\(scalar)"
+      case "\n": result += "\\n"
+      case "\r": result += "\\r"
+      case "\t": result += "\\t"
+      default:
+        let isControl = scalar.properties.generalCategory == .control
+        let digits = String(scalar.value, radix: 16)
+        result +=
+          isControl
+          ? "\\x" + String(repeating: "0", count: 2 - min(2, digits.count)) + digits
+          : String(scalar)
+      }
+    }
+    return result + "\""
+  }
+
+  /// A sample in words. Each line of it is indented, so that nothing in it is taken for Markdown.
+  private static func said(_ sample: Sample) -> String {
+    let text = (sample.prompt + sample.text).split(
+      omittingEmptySubsequences: false, whereSeparator: \.isNewline
+    ).map { "    " + $0 }.joined(separator: "\n")
+    let prompt = sample.prompt.split(whereSeparator: \.isNewline).joined(separator: " ")
+    return """
+
+      It continues "\(prompt)" with \
+      the most likely token each time, as meg2hf computed it in float32:
+
+      \(text)
 
       """
   }

@@ -66,13 +66,13 @@ public struct GreedyText {
   /// - Throws: ``Failure`` 64 for a prompt that the model cannot take, 65 for values that are not
   ///   finite, or ``Interrupted``.
   public init(
-    after prompt: [Int], by network: GPT2Network, options: Options = Options(),
+    after prompt: [Int], by network: Network, options: Options = Options(),
     said: (Step) -> Void = { _ in }
   ) throws {
     let capacity = min(prompt.count + options.maximum, network.sizes.positions)
     let cache = KeyValueCache(for: network, capacity: max(capacity, prompt.count))
     let started = Process.monotonicSeconds
-    var logits = try network.logits(of: prompt, after: cache, onlyLast: true)
+    var logits = try network.lastLogits(of: prompt, after: cache)
     promptSeconds = Process.monotonicSeconds - started
     let rows = max(1, min(options.rows ?? network.sizes.vocabulary, network.sizes.vocabulary))
     while steps.count < options.maximum {
@@ -88,7 +88,7 @@ public struct GreedyText {
         return
       }
       guard steps.count < options.maximum else { return }
-      logits = try network.logits(of: [step.id], after: cache, onlyLast: true)
+      logits = try network.lastLogits(of: [step.id], after: cache)
     }
   }
 

@@ -21,6 +21,14 @@ public struct TextLoss: Sendable {
   /// How many rows of logits are held at a time.
   private static let block = 64
 
+  init(padded: Double, trimmed: Double, perWindow: [Double], predictions: Int, length: Int) {
+    self.padded = padded
+    self.trimmed = trimmed
+    self.perWindow = perWindow
+    self.predictions = predictions
+    self.length = length
+  }
+
   /// Computes the loss of some texts, each with windows of its own.
   ///
   /// - Parameters:
@@ -34,7 +42,7 @@ public struct TextLoss: Sendable {
   /// - Throws: ``Failure`` 64 when there is nothing to predict or for tokens that the model lacks,
   ///   65 for values that are not finite, or ``Interrupted``.
   public init(
-    of texts: [[Int]], by network: GPT2Network, length: Int? = nil, stride: Int? = nil,
+    of texts: [[Int]], by network: Network, length: Int? = nil, stride: Int? = nil,
     rows: Int? = nil, maximum: Int = 65_536, progress: (Int) -> Void = { _ in }
   ) throws {
     let length = min(length ?? network.sizes.positions, network.sizes.positions)
@@ -45,12 +53,14 @@ public struct TextLoss: Sendable {
     for window in TextLoss.windows(texts, length: length, stride: stride ?? length)
     where count < maximum {
       let window = window.prefix(maximum - count + 1)
-      let cache = KeyValueCache(for: network, capacity: window.count - 1)
-      let states = try network.states(of: Array(window.dropLast()), after: cache)
+      let inputs = Array(window.dropLast())
+      let states = try network.states(of: inputs) { layers in
+        progress(count + inputs.count * layers / (network.sizes.layers + 1))
+      }
       var sum = 0.0
-      for first in Swift.stride(from: 0, to: states.count, by: TextLoss.block) {
+      for first in Swift.stride(from: 0, to: inputs.count, by: TextLoss.block) {
         try Interrupted.check()
-        let some = first..<min(first + TextLoss.block, states.count)
+        let some = first..<min(first + TextLoss.block, inputs.count)
         let logits = try network.logits(of: states, some)
         for (place, row) in some.enumerated() {
           let values = logits[place]
@@ -67,8 +77,8 @@ public struct TextLoss: Sendable {
         progress(count + some.upperBound)
       }
       all += sum
-      count += states.count
-      perWindow.append(sum / Double(states.count))
+      count += inputs.count
+      perWindow.append(sum / Double(inputs.count))
     }
     guard count > 0 else {
       throw Failure(.networkPrompt, "there is nothing to predict: two tokens are needed")

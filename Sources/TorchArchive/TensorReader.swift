@@ -2,7 +2,8 @@ public import ByteIO
 
 /// Reads the values of tensors: row-major, little-endian, conjugate and negative bits resolved.
 public final class TensorReader {
-  private let file: TorchFile
+  private let file: InputFile
+  private let expansion: Int
   private let crc: Bool
   /// Bytes of the storage.
   private let window: ByteBuffer
@@ -22,8 +23,17 @@ public final class TensorReader {
   ///   - file: The open file.
   ///   - crc: Whether CRCs are computed along the way.
   ///   - windowSize: How many bytes of a storage are held at a time.
-  public init(_ file: TorchFile, crc: Bool = true, windowSize: Int = 8 << 20) {
+  public convenience init(_ file: TorchFile, crc: Bool = true, windowSize: Int = 8 << 20) {
+    self.init(file.file, expansion: file.limits.expansion, crc: crc, windowSize: windowSize)
+  }
+
+  /// A reader of tensors that were found in a file before.
+  package init(
+    _ file: InputFile, expansion: Int = TorchLimits().expansion, crc: Bool = true,
+    windowSize: Int = 8 << 20
+  ) {
     self.file = file
+    self.expansion = expansion
     self.crc = crc
     window = ByteBuffer(count: windowSize)
     dense = ByteBuffer(count: ByteBuffer.passSize)
@@ -43,7 +53,7 @@ public final class TensorReader {
     let count = tensor.elementCount
     guard count > 0 else { return }
     expanded += max(0, tensor.byteCount - tensor.storage.byteCount)
-    guard (expanded - 1 << 30) / file.limits.expansion <= tensor.storage.byteCount else {
+    guard (expanded - 1 << 30) / expansion <= tensor.storage.byteCount else {
       throw TorchFileError(
         .limitOutput,
         "a view of \(tensor.byteCount) bytes on a storage of \(tensor.storage.byteCount)",
@@ -88,7 +98,7 @@ public final class TensorReader {
   private func reader(_ storage: TorchStorage) -> StoredBytesReader {
     let key = UTF8Key(storage.key)
     if let known = readers[key] { return known }
-    let reader = StoredBytesReader(storage.entry, in: file.file, checksums: crc)
+    let reader = StoredBytesReader(storage.entry, in: file, checksums: crc)
     readers[key] = reader
     return reader
   }

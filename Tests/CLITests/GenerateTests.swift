@@ -96,11 +96,33 @@ import Testing
     try folder.write("hf/model.safetensors", Array(weights.dropLast(100)))
     let cut = try meg2hf(["generate", model, "Hello"])
     #expect(cut.status == 65 && cut.errors.contains("model.safetensors"), "\(cut.errors)")
+  }
+
+  @Test func aCheckpointSpeaksBeforeItIsConverted() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder)
     let dump = fixture("dumps/bs_tp2pp2dp1_fp32_z1/ckpt").string
-    for arguments in [["generate", dump, "Hello"], ["loss", dump, "--tokens", "/dev/null"]] {
-      let result = try meg2hf(arguments)
-      #expect(result.status == 66 && result.errors.contains("it is a checkpoint"))
+    for flags in [["Hello"], ["--ids", "365,382"], ["--ids", "1", "--memory", "20kB"]] {
+      let words = flags + ["--max-new-tokens", "5", "-q", "--tokenizer", tokenizer]
+      let (after, before) = (
+        try meg2hf(["generate", model] + words), try meg2hf(["generate", dump] + words)
+      )
+      #expect(before.status == 0 && before.output == after.output, "\(before.errors)")
     }
+    let tokens = fixture("dumps/bs_tp2pp2dp1_fp32_z1/truth/tokens.json").string
+    let loss = try meg2hf(["loss", dump, "--tokens", tokens, "-q"])
+    #expect(
+      loss.output == """
+        loss 6.4634  perplexity 641.26  (46 predictions, 2 windows of up to 40)
+        loss 6.4520  over the 501 rows before padding
+
+        """, "\(loss.errors)")
+    // Without a tokenizer there is no text.
+    let text = try meg2hf(["generate", dump, "Hello"])
+    #expect(text.status == 66 && text.errors.contains("--tokenizer"), "\(text.errors)")
+    let bloom = try meg2hf(
+      ["generate", fixture("dumps/bs_bloom_tp2pp2_bf16/ckpt").string, "--ids", "1"])
+    #expect(bloom.status == 69, "\(bloom.errors)")
   }
 
   @Test func theLossIsThatOfTheTrainer() throws {

@@ -64,9 +64,11 @@ import Testing
       return [("x", [1, 2, 3, 4])]
     }
     try odd.write(to: folder, at: "odd")
+    let tokens = fixture("dumps/bs_tp2pp2dp1_bf16/truth/tokens.json").string
     let runs: [[String]] = [
       ["convert", dump, output, "--sha256", "--set", "layernorm_epsilon=1e-5"],
-      ["convert", other, second], ["convert", "/nowhere", "x"], ["plan", dump],
+      ["convert", other, second, "--sample", "Hi", "--tokenizer", fixture("tokenizer").string],
+      ["convert", "/nowhere", "x"], ["plan", dump],
       ["plan", other, second, "--weights", "fp32-master"],
       ["inspect", dump, "--check", "--sha256"],
       ["inspect", other], ["inspect", folder.path.appending("odd").string], ["inspect", bloom],
@@ -76,7 +78,10 @@ import Testing
       ["diff", output, second], ["batch", list], ["batch", list, "--status"],
       ["convert", "--nope"], ["tokenize", fixture("tokenizer").string, "Hello"],
       ["generate", output, "--ids", "1,2,3", "--max-new-tokens", "3", "--top", "2"],
-      ["loss", output, "--tokens", fixture("dumps/bs_tp2pp2dp1_bf16/truth/tokens.json").string],
+      ["loss", output, "--tokens", tokens],
+      ["loss", dump, "--tokens", tokens, "--qkv-layout", "each"],
+      ["convert", dump, output + ".proven", "--prove", tokens],
+      ["verify", output, "--against", dump, "--forward", "--ids", "1,2"],
     ]
     var documents = try runs.flatMap { arguments in
       try meg2hf(arguments + ["--json"]).output.split(separator: "\n\n").map(String.init)

@@ -1,12 +1,12 @@
-import Diagnostics
+package import Diagnostics
 
 /// Which function the feed-forward layers were trained with, by its name in transformers.
 ///
 /// Megatron changed its default twice, so the arguments tell by what they have as well as by what
 /// they say (NVIDIA/Megatron-LM 3ea5491e, 51a2e6b0, 9acc8956).
-struct GPT2Activation {
+package struct GPT2Activation {
   /// `gelu_fast` is the tanh form with Megatron's own order of operations; `gelu` the exact one.
-  let name: String
+  package let name: String
   let reason: String
   let basis: Decision.Basis
 
@@ -16,7 +16,8 @@ struct GPT2Activation {
     self.basis = basis
   }
 
-  init(_ arguments: TrainingArguments) throws(Failure) {
+  /// Decides by the arguments.
+  package init(_ arguments: TrainingArguments) throws(Failure) {
     let fused = try arguments.bool(.biasGeluFusion)
     let openai = try arguments.bool(.openaiGelu)
     let onnx = try arguments.bool(.onnxSafe)

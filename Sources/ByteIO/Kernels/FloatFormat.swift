@@ -9,6 +9,15 @@ public enum FloatFormat: Hashable, Sendable, CaseIterable {
 
   /// The size of an element in bytes.
   public var size: Int { self == .float32 ? 4 : 2 }
+
+  /// The name that PyTorch and `config.json` have for it.
+  public var torchName: String {
+    switch self {
+    case .float16: "float16"
+    case .bfloat16: "bfloat16"
+    case .float32: "float32"
+    }
+  }
 }
 
 /// How many elements of a run are not numbers, or stopped being finite.

@@ -24,18 +24,13 @@ public struct FloatRows: Sendable {
   /// The numbers of a row.
   public subscript(row: Int) -> [Float] {
     get {
-      let bytes = buffer.bytes(row * pitch * 4..<(row * pitch + width) * 4)
-      return stride(from: 0, to: bytes.count, by: 4).map { place in
-        let word = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[place + $1]) << (8 * UInt32($1)) }
-        return Float(bitPattern: word)
-      }
+      // Sound: the slice holds the row; the kernels take memory for numbers likewise.
+      unsafe Array(buffer.slice(bytes(row, count: width)).assumingMemoryBound(to: Float.self))
     }
     nonmutating set {
       precondition(newValue.count == width, "a row of another width")
-      buffer.store(
-        newValue.flatMap { value in
-          (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * UInt32($0))) }
-        }, at: row * pitch * 4)
+      let target = unsafe buffer.slice(bytes(row, count: width))
+      unsafe newValue.withUnsafeBytes { unsafe target.copyMemory(from: $0) }
     }
   }
 
@@ -44,40 +39,6 @@ public struct FloatRows: Sendable {
     precondition(row >= 0 && row < self.count && first >= 0 && first + count <= pitch, "outside")
     let start = (row * pitch + first) * 4
     return start..<start + count * 4
-  }
-}
-
-/// A matrix of weights as it is stored.
-public struct WeightMatrix: Sendable {
-  public let buffer: ByteBuffer
-  public let format: FloatFormat
-  public let rows: Int
-  public let columns: Int
-
-  /// A matrix whose rows lie one after the other from the beginning of a buffer.
-  public init(_ buffer: ByteBuffer, _ format: FloatFormat, rows: Int, columns: Int) {
-    precondition(buffer.count >= rows * columns * format.size, "the buffer is too small")
-    self.buffer = buffer
-    self.format = format
-    self.rows = rows
-    self.columns = columns
-  }
-
-  fileprivate var number: Int32 {
-    switch format {
-    case .float16: 0
-    case .bfloat16: 1
-    case .float32: 2
-    }
-  }
-
-  /// Adds a row to a row of numbers.
-  public func add(row: Int, to target: FloatRows, _ place: Int) {
-    precondition(target.width == columns && row < rows, "a matrix of another width")
-    let wide = FloatRows(1, width: columns)
-    _ = wide.buffer.convert(
-      columns, from: buffer, at: row * columns * format.size, as: format, to: .float32, at: 0)
-    target.add(wide, row: 0, to: place)
   }
 }
 
@@ -95,42 +56,53 @@ public enum KernelWidth: Int32, CaseIterable, Sendable {
 /// The steps of a forward pass. Each sum has one order, whatever the width, the number of threads
 /// or of rows.
 extension FloatRows {
-  /// Adds the product with a matrix of [in, out], the way `Conv1D` of transformers keeps it.
+  /// Adds the product with some rows of a matrix of [in, out], the way `Conv1D` of transformers
+  /// keeps it. The rest of them can be added later: the bits are those of the whole product.
   ///
   /// - Parameters:
   ///   - x: The inputs, a row for each row of the result.
+  ///   - first: The first of the inputs that are multiplied, as many as the matrix has rows.
   ///   - weights: The matrix.
   ///   - columns: Which columns of the result are computed; `nil` for all.
   ///   - width: How wide the instructions may be.
   public func addProduct(
-    of x: FloatRows, inOut weights: WeightMatrix, columns: Range<Int>? = nil,
+    of x: FloatRows, from first: Int = 0, inOut weights: WeightMatrix, columns: Range<Int>? = nil,
     _ width: KernelWidth = .best
   ) {
-    addProduct(of: x, weights, isTransposed: false, columns, width)
+    precondition(first >= 0 && first + weights.rows <= x.width && self.width == weights.columns)
+    addProduct(of: x, from: first, weights, isTransposed: false, columns, at: 0, width)
   }
 
   /// Adds the product with the transpose of a matrix of [out, in], the way PyTorch keeps it.
+  ///
+  /// - Parameters:
+  ///   - x: The inputs, a row for each row of the result.
+  ///   - weights: The matrix.
+  ///   - columns: Which columns of the product are computed; `nil` for all.
+  ///   - place: Which column of the result the first one of the product is added to.
+  ///   - width: How wide the instructions may be.
   public func addProduct(
-    of x: FloatRows, outIn weights: WeightMatrix, columns: Range<Int>? = nil,
+    of x: FloatRows, outIn weights: WeightMatrix, columns: Range<Int>? = nil, at place: Int = 0,
     _ width: KernelWidth = .best
   ) {
-    addProduct(of: x, weights, isTransposed: true, columns, width)
+    precondition(x.width == weights.columns && place >= 0 && place + weights.rows <= self.width)
+    addProduct(of: x, from: 0, weights, isTransposed: true, columns, at: place, width)
   }
 
   private func addProduct(
-    of x: FloatRows, _ weights: WeightMatrix, isTransposed: Bool, _ columns: Range<Int>?,
-    _ width: KernelWidth
+    of x: FloatRows, from start: Int, _ weights: WeightMatrix, isTransposed: Bool,
+    _ columns: Range<Int>?, at place: Int, _ width: KernelWidth
   ) {
     let (inner, outer) =
       isTransposed ? (weights.columns, weights.rows) : (weights.rows, weights.columns)
-    precondition(x.width == inner && self.width == outer && x.count >= count)
+    precondition(x.count >= count)
     let columns = columns ?? 0..<outer
     precondition(columns.lowerBound >= 0 && columns.upperBound <= outer, "outside")
     // Sound: the buffers hold as many rows of such widths, as was compared above; what lies between
     // the rows of `x` is zero.
-    guard let input = unsafe x.buffer.slice(0..<x.buffer.count).baseAddress,
+    guard let input = unsafe x.buffer.slice(start * 4..<x.buffer.count).baseAddress,
       let matrix = unsafe weights.buffer.slice(0..<inner * outer * weights.format.size).baseAddress,
-      let output = unsafe buffer.slice(0..<buffer.count).baseAddress
+      let output = unsafe buffer.slice(place * 4..<buffer.count).baseAddress
     else { return }
     let (from, to) = unsafe (
       input.assumingMemoryBound(to: Float.self), output.assumingMemoryBound(to: Float.self)
@@ -226,12 +198,20 @@ extension FloatRows {
       y.assumingMemoryBound(to: Float.self), x.assumingMemoryBound(to: Float.self), width)
   }
 
-  /// Copies some numbers of a row of other rows.
+  /// Copies some numbers of a row of other rows, which lie `step` apart there.
   public func copy(
-    _ count: Int, from other: FloatRows, row: Int, at first: Int, to place: Int, at start: Int
+    _ count: Int, from other: FloatRows, row: Int, at first: Int, step: Int = 1, to place: Int,
+    at start: Int
   ) {
-    buffer.copy(
-      other.bytes(row, from: first, count: count), of: other.buffer,
-      to: bytes(place, from: start, count: count).lowerBound)
+    let to = bytes(place, from: start, count: count)
+    guard step != 1, count > 0 else {
+      return buffer.copy(
+        other.bytes(row, from: first, count: count), of: other.buffer, to: to.lowerBound)
+    }
+    let from = other.bytes(row, from: first, count: (count - 1) * step + 1)
+    // Sound: both slices hold all numbers that are reached.
+    let source = unsafe other.buffer.slice(from).assumingMemoryBound(to: Float.self)
+    let target = unsafe buffer.slice(to).assumingMemoryBound(to: Float.self)
+    for index in 0..<count { unsafe target[index] = source[index * step] }
   }
 }

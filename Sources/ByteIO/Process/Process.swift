@@ -139,17 +139,19 @@ public enum Process {
   /// The largest amount of memory, in bytes, that was resident so far.
   public static var peakResidentBytes: Int {
     // `ru_maxrss` is inherited through fork and exec, so a large parent would be counted.
-    guard let stream = unsafe fopen("/proc/self/status", "r") else { return 0 }
-    defer { unsafe fclose(stream) }
-    var line = [CChar](repeating: 0, count: 256)
-    while unsafe fgets(&line, Int32(line.count), stream) != nil {
-      let text = String(
-        decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      if text.hasPrefix("VmHWM:") {
-        return (Int(text.filter(\.isNumber)) ?? 0) * 1024
-      }
+    kibibytes("/proc/self/status", "VmHWM:") ?? 0
+  }
+
+  /// The memory that can be had, in bytes: by what the machine has left, and the control group.
+  /// `nil` where neither is known.
+  public static var availableMemory: Int? {
+    [kibibytes("/proc/meminfo", "MemAvailable:"), ControlGroup.memoryLeft].compactMap { $0 }.min()
+  }
+
+  private static func kibibytes(_ path: String, _ prefix: String) -> Int? {
+    ControlGroup.line(path, prefix: prefix).flatMap { Int($0.filter(\.isNumber)) }.map {
+      $0 * 1024
     }
-    return 0
   }
 
   /// The bytes that were given as the argument `text`; Swift repairs those that are not UTF-8.

@@ -92,29 +92,12 @@ public enum Workers {
 
   /// The cores that the control group of the process is limited to (`cpu.max`: quota and period).
   private static var controlGroupLimit: Int? {
-    guard let group = line("/proc/self/cgroup", prefix: "0::"),
-      let text = line("/sys/fs/cgroup\(group)/cpu.max", prefix: "")
-    else { return nil }
+    guard let text = ControlGroup.line(of: "cpu.max") else { return nil }
     let parts = text.split(separator: " ").map { Int($0) }
     guard parts.count == 2, let quota = parts[0], let period = parts[1], period > 0 else {
       return nil
     }
     return max(1, (quota + period - 1) / period)
-  }
-
-  /// What follows a prefix on a line of a small file.
-  private static func line(_ path: String, prefix: String) -> String? {
-    guard let stream = unsafe fopen(path, "r") else { return nil }
-    defer { unsafe fclose(stream) }
-    var buffer = [CChar](repeating: 0, count: 512)
-    while unsafe fgets(&buffer, Int32(buffer.count), stream) != nil {
-      let text = String(
-        decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      if text.hasPrefix(prefix) {
-        return String(text.dropFirst(prefix.count).filter { $0 != "\n" })
-      }
-    }
-    return nil
   }
 
   /// What the threads share.

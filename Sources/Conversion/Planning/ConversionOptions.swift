@@ -1,4 +1,5 @@
 public import Architectures
+public import HuggingFace
 public import Safetensors
 import Transfer
 
@@ -45,6 +46,8 @@ public struct ConversionOptions: Hashable, Sendable {
   public var keyStyle = KeyStyle.transformer
   /// The largest size of a shard in bytes; `nil` puts all into one file.
   public var maximumShardSize: Int? = 5_000_000_000
+  /// What the model said when it was asked, for the card.
+  public var sample: ModelCard.Sample?
 
   /// Options, of which the usual ones can be given at once.
   ///

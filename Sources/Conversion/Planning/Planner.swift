@@ -43,10 +43,7 @@ public struct Planner {
     _ model: Recognition, options: ConversionOptions, tokenizer: ModelTokenizer?,
     keepsFormats: Bool
   ) throws(Failure) -> ConversionPlan {
-    if let refusal = model.refusals.first { throw Failure(refusal) }
-    // What is not a Megatron model at all is said first.
-    let words = ParameterName.wordEmbeddings
-    if !model.checkpoint.has(words) { throw model.checkpoint.missing(words) }
+    try model.requireModel()
     let (qkv, ranks) = (try model.qkv.get(), try model.ranks.get())
     var planner = Planner(
       model, options: options, sizes: try model.sizes.get(), qkv: qkv, ranks: ranks,

@@ -268,11 +268,14 @@ public struct Conversion {
   }
 
   private var cardFacts: ModelCard.Facts {
-    ModelCard.Facts(
+    var facts = ModelCard.Facts(
       format: plan.architecture.format, sizes: plan.sizes, parameters: plan.parameterCount,
       statedParameters: plan.architecture.statedParameters(plan.sizes),
       activation: plan.activation?.text ?? "not recorded", dtype: plan.format.torchName,
       tag: index.folder.tag, iteration: index.iteration, layout: index.folder.layout.title,
       version: toolVersion)
+    facts.hasTokenizer = tokenizer != nil
+    facts.sample = plan.options.sample
+    return facts
   }
 }

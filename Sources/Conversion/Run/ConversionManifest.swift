@@ -45,6 +45,9 @@ public struct ConversionManifest: Sendable {
     json.object?["options"]?.object?["weights"]?.string.flatMap { WeightSource(rawValue: $0) }
   }
 
+  /// How many ranks the user said were put together in each part of the checkpoint.
+  public var mergedRanks: Int? { json.object?["options"]?.object?["merged_ranks"]?.int }
+
   /// The order of the query, key and value rows that the output was made with.
   var qkvLayout: String? {
     let decisions = json.object?["decisions"]
@@ -175,7 +178,7 @@ public struct ConversionManifest: Sendable {
       case .trim: "trim"
       case .rows(let rows): .int(rows)
       }
-    return [
+    let fields: JSONValue = [
       "weights": .string(index.weights.rawValue),
       "set": .object(index.arguments.userSettings),
       "dtype": .string(options.dtype.flatMap { FloatFormat($0) }?.torchName ?? "auto"),
@@ -187,6 +190,9 @@ public struct ConversionManifest: Sendable {
       "key_style": .string(options.keyStyle.rawValue),
       "max_shard_size": options.maximumShardSize.map { .int($0) } ?? "none",
     ]
+    guard let sample = options.sample, var object = fields.object else { return fields }
+    object["sample"] = ["prompt": .string(sample.prompt), "text": .string(sample.text)]
+    return .object(object)
   }
 }
 

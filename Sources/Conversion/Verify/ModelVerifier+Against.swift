@@ -116,8 +116,7 @@ extension ModelVerifier {
     var options = ConversionOptions()
     options.maximumShardSize = nil
     options.qkvLayout = choices.qkvLayout
-    let merged = manifest?.json.object?["options"]?.object?["merged_ranks"]?.int
-    options.mergedRanks = choices.mergedRanks ?? merged
+    options.mergedRanks = choices.mergedRanks ?? manifest?.mergedRanks
     options.acceptsDuplicatedShards = true
     options.keyStyle = keyStyle
     let stated = manifest?.json.object?["options"]?.object

@@ -95,6 +95,18 @@ public struct Tokenizer: Sendable {
     }
   }
 
+  /// Reads Megatron's own files: a vocabulary, and merges with a pair on each line.
+  ///
+  /// - Throws: ``Failure`` 66 for a file that cannot be read, 65 for one that is damaged.
+  public init(vocabulary: FilePath, merges: FilePath) throws(Failure) {
+    let pairs = try BytePairs(vocabulary: vocabulary, merges: merges)
+    let end = pairs.vocabulary[ModelTokenizer.endOfText]?.int
+    try self.init(
+      pairs,
+      end.map { [AddedToken(id: $0, content: ModelTokenizer.endOfText, isSpecial: true)] } ?? [],
+      vocabulary.string, [])
+  }
+
   private init(
     _ pairs: BytePairs, _ added: [AddedToken], _ file: String, _ warnings: [Diagnostic]
   ) throws(Failure) {

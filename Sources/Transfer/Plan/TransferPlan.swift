@@ -261,15 +261,6 @@ extension FloatFormat {
     default: return nil
     }
   }
-
-  /// The name that PyTorch and `config.json` have for it.
-  public var torchName: String {
-    switch self {
-    case .float16: "float16"
-    case .bfloat16: "bfloat16"
-    case .float32: "float32"
-    }
-  }
 }
 
 extension TransferPlan {

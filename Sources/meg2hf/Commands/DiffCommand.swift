@@ -35,7 +35,7 @@ struct DiffCommand: ParsableCommand {
     Process.catchStopSignals()
     Report.run("meg2hf.diff/1", shown) { report in
       var options = ConversionOptions()
-      source.apply(to: &options)
+      try source.apply(to: &options)
       let sides = try [a, b].map { side in
         try ComparedModel(
           Process.path(argument: side), options: options, limits: source.torchLimits()

@@ -7,20 +7,22 @@ import Inference
 import JSON
 import SystemPackage
 
-/// `meg2hf generate DIR [PROMPT]`
+/// `meg2hf generate DIR|CHECKPOINT [PROMPT]`
 struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Continue a text by a converted model, the most likely token each time.",
+    abstract: "Continue a text by a model, the most likely token each time.",
     discussion: """
       The model is run in binary32, whatever its weights are stored in; compare with transformers \
       at dtype=float32. It shows whether a conversion gives a model that speaks, not how well it \
-      can: there is no temperature and no sampling.
+      can: there is no temperature and no sampling. A checkpoint is run as it was trained, before \
+      any conversion.
 
       EXAMPLES:
         meg2hf generate hf/gpt2 "Hello, my dog is cute"
         meg2hf generate hf/gpt2 --ids 15496,11,616 --max-new-tokens 14 --json --top 3
         meg2hf generate hf/gpt2 --tokenizer gpt2 --file prompt.txt
+        meg2hf generate runs/gpt2 "Hello, my dog is cute" --tokenizer gpt2
       """)
 
   @OptionGroup var source: NetworkOptions
@@ -96,18 +98,21 @@ struct GenerateCommand: ParsableCommand {
     Process.catchStopSignals()
     Report.run("meg2hf.generate/1", shown, stopNote: "stopped; what was said until then is shown") {
       report in
-      let directory = try source.directory()
+      _ = try source.source.order()
+      let model = try source.find()
+      report.warnings += model.warnings
       let tokenizer = try source.readTokenizer(isNeeded: ids.isEmpty, &report.warnings)
       let prompts = try prompts(tokenizer)
       let started = Process.monotonicSeconds
-      let network = try source.network(directory)
+      let passes = prompts.count * max(1, maxNewTokens)
+      let network = try model.network(source.options(model, passes: passes))
       let loaded = Process.monotonicSeconds
-      describe(network, &report)
+      describe(network, model, &report)
       var options = GreedyText.Options()
       options.maximum = maxNewTokens
       options.top = top
       options.stop = noStop ? [] : Set(stop.isEmpty ? network.endTokens : stop)
-      if !keepPadding { options.rows = vocabSize ?? tokenizer?.size }
+      if !keepPadding { options.rows = vocabSize ?? tokenizer?.size ?? model.vocabulary }
       let isLive = !shown.json && Process.Stream.output.isTerminal
       var results: [JSONValue] = []
       var (promptSeconds, count) = (0.0, 0)
@@ -178,12 +183,16 @@ struct GenerateCommand: ParsableCommand {
     tokenizer.decode(steps.map(\.id).filter { !options.stop.contains($0) })
   }
 
-  private func describe(_ network: GPT2Network, _ report: inout Report) {
+  private func describe(_ network: Network, _ model: FoundModel, _ report: inout Report) {
     let sizes = network.sizes
     report.payload["model"] = [
       "layers": .int(sizes.layers), "hidden": .int(sizes.hidden), "heads": .int(sizes.heads),
       "positions": .int(sizes.positions), "vocabulary": .int(sizes.vocabulary),
       "dtype": .string(network.dtype), "activation": .string(network.activation),
+      "kind": .string(model.kind), "ranks": .int(network.ranks),
+      "qkv_layout": model.order.map { .string($0.rawValue) } ?? .null,
+      "resident_bytes": .int(network.residentBytes),
+      "streamed_bytes": .int(network.streamedBytes),
     ]
     report.payload["arithmetic"] = "fma"
   }

@@ -192,7 +192,7 @@ struct InspectCommand: ParsableCommand {
     report.payload["kind"] = "checkpoint"
     let index = try source.index(path)
     var options = ConversionOptions()
-    source.apply(to: &options)
+    try source.apply(to: &options)
     let inspection = try CheckpointInspection(index, options: options)
     var digests: CheckpointDigests?
     if sha256 {

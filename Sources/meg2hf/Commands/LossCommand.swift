@@ -9,21 +9,27 @@ import SystemPackage
 
 extension TokenFile.Form: ExpressibleByArgument {}
 
-/// `meg2hf loss DIR`
+/// `meg2hf loss DIR|CHECKPOINT`
 struct LossCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "loss",
-    abstract: "The loss of a converted model on a text, as its trainer logged it.",
+    abstract: "The loss of a model on a text, as its trainer logged it.",
     discussion: """
       The mean negative log likelihood of the tokens, in windows as the trainer cuts them, over \
       all rows of the embedding, padding included. Not imitated: dropout (compare with the \
       validation loss), reset_position_ids, reset_attention_mask, eod_mask_loss and masks that are \
       not causal, and the rounding of the trainer's logits.
 
+      A checkpoint is run as it was trained, before any conversion. With --qkv-layout each, its \
+      loss is computed under all three orders of query, key and value: a trained model predicts a \
+      text well under the right one alone. If that is not the one that the checkpoint names, the \
+      exit status is 78.
+
       EXAMPLES:
         meg2hf loss hf/gpt2 --file held-out.txt
         meg2hf loss hf/gpt2 --tokens valid_text_document.bin --max-tokens 20000
         meg2hf loss hf/gpt2 --tokens ids.json --json
+        meg2hf loss runs/gpt2 --file held-out.txt --tokenizer gpt2 --qkv-layout each
       """)
 
   @OptionGroup var source: NetworkOptions
@@ -78,7 +84,8 @@ struct LossCommand: ParsableCommand {
   func run() throws {
     Process.catchStopSignals()
     Report.run("meg2hf.loss/1", shown) { report in
-      let directory = try source.directory()
+      let model = try source.find()
+      report.warnings += model.warnings
       let tokenizer = try source.readTokenizer(isNeeded: tokens == nil, &report.warnings)
       let texts: [[Int]]
       if let tokens {
@@ -86,36 +93,81 @@ struct LossCommand: ParsableCommand {
       } else {
         texts = [try tokenizer?.encode(try TextInput.read(nil, file, named: "--file")) ?? []]
       }
-      let network = try source.network(directory)
-      let size: Int? =
+      let rows: Int? =
         switch vocabulary {
-        case .padded: network.sizes.vocabulary
+        case .padded: nil
         case .rows(let count): count
-        case nil: tokenizer?.size
+        case nil: tokenizer?.size ?? model.vocabulary
         }
+      let options = source.options(model, passes: 1)
       let progress = ProgressReporter(shown, verb: "predicting")
       defer { progress.finish() }
-      let loss = try TextLoss(
-        of: texts, by: network, length: length, stride: stride, rows: size, maximum: maxTokens
-      ) { progress.update(tokens: $0) }
+      func compute(_ network: Network) throws -> TextLoss {
+        try TextLoss(
+          of: texts, by: network, length: length, stride: stride, rows: rows, maximum: maxTokens
+        ) { progress.update(tokens: $0) }
+      }
+      if source.source.qkvLayout == .each {
+        guard case .checkpoint(let found) = model else {
+          throw Failure(
+            .usageArguments,
+            "--qkv-layout each is for a checkpoint; this is a folder of "
+              + "transformers, in which the order is settled", file: source.model)
+        }
+        let result = try found.arbitrate(options) { try compute($0) }
+        progress.finish()
+        describe(result, found, hasRows: rows != nil, &report)
+        return
+      }
+      let network = try model.network(options)
+      let loss = try compute(network)
       progress.finish()
-      report.payload["loss_padded"] = .double(loss.padded)
-      report.payload["loss_trimmed"] = size == nil ? .null : .double(loss.trimmed)
-      report.payload["perplexity"] = .double(LogSum.exp(loss.padded))
-      report.payload["predictions"] = .int(loss.predictions)
-      report.payload["length"] = .int(loss.length)
-      report.payload["per_window"] = .array(loss.perWindow.map { .double($0) })
-      let windows = plural(loss.perWindow.count, "window")
-      report.text =
-        "loss \(decimal(loss.padded, places: 4))  perplexity "
-        + "\(decimal(LogSum.exp(loss.padded), places: 2))  "
-        + "(\(thousands(loss.predictions)) predictions, \(windows) of up to "
-        + "\(thousands(loss.length)))"
-      if let size, size < network.sizes.vocabulary {
+      describe(loss, hasRows: rows != nil, &report)
+      report.payload["evidence"] = model.order.map { .string($0.rawValue) } ?? .null
+      if let rows, rows < network.sizes.vocabulary {
         report.text +=
-          "\nloss \(decimal(loss.trimmed, places: 4))  over the \(thousands(size)) rows before "
+          "\nloss \(decimal(loss.trimmed, places: 4))  over the \(thousands(rows)) rows before "
           + "padding"
       }
+    }
+  }
+
+  private func describe(_ loss: TextLoss, hasRows: Bool, _ report: inout Report) {
+    report.payload["loss_padded"] = .double(loss.padded)
+    report.payload["loss_trimmed"] = hasRows ? .double(loss.trimmed) : .null
+    report.payload["perplexity"] = .double(LogSum.exp(loss.padded))
+    report.payload["predictions"] = .int(loss.predictions)
+    report.payload["length"] = .int(loss.length)
+    report.payload["per_window"] = .array(loss.perWindow.map { .double($0) })
+    let windows = plural(loss.perWindow.count, "window")
+    report.text =
+      "loss \(decimal(loss.padded, places: 4))  perplexity "
+      + "\(decimal(LogSum.exp(loss.padded), places: 2))  "
+      + "(\(thousands(loss.predictions)) predictions, \(windows) of up to "
+      + "\(thousands(loss.length)))"
+  }
+
+  private func describe(
+    _ result: OrderArbitration, _ found: RunnableCheckpoint, hasRows: Bool,
+    _ report: inout Report
+  ) {
+    if let best = result.losses.first(where: { $0.order == result.best }) {
+      describe(best.loss, hasRows: hasRows, &report)
+    }
+    for member in result.json.members { report.payload[member.key] = member.value }
+    var table = TextTable()
+    for (order, loss) in result.losses {
+      let marks = [
+        order == result.best ? "lowest" : nil,
+        order == result.evidence ? "what the checkpoint names" : nil,
+      ]
+      table.add(
+        order.rawValue, decimal(loss.padded, places: 4),
+        marks.compactMap { $0 }.joined(separator: ", "))
+    }
+    report.text = "\(result.headline)\n" + table.text()
+    if result.verdict == .wrong {
+      report.errors += [result.failure(file: found.checkpoint.folder.path.string)].compactMap { $0 }
     }
   }
 }

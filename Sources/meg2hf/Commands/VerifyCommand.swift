@@ -3,6 +3,7 @@ import ByteIO
 import Conversion
 import Diagnostics
 import HuggingFace
+import Inference
 import JSON
 import Megatron
 import SystemPackage
@@ -19,9 +20,16 @@ struct VerifyCommand: ParsableCommand {
       other tools can be checked as well. With --against, every tensor is computed again from the \
       checkpoint and all bytes are compared. A fault makes the exit status 1.
 
+      With --forward, both are run on the same tokens: the output as GPT-2, the checkpoint in \
+      Megatron's own orientation and partition, by none of the rules that made the output. Their \
+      logits must agree to the rounding of float32. It does not see what both take from the same \
+      place (the order of query, key and value, the activation, the number of heads), the key's \
+      bias, or rows of the embeddings that were not run: "meg2hf loss" does.
+
       EXAMPLES:
         meg2hf verify hf/gpt2
         meg2hf verify hf/gpt2 --against runs/gpt2
+        meg2hf verify hf/gpt2 --against runs/gpt2 --forward
       """)
 
   @Argument(help: "The folder to check.", completion: .directory)
@@ -40,9 +48,18 @@ struct VerifyCommand: ParsableCommand {
   @Flag(name: .long, help: "Print the SHA-256 of each file, and compare with SHA256SUMS.")
   var sha256 = false
 
+  @OptionGroup(title: "What is run") var forward: ForwardOptions
   @OptionGroup var threads: ThreadOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
   @OptionGroup(title: "What is shown") var shown: DisplayOptions
+
+  func validate() throws {
+    guard against != nil || !forward.forward else {
+      throw ValidationError(
+        "--forward compares with a checkpoint: meg2hf verify \(output) --against CHECKPOINT "
+          + "--forward")
+    }
+  }
 
   func run() throws {
     Process.catchStopSignals()
@@ -93,7 +110,7 @@ struct VerifyCommand: ParsableCommand {
       checkpoint, weights: verifier.manifest?.weights ?? .model,
       settings: verifier.manifest?.settings ?? JSONObject())
     var choices = VerificationChoices()
-    choices.qkvLayout = source.qkvLayout.value
+    choices.qkvLayout = try source.order()
     choices.mergedRanks = source.mergedRanks
     choices.acceptsDuplicatedShards = source.acceptDuplicatedShards
     choices.replicas = replicas
@@ -111,12 +128,80 @@ struct VerifyCommand: ParsableCommand {
     ]
     report.payload["bytes_read"] = .int(found.bytesRead)
     report.payload["decisions"] = .array(verifier.decisions.map(\.json))
-    return [
+    var lines = [
       (
         "compared",
         "all bytes with \(index.folder.path.string), \(found.crcVerified) checksums verified"
       )
     ]
+    if forward.forward {
+      var options = ConversionOptions()
+      options.qkvLayout = choices.qkvLayout
+      options.mergedRanks = choices.mergedRanks ?? verifier.manifest?.mergedRanks
+      options.acceptsDuplicatedShards = true
+      let source = try RunnableCheckpoint(index, options)
+      let hasAveraged = found.findings.values.contains { $0.differing > 0 }
+      if let line = try runBoth(&verifier, source, hasAveraged: hasAveraged, &report) {
+        lines.append(("forward", line))
+      }
+    }
+    return lines
+  }
+
+  /// Runs the output and the checkpoint; a difference is a fault.
+  ///
+  /// - Returns: What was found, in a line; `nil` where an output with faults cannot be run.
+  private func runBoth(
+    _ verifier: inout ModelVerifier, _ checkpoint: RunnableCheckpoint, hasAveraged: Bool,
+    _ report: inout Report
+  ) throws -> String? {
+    // Weights are read again for each pass: one is enough.
+    let options = Network.Options(threads: RunOptions(jobs: threads.jobs).threads, memory: 0)
+    let output: Network
+    do {
+      output = try Network(of: verifier.directory, options: options)
+    } catch let failure as Failure where !verifier.faults.isEmpty {
+      verifier.note(.forwardNotRun, "the output was not run: \(failure.message)")
+      return nil
+    }
+    let order = try checkpoint.qkv.get().layout
+    let source = try checkpoint.network(order, options)
+    let rows = min(
+      output.sizes.vocabulary,
+      checkpoint.checkpoint.originalVocabularySize ?? source.sizes.vocabulary)
+    let ids = try forward.tokens(
+      verifier.directory.path, vocabulary: rows, positions: output.sizes.positions)
+    let progress = ProgressReporter(shown, verb: "running")
+    defer { progress.finish() }
+    let check = try ForwardCheck(
+      output, source, ids: ids, isExact: !hasAveraged && isExact(verifier, checkpoint.checkpoint)
+    ) { progress.update(steps: $0, of: $1) }
+    progress.finish()
+    report.payload["forward"] = check.json(seed: forward.ids == nil && forward.text == nil)
+    let sides =
+      "(source: tp \(source.ranks), \(order.rawValue), Linear; output: Conv1D)"
+    let size = "\(ids.count) x \(thousands(check.vocabulary)) logits"
+    if !check.passes {
+      verifier.fault(
+        .forwardDiffers,
+        "the logits differ by up to \(scientific(check.largest)) on \(size), beginning with "
+          + "\(check.place?.text ?? "the logits") \(sides)")
+    }
+    return check.isExact
+      ? "\(check.passes ? "equal" : "DIFFERENT") to \(scientific(check.largest)) on \(size) "
+        + sides
+      : "\(check.passes ? "close, not equal" : "DIFFERENT"): up to \(scientific(check.largest)) on "
+        + "\(size), the same token \(decimal(check.agreement * 100, places: 1)) %, divergence "
+        + "\(scientific(check.divergence)) \(sides)"
+  }
+
+  /// Whether the output has the same numbers as the checkpoint, whatever their type.
+  private func isExact(_ verifier: ModelVerifier, _ checkpoint: Checkpoint) -> Bool {
+    let directory = verifier.directory
+    let mine = Set(
+      directory.names.compactMap { directory[$0].flatMap { FloatFormat($0.declared.dtype) } })
+    let theirs = Set(checkpoint.dtypes.compactMap { FloatFormat($0) })
+    return mine == [.float32] || mine.count == 1 && mine == theirs
   }
 
   private func conclude(
@@ -155,4 +240,27 @@ struct VerifyCommand: ParsableCommand {
     let place = [finding.file, finding.tensor].compactMap { $0 }.joined(separator: ", ")
     return place.isEmpty ? finding.message : "\(place): \(finding.message)"
   }
+}
+
+extension ForwardCheck {
+  /// The fields of a JSON document.
+  ///
+  /// - Parameter seed: Whether the tokens follow from the seed.
+  func json(seed isSeeded: Bool) -> JSONValue {
+    [
+      "passes": .bool(passes), "exact": .bool(isExact), "tokens": .int(ids.count),
+      "seed": isSeeded ? .int(Int(ForwardOptions.seed)) : .null,
+      "ids": .array(ids.map { .int($0) }), "positions": .array(positions.map { .int($0) }),
+      "vocabulary": .int(vocabulary), "max_difference": .double(largest),
+      "mean_difference": .double(mean), "divergence": .double(divergence),
+      "agreement": .double(agreement),
+      "first_layer": place?.layer.map { .int($0) } ?? .null,
+      "first_part": place.map { .string($0.part) } ?? .null,
+    ]
+  }
+}
+
+extension ForwardCheck.Place {
+  /// The place in words.
+  var text: String { layer.map { "\(part) of layer \($0)" } ?? part }
 }

@@ -1,4 +1,5 @@
 import Architectures
+import ByteIO
 import Conversion
 import Diagnostics
 import JSON

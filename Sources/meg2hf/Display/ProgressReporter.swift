@@ -1,5 +1,6 @@
 import ByteIO
 import Conversion
+import Diagnostics
 
 /// Shows how far a pass is: a bar on a terminal, lines elsewhere.
 final class ProgressReporter {
@@ -69,6 +70,14 @@ final class ProgressReporter {
     shown = now
     let speed = decimal(Double(done) / (now - started), places: 1)
     drawBar(done, "\(thousands(done)) tokens, \(speed) tokens/s", total: max(done, 1))
+  }
+
+  /// Notes that so many of all steps are done.
+  func update(steps done: Int, of total: Int) {
+    let now = Process.monotonicSeconds
+    guard style == .bar, now - shown >= 0.1, now - started >= 1 else { return }
+    shown = now
+    drawBar(done, "\(done) of \(total) steps", total: total)
   }
 
   /// Says what is begun, once it is clear that it takes a while.

@@ -1,4 +1,5 @@
 import ByteIO
+import Diagnostics
 
 /// Rows of text in columns. On a terminal they fit its width: columns that matter least are left
 /// out, the last cell wraps at words; in a pipe lines are whole.
@@ -139,33 +140,4 @@ func countText(_ count: Int) -> String {
   }
   let value = Double(count) / unit
   return "\(decimal(value, places: value < 10 ? 2 : 1)) \(name)"
-}
-
-/// A number with a fixed number of decimal places.
-func decimal(_ value: Double, places: Int) -> String {
-  guard value.isFinite, abs(value) < 1e15 else { return "?" }
-  var scale = 1.0
-  for _ in 0..<places { scale *= 10 }
-  let scaled = Int((value * scale).rounded())
-  guard places > 0 else { return "\(scaled)" }
-  let digits = "\(abs(scaled))"
-  let padded = String(repeating: "0", count: max(0, places + 1 - digits.count)) + digits
-  return (scaled < 0 ? "-" : "") + padded.dropLast(places) + "." + padded.suffix(places)
-}
-
-/// A number with its digits in groups of three.
-func thousands(_ value: Int) -> String {
-  var digits = "\(abs(value))"
-  var groups: [String] = []
-  while digits.count > 3 {
-    groups.insert(String(digits.suffix(3)), at: 0)
-    digits.removeLast(3)
-  }
-  groups.insert(digits, at: 0)
-  return (value < 0 ? "-" : "") + groups.joined(separator: ",")
-}
-
-/// A number with the name of what it counts.
-func plural(_ count: Int, _ name: String) -> String {
-  "\(count) \(name)\(count == 1 ? "" : "s")"
 }

@@ -5,7 +5,7 @@ import Megatron
 
 /// What is to be converted into what, and how: the options of the command line as they are meant.
 struct ConversionRequest {
-  let options: ConversionOptions
+  var options: ConversionOptions
   let run: RunOptions
   /// The tokenizer that was given.
   let tokenizer: ModelTokenizer?
@@ -17,9 +17,9 @@ struct ConversionRequest {
     _ source: SourceOptions, _ output: OutputOptions, _ execution: ExecutionOptions,
     work: RunOptions.Work = .all
   ) throws(Failure) {
-    options = output.options(source)
+    options = try output.options(source)
     run = execution.run(source, work)
-    tokenizer = try output.readTokenizer()
+    tokenizer = try output.tokenizer.files()
   }
 
   /// Prepares the conversion of a checkpoint.

@@ -1,33 +1,55 @@
+import Architectures
 import ArgumentParser
 import ByteIO
 import Conversion
 import Diagnostics
 import HuggingFace
 import Inference
+import JSON
+import Megatron
 import SystemPackage
+import TorchArchive
 
-/// The model that a command runs.
+/// The model that a command runs: a folder of transformers, or a checkpoint.
 struct NetworkOptions: ParsableArguments {
-  @Argument(help: "The folder of the model.", completion: .directory)
+  @Argument(help: "The folder of the model, or a checkpoint.", completion: .directory)
   var model: String
 
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "A folder with the tokenizer, if the model's has none.", valueName: "folder"),
-    completion: .directory)
-  var tokenizer: String?
+      "How much of the weights is held in memory, such as 2GB, none or all; the rest is read again "
+        + "for each pass. By default all, if half of the memory that is free holds them and there "
+        + "are more than four passes, else none.", valueName: "size"))
+  var memory: MemoryArgument?
 
   @OptionGroup var threads: ThreadOptions
+  @OptionGroup(title: "The tokenizer") var tokenizer: TokenizerOptions
+  @OptionGroup(title: "What is read of a checkpoint") var source: SourceOptions
 
-  /// Looks at the folder of the model, before anything else is asked of it.
-  func directory() throws(Failure) -> ModelDirectory {
-    try ModelDirectory(reading: Process.path(argument: model))
+  /// Finds the model, before anything else is asked of it.
+  ///
+  /// - Throws: ``Failure`` for one that is damaged, or cannot be converted.
+  func find() throws -> FoundModel {
+    let path = Process.path(argument: model)
+    guard try ComparedModel.kind(of: path) == .checkpoint else {
+      return .directory(try ModelDirectory(reading: path))
+    }
+    let checkpoint = try source.index(path)
+    var options = ConversionOptions()
+    options.mergedRanks = source.mergedRanks
+    options.acceptsDuplicatedShards = source.acceptDuplicatedShards
+    options.qkvLayout = source.qkvLayout.order
+    return .checkpoint(try RunnableCheckpoint(checkpoint, options))
   }
 
-  /// Reads a model into memory.
-  func network(_ directory: ModelDirectory) throws(Failure) -> GPT2Network {
-    try GPT2Network(directory, threads: RunOptions(jobs: threads.jobs).threads)
+  /// How a model is run.
+  ///
+  /// - Parameters:
+  ///   - model: The model.
+  ///   - passes: How many times all weights are needed.
+  func options(_ model: FoundModel, passes: Int) -> Network.Options {
+    model.options(memory, passes: passes, threads: RunOptions(jobs: threads.jobs).threads)
   }
 
   /// The tokenizer that was named, or the model's own.
@@ -41,13 +63,15 @@ struct NetworkOptions: ParsableArguments {
   func readTokenizer(
     isNeeded: Bool, _ warnings: inout [Diagnostic]
   ) throws(Failure) -> Tokenizer? {
-    do {
-      let result = try Tokenizer(folder: Process.path(argument: tokenizer ?? model))
+    do throws(Failure) {
+      let given = try tokenizer.reader()
+      let result =
+        if let given { given } else { try Tokenizer(folder: Process.path(argument: model)) }
       warnings += result.warnings
       return result
     } catch {
       var failure = error
-      guard !isNeeded, tokenizer == nil else {
+      guard !isNeeded, !tokenizer.isGiven else {
         failure.hint = failure.hint ?? "--tokenizer DIR names another; ids need none"
         throw failure
       }
@@ -56,4 +80,23 @@ struct NetworkOptions: ParsableArguments {
       return nil
     }
   }
+}
+
+/// What `--memory` names.
+enum MemoryArgument: ExpressibleByArgument, Hashable {
+  case all
+  case bytes(Int)
+
+  init?(argument: String) {
+    switch argument.lowercased() {
+    case "all": self = .all
+    case "none": self = .bytes(0)
+    default:
+      guard let bytes = SizeArgument(argument: argument)?.bytes else { return nil }
+      self = .bytes(bytes)
+    }
+  }
+
+  static let allValueStrings = ["all", "none"]
+  static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }

@@ -122,32 +122,9 @@ struct OutputOptions: ParsableArguments {
       "The largest size of a file of weights, such as 5GB, 500MiB or none.", valueName: "size"))
   var maxShardSize = SizeArgument.standard
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Megatron's vocabulary file; needs --merge-file.", valueName: "file"),
-    completion: .file())
-  var vocabFile: String?
-
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Megatron's merges file; needs --vocab-file.", valueName: "file"),
-    completion: .file())
-  var mergeFile: String?
-
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "A folder with the files of a tokenizer, which are kept as they are.", valueName: "folder"),
-    completion: .directory)
-  var tokenizer: String?
+  @OptionGroup var tokenizer: TokenizerOptions
 
   func validate() throws {
-    guard (vocabFile == nil) == (mergeFile == nil) else {
-      throw ValidationError("--vocab-file and --merge-file belong together.")
-    }
-    guard tokenizer == nil || vocabFile == nil else {
-      throw ValidationError("--tokenizer stands for --vocab-file and --merge-file.")
-    }
     if let bytes = maxShardSize.bytes, bytes < 1 << 20, maxShardSize.isBare {
       throw ValidationError(
         "--max-shard-size \(bytes) is a number of bytes: a unit is missing, as in "
@@ -156,22 +133,14 @@ struct OutputOptions: ParsableArguments {
   }
 
   /// The options of the library.
-  func options(_ source: SourceOptions) -> ConversionOptions {
+  func options(_ source: SourceOptions) throws(Failure) -> ConversionOptions {
     var options = ConversionOptions()
     options.dtype = dtype.dtype
-    source.apply(to: &options)
+    try source.apply(to: &options)
     options.replicas = replicas
     options.vocabulary = vocabSize.vocabulary
     options.keyStyle = keyStyle
     options.maximumShardSize = maxShardSize.bytes
     return options
-  }
-
-  /// Reads the tokenizer that was given, if one was.
-  func readTokenizer() throws(Failure) -> ModelTokenizer? {
-    if let tokenizer { return try ModelTokenizer(folder: Process.path(argument: tokenizer)) }
-    guard let vocabFile, let mergeFile else { return nil }
-    return try ModelTokenizer(
-      vocabulary: Process.path(argument: vocabFile), merges: Process.path(argument: mergeFile))
   }
 }

@@ -36,6 +36,32 @@ where Value.RawValue == String {
   static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }
 
+/// What `--qkv-layout` names.
+enum QKVLayoutArgument: ExpressibleByArgument, Hashable {
+  case auto
+  /// All of them, one after the other.
+  case each
+  case one(QKVOrder)
+
+  init?(argument: String) {
+    switch argument {
+    case "auto": self = .auto
+    case "each": self = .each
+    default:
+      guard let order = QKVOrder(rawValue: argument) else { return nil }
+      self = .one(order)
+    }
+  }
+
+  /// The order, if it is one.
+  var order: QKVOrder? { if case .one(let order) = self { order } else { nil } }
+
+  var defaultValueDescription: String { "auto" }
+
+  static let allValueStrings = ["auto", "each"] + QKVOrder.allCases.map(\.rawValue)
+  static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
+}
+
 extension ConversionOptions.Replicas: ExpressibleByArgument {}
 extension CRCMode: ExpressibleByArgument {}
 extension KeyStyle: ExpressibleByArgument {}
@@ -59,8 +85,9 @@ struct SourceOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "The order of the query, key and value rows, where the checkpoint leaves it open."))
-  var qkvLayout = Auto<QKVOrder>.auto
+      "The order of the query, key and value rows, where the checkpoint leaves it open; each, for "
+        + "loss, tries them all."))
+  var qkvLayout = QKVLayoutArgument.auto
 
   @Option(
     name: .long,
@@ -110,9 +137,21 @@ struct SourceOptions: ParsableArguments {
         + TorchLimits.names.map(\.name).joined(separator: ", ") + ".", valueName: "key=value"))
   var limits: [String] = []
 
+  /// The order that was given; `nil` to go by the evidence.
+  ///
+  /// - Throws: ``Failure`` 64 where all of them are asked for.
+  func order() throws(Failure) -> QKVOrder? {
+    guard qkvLayout != .each else {
+      throw Failure(
+        .usageArguments, "--qkv-layout each compares losses, which is for \"meg2hf loss\" alone",
+        hint: "meg2hf loss CHECKPOINT --file TEXT --qkv-layout each")
+    }
+    return qkvLayout.order
+  }
+
   /// Puts what is known of the checkpoint into the options of the library.
-  func apply(to options: inout ConversionOptions) {
-    options.qkvLayout = qkvLayout.value
+  func apply(to options: inout ConversionOptions) throws(Failure) {
+    options.qkvLayout = try order()
     options.mergedRanks = mergedRanks
     options.acceptsDuplicatedShards = acceptDuplicatedShards
   }
