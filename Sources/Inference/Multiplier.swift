@@ -85,6 +85,7 @@ struct Multiplier: Sendable {
   ///   - least: What the shares are multiples of: whole lines of a cache, so that no two threads
   ///     write to the same one.
   ///   - body: The work on some of them.
+  /// - Throws: What the work throws.
   func share(
     _ items: Int, of work: Int, atLeast least: Int = 64,
     _ body: @Sendable (Range<Int>) throws -> Void

@@ -118,6 +118,7 @@ extension Network {
   ///   - x: A stream for each rank.
   ///   - memory: Room for keys and values, which those of the tokens are added to.
   ///   - before: How many tokens are in it.
+  /// - Throws: ``Failure`` 65 for values that are not finite, or what reading throws.
   func attend(
     _ layer: Int, _ x: [FloatRows], _ memory: [KeysAndValues], after before: Int = 0
   ) throws {

@@ -243,9 +243,7 @@ struct VerifyCommand: ParsableCommand {
 }
 
 extension ForwardCheck {
-  /// The fields of a JSON document.
-  ///
-  /// - Parameter seed: Whether the tokens follow from the seed.
+  /// The fields of a JSON document; the seed is there if the tokens follow from it.
   func json(seed isSeeded: Bool) -> JSONValue {
     [
       "passes": .bool(passes), "exact": .bool(isExact), "tokens": .int(ids.count),

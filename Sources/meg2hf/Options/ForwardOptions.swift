@@ -48,6 +48,7 @@ struct ForwardOptions: ParsableArguments {
   ///   - output: The folder of the model, with its tokenizer.
   ///   - vocabulary: Arbitrary tokens are below it.
   ///   - positions: At most so many arbitrary tokens are run.
+  /// - Returns: Their ids.
   /// - Throws: ``Failure`` for a text without a tokenizer, or what are no ids.
   func tokens(_ output: FilePath, vocabulary: Int, positions: Int) throws(Failure) -> [Int] {
     if let ids { return try TextInput.ids(ids) }

@@ -30,6 +30,7 @@ enum FoundModel {
   ///   - memory: How much of the weights is held in memory, if the user said so.
   ///   - passes: How many times all weights are needed.
   ///   - threads: How many threads share the work.
+  /// - Returns: Threads and memory.
   func options(_ memory: MemoryArgument?, passes: Int, threads: Int) -> Network.Options {
     var options = Network.Options(threads: threads)
     switch memory {
@@ -99,6 +100,8 @@ struct RunnableCheckpoint {
   /// - Parameters:
   ///   - options: How the model is run.
   ///   - compute: The loss of the text.
+  /// - Returns: The verdict with the losses.
+  /// - Throws: What reading or computing throws.
   func arbitrate(
     _ options: Network.Options, _ compute: (Network) throws -> TextLoss
   ) throws -> OrderArbitration {

@@ -48,6 +48,7 @@ struct NetworkOptions: ParsableArguments {
   /// - Parameters:
   ///   - model: The model.
   ///   - passes: How many times all weights are needed.
+  /// - Returns: Threads and memory.
   func options(_ model: FoundModel, passes: Int) -> Network.Options {
     model.options(memory, passes: passes, threads: RunOptions(jobs: threads.jobs).threads)
   }
