@@ -68,6 +68,12 @@ extension Network {
     let isDivided = checkpoint.tensor(divided) != nil
     let positions = try tensors.parts(
       isDivided ? divided : "embedding.position_embeddings.weight", rank: 2)
+    let rows = positions.map { $0.shape[0] }
+    guard isDivided || Set(rows).count == 1 else {
+      throw Failure(
+        .tensorRanksDisagree, "the ranks have \(rows) positions", file: positions[0].file,
+        tensor: positions[0].name)
+    }
     let heading = ["output_layer.weight", "word_embeddings_for_head.weight"].first {
       checkpoint.tensor($0) != nil
     }
@@ -84,8 +90,7 @@ extension Network {
       ModelSizes(
         layers: checkpoint.blockCount, hidden: h, heads: heads, headSize: size,
         feedForward: (layers.first ?? []).reduce(0) { $0 + $1.upward.weight.rows },
-        positions: isDivided
-          ? positions.reduce(0) { $0 + $1.shape[0] } : positions.map { $0.shape[0] }.min() ?? 0,
+        positions: isDivided ? rows.reduce(0, +) : rows[0],
         vocabulary: words.reduce(0) { $0 + $1.shape[0] }),
       Function(
         activation: try GPT2Activation(arguments).name, epsilon: Float(epsilon ?? 1e-5),

@@ -12,6 +12,7 @@ struct RankElements: StoredElements {
   let file: String
   let shape: [Int]
   private let runs: [Run]
+  private let files: RankFiles
 
   /// Elements that follow each other.
   private struct Run {
@@ -21,7 +22,7 @@ struct RankElements: StoredElements {
 
   private enum Place {
     /// In a file as they are, from some byte on.
-    case file(InputFile, at: Int)
+    case file(Int, at: Int)
     /// Brought into memory, because they are compressed or lie in another order.
     case memory(ByteBuffer)
   }
@@ -29,10 +30,11 @@ struct RankElements: StoredElements {
   /// - Parameters:
   ///   - part: What the rank holds.
   ///   - tensor: The name of the tensor.
-  ///   - files: The open files of the checkpoint.
-  /// - Throws: ``Failure`` 69 for a type that is no weight's, or what reading throws.
+  ///   - files: The files of the checkpoint.
+  /// - Throws: ``Failure`` 69 for elements that are not floating-point numbers of 16 or 32 bits, or
+  ///   what reading throws.
   init(_ part: RankPart, of tensor: String, in files: RankFiles) throws {
-    let path = try files.file(part.file).path
+    let path = files.path(part.file)
     guard let format = RankElements.formats[part.dtype] else {
       throw Failure(
         .networkUnsupported,
@@ -40,6 +42,7 @@ struct RankElements: StoredElements {
         file: path.string, tensor: part.key)
     }
     self.format = format
+    self.files = files
     name = tensor
     file = path.string
     shape = part.sizes
@@ -48,14 +51,14 @@ struct RankElements: StoredElements {
       runs = [
         Run(
           elements: 0..<tensor.elementCount,
-          place: try RankElements.place(tensor, in: files.file(file)))
+          place: try RankElements.place(tensor, in: files, file))
       ]
     case .runs(let parts):
       runs = try parts.map { run in
         Run(
           elements: run.elements,
           place: try RankElements.place(
-            run.tensor.run(from: run.start, count: run.elements.count), in: files.file(run.file)))
+            run.tensor.run(from: run.start, count: run.elements.count), in: files, run.file))
       }
     }
   }
@@ -64,20 +67,29 @@ struct RankElements: StoredElements {
     .float16: .float16, .bfloat16: .bfloat16, .float32: .float32,
   ]
 
-  private static func place(_ tensor: TorchTensor, in file: InputFile) throws -> Place {
+  private static func place(
+    _ tensor: TorchTensor, in files: RankFiles, _ position: Int
+  ) throws -> Place {
     let entry = tensor.storage.entry
     if tensor.isPlain, entry.compression == .stored {
-      return .file(file, at: entry.dataOffset + tensor.storageOffset * tensor.dtype.size)
+      return .file(position, at: entry.dataOffset + tensor.storageOffset * tensor.dtype.size)
+    }
+    // A view can repeat elements, and so claim any size; a weight is never larger than its storage.
+    guard tensor.byteCount <= tensor.storage.byteCount else {
+      throw Failure(
+        .networkTensor,
+        "its \(tensor.byteCount) bytes are a view of a storage of \(tensor.storage.byteCount)",
+        file: files.path(position).string, tensor: tensor.storage.key)
     }
     let bytes = ByteBuffer(count: tensor.byteCount)
     var filled = 0
     do {
-      try TensorReader(file).forEachPart(of: tensor) { range, buffer in
+      try TensorReader(files.file(position)).forEachPart(of: tensor) { range, buffer in
         bytes.copy(range, of: buffer, to: filled)
         filled += range.count
       }
     } catch {
-      throw Failure(reading: error, file: file.path)
+      throw Failure(reading: error, file: files.path(position))
     }
     return .memory(bytes)
   }
@@ -91,43 +103,14 @@ struct RankElements: StoredElements {
       let count = some.count * format.size
       switch run.place {
       case .memory(let bytes): buffer.copy(from..<from + count, of: bytes, to: to)
-      case .file(let file, let start):
+      case .file(let position, let start):
+        let file = try files.file(position)
         do {
           try file.read(at: start + from, into: buffer, to..<to + count)
         } catch {
           throw Failure(reading: error, file: file.path)
         }
       }
-    }
-  }
-}
-
-/// The files of a checkpoint, each opened once.
-final class RankFiles {
-  private let checkpoint: Checkpoint
-  private var open: [Int: InputFile] = [:]
-
-  init(_ checkpoint: Checkpoint) {
-    self.checkpoint = checkpoint
-  }
-
-  /// A file by its position in the checkpoint's list.
-  ///
-  /// - Throws: ``Failure`` for one that cannot be opened, or was changed since it was looked at.
-  func file(_ position: Int) throws(Failure) -> InputFile {
-    if let known = open[position] { return known }
-    let source = checkpoint.files[position]
-    do {
-      let file = try InputFile(opening: source.path)
-      guard file.identity == source.identity else {
-        throw FileError(
-          .changed, path: source.path, operation: "read",
-          reason: "the file was changed while it was read")
-      }
-      open[position] = file
-      return file
-    } catch {
-      throw Failure(reading: error, file: source.path)
     }
   }
 }

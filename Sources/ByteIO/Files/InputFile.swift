@@ -52,6 +52,20 @@ public final class InputFile: Sendable {
     identity = Identity(status)
   }
 
+  /// Opens a file that was looked at before.
+  ///
+  /// - Throws: ``FileError`` `changed` for one that is not what it was, or what opening throws.
+  public convenience init(
+    opening path: FilePath, asItWas identity: Identity
+  ) throws(FileError) {
+    try self.init(opening: path)
+    guard self.identity == identity else {
+      throw FileError(
+        .changed, path: path, operation: "read",
+        reason: "the file was changed since it was looked at")
+    }
+  }
+
   deinit {
     close(descriptor)
   }

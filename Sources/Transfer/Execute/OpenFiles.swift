@@ -24,12 +24,7 @@ final class OpenFiles {
     }
     let source = plan.files[position]
     do {
-      let file = try InputFile(opening: source.path)
-      guard file.identity == source.identity else {
-        throw FileError(
-          .changed, path: source.path, operation: "read",
-          reason: "the file was changed since it was looked at")
-      }
+      let file = try InputFile(opening: source.path, asItWas: source.identity)
       if open.count >= OpenFiles.capacity { open.removeFirst() }
       open.append((position, file))
       return file
