@@ -78,23 +78,24 @@ extension Network {
 
   /// The embeddings of tokens at some positions, for each rank; a rank adds its own positions.
   func embed(_ tokens: [Int], at places: [Int]) throws -> [FloatRows] {
-    guard !tokens.isEmpty else { throw Failure(.networkPrompt, "there is no token") }
+    guard !tokens.isEmpty else { throw Failure(.networkPrompt, "at least one token is needed") }
     if let wrong = tokens.first(where: { $0 < 0 || $0 >= sizes.vocabulary }) {
       throw Failure(
         .networkPrompt, "the token \(wrong) is not one of the model's \(sizes.vocabulary)")
     }
     let x = ends.map { _ in FloatRows(tokens.count, width: sizes.hidden) }
+    let (words, positions) = (ends.map(\.words.rows), ends.map(\.positions.rows))
     for (place, (token, position)) in zip(tokens, places).enumerated() {
       // Every rank but the one that has the row gives zeros, and the sum is the same on all.
-      let (owner, row) = Network.owner(of: token, ends.map(\.words.rows))
+      let (owner, row) = Network.owner(of: token, words)
       for stream in x {
         try ends[owner].words.add(row: row, to: stream, place)
       }
-      let rows = ends.map(\.positions.rows)
       for (rank, stream) in x.enumerated() {
         // Each has all positions, or a part of them.
         let (owner, row) =
-          rows[rank] == sizes.positions ? (rank, position) : Network.owner(of: position, rows)
+          positions[rank] == sizes.positions
+          ? (rank, position) : Network.owner(of: position, positions)
         try ends[owner].positions.add(row: row, to: stream, place)
       }
     }

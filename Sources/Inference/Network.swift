@@ -103,15 +103,9 @@ public final class Network: Sendable {
     var (ends, layers) = (ends, layers)
     // The head is used with every token, and so is every layer.
     for rank in ends.indices {
-      if ends[rank].head == nil {
-        try loader.load(&ends[rank].words)
-      } else {
-        try ends[rank].head.map { head in
-          var head = head
-          try loader.load(&head)
-          ends[rank].head = head
-        }
-      }
+      var head = ends[rank].head ?? ends[rank].words
+      try loader.load(&head)
+      if ends[rank].head == nil { ends[rank].words = head } else { ends[rank].head = head }
     }
     for layer in layers.indices {
       for rank in layers[layer].indices {

@@ -54,8 +54,10 @@ public struct TextLoss: Sendable {
     where count < maximum {
       let window = window.prefix(maximum - count + 1)
       let inputs = Array(window.dropLast())
+      // The head counts as one layer more.
+      let steps = network.sizes.layers + 1
       let states = try network.states(of: inputs) { layers in
-        progress(count + inputs.count * layers / (network.sizes.layers + 1))
+        progress(count + inputs.count * layers / steps)
       }
       var sum = 0.0
       for first in Swift.stride(from: 0, to: inputs.count, by: TextLoss.block) {
@@ -74,7 +76,7 @@ public struct TextLoss: Sendable {
           sum += LogSum.of(values) - logit
           before += LogSum.of(values.prefix(rows)) - logit
         }
-        progress(count + some.upperBound)
+        progress(count + (inputs.count * (steps - 1) + some.upperBound) / steps)
       }
       all += sum
       count += inputs.count
