@@ -117,12 +117,44 @@ import Testing
         loss 6.4520  over the 501 rows before padding
 
         """, "\(loss.errors)")
-    // Without a tokenizer there is no text.
+    // A text has to be made into ids.
     let text = try meg2hf(["generate", dump, "Hello"])
     #expect(text.status == 66 && text.errors.contains("--tokenizer"), "\(text.errors)")
     let bloom = try meg2hf(
       ["generate", fixture("dumps/bs_bloom_tp2pp2_bf16/ckpt").string, "--ids", "1"])
     #expect(bloom.status == 69, "\(bloom.errors)")
+  }
+
+  @Test func aDamagedCheckpointIsNotRun() throws {
+    let folder = try TemporaryFolder()
+    let dump = fixture("dumps/bs_tp2pp2dp1_fp32_z1/ckpt")
+    try copy(dump, to: folder.path.appending("run"))
+    let step = try #require(
+      try contents(folder.path.appending("run")).first { $0.hasPrefix("global_step") })
+    let name = "run/\(step)/layer_03-model_01-model_states.pt"
+    var weights = try bytes(of: folder.path.appending(name))
+    let storage = try #require(TestZip.entries(of: weights).max { $0.size < $1.size })
+    weights[storage.offset + storage.size / 2] ^= 1
+    try folder.write(name, weights)
+    for words in [["generate", "run", "--ids", "1"], ["loss", "run", "--tokens", "t.json"]] {
+      try folder.write("t.json", Array("[1, 2, 3]".utf8))
+      let damaged = try meg2hf(words, in: folder.path)
+      #expect(damaged.status == 65 && damaged.errors.contains("layer_03-model_01"))
+      #expect(damaged.output.isEmpty)
+      #expect(try meg2hf(words + ["--crc", "none"], in: folder.path).status == 0)
+    }
+  }
+
+  @Test func flagsForCheckpointsAreRefusedForFolders() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder)
+    for flags in [
+      ["--set", "num_attention_heads=2"], ["--qkv-layout", "thirds"], ["--iteration", "3"],
+      ["--weights", "fp32-master"],
+    ] {
+      let result = try meg2hf(["generate", model, "--ids", "1"] + flags)
+      #expect(result.status == 64 && result.errors.contains(flags[0]), "\(result.errors)")
+    }
   }
 
   @Test func theLossIsThatOfTheTrainer() throws {

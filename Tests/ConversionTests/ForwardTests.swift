@@ -9,6 +9,8 @@ import Testing
 @testable import Conversion
 @testable import HuggingFace
 @testable import Inference
+@testable import Megatron
+@testable import TorchArchive
 
 /// Converted models that are run, compared with the live Megatron model and with transformers
 /// (`Tests/Fixtures/forward.json`).
@@ -47,11 +49,10 @@ import Testing
   private func source(
     _ dump: String, _ options: Network.Options = Network.Options()
   ) throws -> Network {
-    let checkpoint = try index(fixture("dumps/\(dump)/ckpt"))
-    let model = try Recognition(checkpoint)
+    let model = try RunnableCheckpoint(index(fixture("dumps/\(dump)/ckpt")))
     return try Network(
-      of: checkpoint, order: model.qkv.get().layout,
-      mergedRanks: model.checkForRunning(ConversionOptions()), options: options)
+      of: model.checkpoint, order: model.qkv.get().layout, mergedRanks: model.mergedRanks,
+      options: options)
   }
 
   @Test(arguments: dumps) func logitsAreThoseOfTheLiveModel(dump: String) throws {
@@ -159,6 +160,44 @@ import Testing
       let logits = try two.lastLogits(of: [token], after: cache)
       #expect(logits[0].map(\.bitPattern) == whole[row].map(\.bitPattern), "row \(row)")
     }
+  }
+
+  // MARK: Checkpoints that lack something
+
+  @Test func aBiasThatGotLostIsNotTakenForZeros() throws {
+    let whole = try index(fixture("dumps/bs_tp2pp2dp1_bf16/ckpt"))
+    #expect(try RunnableCheckpoint(whole).order == .heads3HN)
+    let name = "layers.1.self_attention.dense.bias"
+    let lacking = whole.changed { $0.tensors.removeAll { $0.name == name } }
+    #expect(throws: Failure.self) { _ = try RunnableCheckpoint(lacking) }
+  }
+
+  @Test func ranksWithOtherPositionsAreRefused() throws {
+    let name = "embedding.position_embeddings.weight"
+    let odd = try index(fixture("dumps/bs_tp2pp2dp1_bf16/ckpt")).changed { builder in
+      guard let place = builder.tensors.firstIndex(where: { $0.name == name }),
+        let words = builder.tensors.first(where: { $0.name.hasSuffix("word_embeddings.weight") })
+      else { return }
+      builder.tensors[place] = IndexedTensor(
+        name: name, shards: [builder.tensors[place].shards[0], words.shards[1]])
+    }
+    let failure = #expect(throws: Failure.self) { _ = try Network(of: odd, order: .heads3HN) }
+    #expect(failure?.code == .tensorRanksDisagree)
+  }
+
+  @Test func aViewThatClaimsMoreThanItsStorageIsRefused() throws {
+    let checkpoint = try index(fixture("dumps/bs_tp2pp2dp1_bf16/ckpt"))
+    let part = try #require(checkpoint.tensors.first?.shards.first)
+    guard case .whole(let file, let tensor) = part.content else { return }
+    let view = TorchTensor(
+      dtype: tensor.dtype, sizes: [1 << 30, 1 << 30], strides: [0, 0], storageOffset: 0,
+      storage: tensor.storage, isBigEndian: false, isConjugate: false, isNegative: false)
+    let failure = #expect(throws: Failure.self) {
+      _ = try RankElements(
+        RankPart(rank: 0, file: file, key: "x", tensor: view), of: "x",
+        in: RankFiles(checkpoint))
+    }
+    #expect(failure?.code == .networkTensor)
   }
 
   // MARK: What is refused

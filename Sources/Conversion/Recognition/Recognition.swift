@@ -68,19 +68,6 @@ public struct Recognition: Sendable {
     sizes = other.sizes
   }
 
-  /// What a forward pass has to know, once it is clear that the model is one that can be converted.
-  ///
-  /// - Returns: The number of tensor-parallel ranks that were put together in each part.
-  /// - Throws: ``Failure`` 69 for another model, 65 for tensors that are missing or do not fit, 78
-  ///   for arguments that contradict them. That the order of query, key and value is open is no
-  ///   error.
-  package func checkForRunning(_ options: ConversionOptions) throws(Failure) -> Int {
-    try requireModel()
-    _ = try sizes.get()
-    _ = try DuplicatedShards.check(self, accepted: options.acceptsDuplicatedShards)
-    return if case .success = qkv { try ranks.get().count } else { checkpoint.mergedRanks }
-  }
-
   /// Makes sure that this is a model at all, and one that can be converted.
   ///
   /// - Throws: ``Failure`` 69, or 65 without an embedding.

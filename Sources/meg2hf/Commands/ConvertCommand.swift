@@ -2,7 +2,6 @@ import ArgumentParser
 import ByteIO
 import Conversion
 import Diagnostics
-import HuggingFace
 import Inference
 import JSON
 import Megatron
@@ -48,21 +47,7 @@ struct ConvertCommand: ParsableCommand {
   @Flag(name: .long, help: "Check that all parts are there, and make OUTPUT of them.")
   var finish = false
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "A text, or a file of token ids, that the model can predict: nothing is written if it speaks "
-        + "for another order of query, key and value.", valueName: "file"),
-    completion: .file())
-  var prove: String?
-
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "A text that the model continues before it is converted; the model card shows the result.",
-      valueName: "text"))
-  var sample: String?
-
+  @OptionGroup(title: "What is run before") var proof: ProofOptions
   @OptionGroup(title: "How it is done") var execution: ExecutionOptions
   @OptionGroup(title: "What is written") var written: OutputOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
@@ -112,8 +97,15 @@ struct ConvertCommand: ParsableCommand {
       var request = try ConversionRequest(
         source, written, execution, work: finish ? .finish : part.map { .part($0) } ?? .all)
       let index = try source.index(Process.path(argument: checkpoint))
-      let proof = try arbitrate(index, &report)
-      request.options.sample = try speak(index, end: request.tokenizer?.eos)
+      var arbitration: OrderArbitration?
+      if proof.isAsked {
+        let model = try RunnableCheckpoint(index, options: request.options)
+        let threads = request.run.threads
+        arbitration = try proof.arbitrate(
+          model, written.tokenizer, threads: threads, shown, &report.warnings)
+        request.options.sample = try proof.speak(
+          model, written.tokenizer, end: request.tokenizer?.eos, threads: threads)
+      }
       let converter = try request.converter(index)
       if shown.verbose {
         for (name, reason) in index.passedOver.sorted(by: { $0.key < $1.key }) {
@@ -132,89 +124,14 @@ struct ConvertCommand: ParsableCommand {
       let seconds = Process.monotonicSeconds - started
       report.warnings += result.warnings
       report.status = result.outcome.rawValue
-      describe(converter, result, path, seconds, reused: reused, proof, &report)
+      describe(converter, result, path, seconds, reused: reused, arbitration, &report)
     }
-  }
-
-  /// The most tokens that a proof predicts.
-  private static let proofLength = 1024
-
-  /// Finds out whether a text speaks for the order of query, key and value that is to be written.
-  ///
-  /// - Throws: ``Failure`` 78 where it speaks for another one, 66 for a text without a tokenizer.
-  private func arbitrate(
-    _ checkpoint: Checkpoint, _ report: inout Report
-  ) throws -> OrderArbitration? {
-    guard let file = prove else { return nil }
-    let path = Process.path(argument: file)
-    let texts: [[Int]]
-    if path.extension == "json" || path.extension == "bin" {
-      texts = try TokenFile(path).texts
-    } else {
-      guard let tokenizer = try written.tokenizer.reader() else {
-        throw Failure(
-          .tokenizerMissing, "a text needs a tokenizer", file: file,
-          hint: "--tokenizer, or --vocab-file and --merge-file; token ids in a .json or .bin file "
-            + "need none")
-      }
-      texts = [try tokenizer.encode(try TextInput.read(nil, file, named: "--prove"))]
-    }
-    var options = ConversionOptions()
-    try source.apply(to: &options)
-    let found = try RunnableCheckpoint(checkpoint, options)
-    let progress = ProgressReporter(shown, verb: "predicting")
-    defer { progress.finish() }
-    let result = try found.arbitrate(
-      Network.Options(threads: execution.run(source).threads, memory: 0)
-    ) { network in
-      try TextLoss(of: texts, by: network, maximum: ConvertCommand.proofLength) {
-        progress.update(tokens: $0)
-      }
-    }
-    if let failure = result.failure(file: checkpoint.folder.path.string) { throw failure }
-    if result.verdict == .doesNotTell {
-      report.warnings.append(
-        Diagnostic(.qkvNotProven, "\(result.headline): \(result.words)"))
-    }
-    return result
-  }
-
-  /// The most tokens of a sample.
-  private static let sampleLength = 40
-
-  /// Has the checkpoint continue the sample.
-  ///
-  /// - Throws: ``Failure`` 66 without a tokenizer.
-  private func speak(
-    _ checkpoint: Checkpoint, end: Int?
-  ) throws -> ModelCard.Sample? {
-    guard let sample else { return nil }
-    guard let tokenizer = try written.tokenizer.reader() else {
-      throw Failure(
-        .tokenizerMissing, "--sample needs a tokenizer",
-        hint: "--tokenizer, or --vocab-file and --merge-file")
-    }
-    var options = ConversionOptions()
-    try source.apply(to: &options)
-    let model = FoundModel.checkpoint(try RunnableCheckpoint(checkpoint, options))
-    let network = try model.network(
-      model.options(
-        nil, passes: ConvertCommand.sampleLength, threads: execution.run(source).threads))
-    var wanted = GreedyText.Options()
-    wanted.maximum = ConvertCommand.sampleLength
-    wanted.rows = tokenizer.size
-    wanted.stop = Set([end].compactMap { $0 })
-    let prompt = try TextInput.read(sample, nil, named: "--sample")
-    let text = try GreedyText(after: tokenizer.encode(prompt), by: network, options: wanted)
-    let ids = text.steps.map(\.id).filter { !wanted.stop.contains($0) }
-    return ModelCard.Sample(
-      prompt: prompt, text: tokenizer.decode(ids), tokens: text.steps.count)
   }
 
   private func describe(
     _ converter: Conversion, _ result: Conversion.Result, _ path: FilePath, _ seconds: Double,
     reused: Int,
-    _ proof: OrderArbitration?, _ report: inout Report
+    _ arbitration: OrderArbitration?, _ report: inout Report
   ) {
     let plan = converter.plan
     for member in result.payload(path, seconds).members {
@@ -223,7 +140,7 @@ struct ConvertCommand: ParsableCommand {
     report.payload["summary"] = PlanDescription(plan, converter.index).json
     report.payload["decisions"] = .array(plan.decisions.map(\.json))
     report.payload["reused_files"] = .int(reused)
-    report.payload["proof"] = proof.map { .object($0.json) } ?? .null
+    report.payload["proof"] = arbitration.map { .object($0.json) } ?? .null
 
     guard result.outcome != .unchanged else {
       report.text = "\(path.string) is up to date (same checkpoint, same options)"
@@ -241,7 +158,9 @@ struct ConvertCommand: ParsableCommand {
     }
     var table = TextTable()
     for row in PlanDescription(plan, converter.index).rows { table.add(row.0, row.1) }
-    if let proof { table.add("proof", "\(proof.verdict.rawValue): loss \(proof.words)") }
+    if let arbitration {
+      table.add("proof", "\(arbitration.verdict.rawValue): loss \(arbitration.words)")
+    }
     table.add(
       "read",
       "\(byteText(result.report.bytesRead)), \(result.report.crcVerified) checksums verified")

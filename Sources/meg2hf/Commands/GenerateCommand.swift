@@ -15,8 +15,8 @@ struct GenerateCommand: ParsableCommand {
     discussion: """
       The model is run in binary32, whatever its weights are stored in; compare with transformers \
       at dtype=float32. It shows whether a conversion gives a model that speaks, not how well it \
-      can: there is no temperature and no sampling. A checkpoint is run as it was trained, before \
-      any conversion.
+      can: it always takes the most likely token, and never samples. A checkpoint can be run \
+      before it is converted; its checksums are compared first (--crc none skips that).
 
       EXAMPLES:
         meg2hf generate hf/gpt2 "Hello, my dog is cute"
@@ -98,9 +98,7 @@ struct GenerateCommand: ParsableCommand {
     Process.catchStopSignals()
     Report.run("meg2hf.generate/1", shown, stopNote: "stopped; what was said until then is shown") {
       report in
-      _ = try source.source.order()
-      let model = try source.find()
-      report.warnings += model.warnings
+      let model = try source.find(shown, &report.warnings)
       let tokenizer = try source.readTokenizer(isNeeded: ids.isEmpty, &report.warnings)
       let prompts = try prompts(tokenizer)
       let started = Process.monotonicSeconds

@@ -20,7 +20,8 @@ struct LossCommand: ParsableCommand {
       validation loss), reset_position_ids, reset_attention_mask, eod_mask_loss and masks that are \
       not causal, and the rounding of the trainer's logits.
 
-      A checkpoint is run as it was trained, before any conversion. With --qkv-layout each, its \
+      A checkpoint can be run before it is converted; its checksums are compared first (--crc none \
+      skips that). With --qkv-layout each, its \
       loss is computed under all three orders of query, key and value: a trained model predicts a \
       text well under the right one alone. If that is not the one that the checkpoint names, the \
       exit status is 78.
@@ -84,8 +85,7 @@ struct LossCommand: ParsableCommand {
   func run() throws {
     Process.catchStopSignals()
     Report.run("meg2hf.loss/1", shown) { report in
-      let model = try source.find()
-      report.warnings += model.warnings
+      let model = try source.find(allowingEach: true, shown, &report.warnings)
       let tokenizer = try source.readTokenizer(isNeeded: tokens == nil, &report.warnings)
       let texts: [[Int]]
       if let tokens {
@@ -107,13 +107,7 @@ struct LossCommand: ParsableCommand {
           of: texts, by: network, length: length, stride: stride, rows: rows, maximum: maxTokens
         ) { progress.update(tokens: $0) }
       }
-      if source.source.qkvLayout == .each {
-        guard case .checkpoint(let found) = model else {
-          throw Failure(
-            .usageArguments,
-            "--qkv-layout each is for a checkpoint; this is a folder of "
-              + "transformers, in which the order is settled", file: source.model)
-        }
+      if source.source.qkvLayout == .each, case .checkpoint(let found) = model {
         let result = try found.arbitrate(options) { try compute($0) }
         progress.finish()
         describe(result, found, hasRows: rows != nil, &report)

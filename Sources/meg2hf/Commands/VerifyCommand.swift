@@ -139,7 +139,7 @@ struct VerifyCommand: ParsableCommand {
       options.qkvLayout = choices.qkvLayout
       options.mergedRanks = choices.mergedRanks ?? verifier.manifest?.mergedRanks
       options.acceptsDuplicatedShards = true
-      let source = try RunnableCheckpoint(index, options)
+      let source = try RunnableCheckpoint(index, options: options)
       let hasAveraged = found.findings.values.contains { $0.differing > 0 }
       if let line = try runBoth(&verifier, source, hasAveraged: hasAveraged, &report) {
         lines.append(("forward", line))

@@ -6,6 +6,7 @@ import HuggingFace
 import Inference
 import Megatron
 import TorchArchive
+import Transfer
 
 /// A model that can be run.
 enum FoundModel {
@@ -48,9 +49,7 @@ enum FoundModel {
 
   /// What is worth knowing before it is run.
   var warnings: [Diagnostic] {
-    guard case .checkpoint(let found) = self else { return [] }
-    return found.checkpoint.warnings
-      + [(try? found.qkv.get())?.decision.warning].compactMap { $0 }
+    if case .checkpoint(let found) = self { found.warnings } else { [] }
   }
 
   /// The order of query, key and value that a checkpoint names.
@@ -63,6 +62,20 @@ enum FoundModel {
     if case .checkpoint(let found) = self { found.checkpoint.originalVocabularySize } else { nil }
   }
 
+  /// Makes sure that the weights of a checkpoint are those that were written; a folder of
+  /// transformers records no checksums.
+  ///
+  /// - Returns: What is worth knowing of them.
+  /// - Throws: ``Failure`` 65 for damage.
+  func check(_ crc: CRCMode, threads: Int, _ shown: DisplayOptions) throws -> [Diagnostic] {
+    guard case .checkpoint(let found) = self, crc != .none else { return [] }
+    let progress = ProgressReporter(shown, verb: "checking")
+    defer { progress.finish() }
+    return try found.check(
+      crc: crc, threads: threads, started: { progress.start(total: $0) },
+      progress: { progress.update($0) })
+  }
+
   /// Puts the model together.
   func network(_ options: Network.Options) throws -> Network {
     switch self {
@@ -72,24 +85,7 @@ enum FoundModel {
   }
 }
 
-/// A checkpoint that could be converted, and so can be run.
-struct RunnableCheckpoint {
-  let checkpoint: Checkpoint
-  /// The order of query, key and value, or why it is not known.
-  let qkv: Result<QKVEvidence, Failure>
-  private let mergedRanks: Int
-
-  /// - Throws: ``Failure`` for one that cannot be converted.
-  init(_ checkpoint: Checkpoint, _ options: ConversionOptions) throws(Failure) {
-    let model = try Recognition(checkpoint, options: options)
-    self.checkpoint = checkpoint
-    mergedRanks = try model.checkForRunning(options)
-    qkv = model.qkv
-  }
-
-  /// The order that is taken without a proof.
-  var order: QKVOrder? { (try? qkv.get())?.layout }
-
+extension RunnableCheckpoint {
   /// Puts the model together with an order of query, key and value.
   func network(_ order: QKVOrder, _ options: Network.Options) throws -> Network {
     try Network(of: checkpoint, order: order, mergedRanks: mergedRanks, options: options)

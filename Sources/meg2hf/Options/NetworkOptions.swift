@@ -29,18 +29,38 @@ struct NetworkOptions: ParsableArguments {
 
   /// Finds the model, before anything else is asked of it.
   ///
+  /// - Parameters:
+  ///   - allowingEach: Whether all orders of query, key and value may be asked for.
+  ///   - shown: How progress is shown.
+  ///   - warnings: What is worth knowing.
+  /// - Returns: A model that can be run.
   /// - Throws: ``Failure`` for one that is damaged, or cannot be converted.
-  func find() throws -> FoundModel {
+  func find(
+    allowingEach: Bool = false, _ shown: DisplayOptions, _ warnings: inout [Diagnostic]
+  ) throws -> FoundModel {
     let path = Process.path(argument: model)
-    guard try ComparedModel.kind(of: path) == .checkpoint else {
-      return .directory(try ModelDirectory(reading: path))
+    let kind = try ComparedModel.kind(of: path)
+    if kind == .directory || kind == .safetensorsFile {
+      let directory = try ModelDirectory(reading: path)
+      if let flag = source.given.first {
+        throw Failure(
+          .usageArguments, "\(flag) is for a checkpoint, and this is a folder of transformers",
+          file: model)
+      }
+      return .directory(directory)
     }
-    let checkpoint = try source.index(path)
     var options = ConversionOptions()
-    options.mergedRanks = source.mergedRanks
-    options.acceptsDuplicatedShards = source.acceptDuplicatedShards
-    options.qkvLayout = source.qkvLayout.order
-    return .checkpoint(try RunnableCheckpoint(checkpoint, options))
+    if allowingEach, source.qkvLayout == .each {
+      source.apply(to: &options, order: nil)
+    } else {
+      try source.apply(to: &options)
+    }
+    let found = FoundModel.checkpoint(
+      try RunnableCheckpoint(source.index(path), options: options))
+    warnings += found.warnings
+    warnings += try found.check(
+      source.crc, threads: RunOptions(jobs: threads.jobs).threads, shown)
+    return found
   }
 
   /// How a model is run.

@@ -56,7 +56,16 @@ enum QKVLayoutArgument: ExpressibleByArgument, Hashable {
   /// The order, if it is one.
   var order: QKVOrder? { if case .one(let order) = self { order } else { nil } }
 
-  var defaultValueDescription: String { "auto" }
+  /// As it is written.
+  var text: String {
+    switch self {
+    case .auto: "auto"
+    case .each: "each"
+    case .one(let order): order.rawValue
+    }
+  }
+
+  var defaultValueDescription: String { text }
 
   static let allValueStrings = ["auto", "each"] + QKVOrder.allCases.map(\.rawValue)
   static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
@@ -151,9 +160,27 @@ struct SourceOptions: ParsableArguments {
 
   /// Puts what is known of the checkpoint into the options of the library.
   func apply(to options: inout ConversionOptions) throws(Failure) {
-    options.qkvLayout = try order()
+    apply(to: &options, order: try order())
+  }
+
+  /// The same with an order of query, key and value that is known, or that is not asked for.
+  func apply(to options: inout ConversionOptions, order: QKVOrder?) {
+    options.qkvLayout = order
     options.mergedRanks = mergedRanks
     options.acceptsDuplicatedShards = acceptDuplicatedShards
+  }
+
+  /// The flags that were given, for models that are no checkpoint.
+  var given: [String] {
+    let flags: [(String, Bool)] = [
+      ("--tag", tag != nil), ("--iteration", iteration != nil),
+      ("--qkv-layout \(qkvLayout.text)", qkvLayout != .auto),
+      ("--merged-ranks", mergedRanks != nil),
+      ("--accept-duplicated-shards", acceptDuplicatedShards), ("--set", !set.isEmpty),
+      ("--config", config != nil), ("--layout", layout.value != nil), ("--weights", weights != nil),
+      ("--limits", !limits.isEmpty),
+    ]
+    return flags.filter(\.1).map(\.0)
   }
 
   func validate() throws {
