@@ -149,12 +149,35 @@ def check_recipe(dump, output):
     check(f"{dump.name}: recipe", text[0].startswith("Hello, my dog is cute"), text)
 
 
+def check_card(command, folder):
+    """The recipe of the card says what the card says."""
+    fixture = FIXTURES / "arbitration"
+    output = folder / "card"
+    files = ["--vocab-file", fixture / "tokenizer/vocab.json"]
+    files += ["--merge-file", fixture / "tokenizer/merges.txt"]
+    prompt = 'Hello, my "dog" is cute'
+    subprocess.run(
+        [command, "convert", fixture / "honest", output, "--quiet", "--sample", prompt, *files],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    card = (output / "README.md").read_text()
+    recipe = card.split("```python\n")[1].split("```")[0]
+    recipe = recipe.replace("PATH/TO/THIS/FOLDER", str(output))
+    said = subprocess.run(
+        [sys.executable, "-c", recipe], check=True, capture_output=True, text=True
+    ).stdout
+    shown = "".join(f"    {line}\n" for line in said.rstrip("\n").split("\n"))
+    check("card", prompt in said and shown in card, (said, card))
+
+
 def main():
     command = sys.argv[1]
     dumps = sorted(d for d in (FIXTURES / "dumps").iterdir() if (d / "truth/tokens.json").exists())
     with tempfile.TemporaryDirectory() as folder:
         for dump in dumps:
             check_dump(command, dump, Path(folder))
+        check_card(command, Path(folder))
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed or not passed else 0)
 
