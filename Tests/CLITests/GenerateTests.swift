@@ -31,6 +31,17 @@ import Testing
     #expect(piped.output == text.output)
   }
 
+  @Test func onATerminalTheTextEndsBeforeItsSpeedIsSaid() throws {
+    let folder = try TemporaryFolder()
+    let model = try model(in: folder, withTokenizer: false)
+    let shown = try meg2hf(
+      ["generate", model, "--ids", "1", "--max-new-tokens", "2"], in: folder.path,
+      shell: "script -qec \"$*\" typescript >/dev/null; sed 1d typescript")
+    let lines = shown.output.split(whereSeparator: \.isNewline)
+    #expect(lines.first?.hasPrefix("1 ") == true && lines.first?.contains("meg2hf") == false)
+    #expect(lines.dropFirst().first?.hasPrefix("meg2hf: 2 tokens") == true, "\(shown.output)")
+  }
+
   @Test func idsAreContinuedAsTransformersDoes() throws {
     let folder = try TemporaryFolder()
     let model = try model(in: folder, withTokenizer: false)

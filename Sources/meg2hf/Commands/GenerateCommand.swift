@@ -120,7 +120,9 @@ struct GenerateCommand: ParsableCommand {
         // What was said until a signal came is kept.
         defer {
           if !steps.isEmpty || maxNewTokens == 0 {
-            report.text += screen.rest(of: whole(prompt, steps, options, tokenizer)) + "\n"
+            let rest = screen.rest(of: whole(prompt, steps, options, tokenizer)) + "\n"
+            // On a terminal the text ends before anything is said about it.
+            if isLive { Process.Stream.output.write(rest) } else { report.text += rest }
           }
         }
         let text = try GreedyText(after: prompt.ids, by: network, options: options) { step in
