@@ -11,8 +11,8 @@ struct ProofOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "A text, or token ids in a .json or .bin file, that the model can predict: nothing is written "
-        + "if it speaks for another order of query, key and value.", valueName: "file"),
+      "A text, or token ids in a .json or .bin file, that the model can predict: nothing is "
+        + "written if it speaks for another order of query, key and value.", valueName: "file"),
     completion: .file())
   var prove: String?
 
