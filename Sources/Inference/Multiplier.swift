@@ -4,7 +4,8 @@ import ByteIO
 /// weights lie in memory changes a bit of the result.
 struct Multiplier: Sendable {
   /// How many threads share the work.
-  let threads: Int
+  var threads: Int { team.count }
+  private let team: WorkerTeam
   private let pool: BufferPool
 
   /// How much of a weight that is not in memory is read at a time: it stays in the cache until it
@@ -15,7 +16,7 @@ struct Multiplier: Sendable {
   ///   - threads: How many threads share the work.
   ///   - rowSize: The size of the longest row of any weight.
   init(threads: Int, rowSize: Int) {
-    self.threads = max(1, threads)
+    team = WorkerTeam(count: threads)
     pool = BufferPool(bufferSize: max(Multiplier.tileSize, 8 * rowSize))
   }
 
@@ -45,7 +46,7 @@ struct Multiplier: Sendable {
           let (matrix, ahead) = (weight.matrix(tile, in: now), next)
           // Each thread reads its share of the tile that comes next, and computes its columns.
           let strips = strips(weight.columns, of: max(work, 1 << 20))
-          try Workers.perform(strips.count, threads: threads) { _, part in
+          try team.perform(strips.count) { _, part in
             if let following {
               let rows = Multiplier.share(part, of: strips.count, following)
               try weight.read(rows, of: following, into: ahead)
@@ -69,7 +70,7 @@ struct Multiplier: Sendable {
     }
     let count = tileRows(weight) / 2
     let tiles = (weight.rows + count - 1) / count
-    try Workers.perform(tiles, threads: threads) { _, number in
+    try team.perform(tiles) { _, number in
       let tile = number * count..<min((number + 1) * count, weight.rows)
       try pool.withBuffer { buffer in
         y.addProduct(of: x, outIn: try weight.tile(tile, in: buffer), at: place + tile.lowerBound)
@@ -92,7 +93,7 @@ struct Multiplier: Sendable {
   ) throws {
     let strips = strips(items, of: work, atLeast: least)
     guard strips.count > 1 else { return try body(0..<items) }
-    try Workers.perform(strips.count, threads: threads) { _, part in try body(strips[part]) }
+    try team.perform(strips.count) { _, part in try body(strips[part]) }
   }
 
   private func strips(_ items: Int, of work: Int, atLeast least: Int = 64) -> [Range<Int>] {
@@ -103,7 +104,7 @@ struct Multiplier: Sendable {
 
   /// Reads a tile with all threads.
   private func readShared(_ weight: Weight, _ tile: Range<Int>, into buffer: ByteBuffer) throws {
-    try Workers.perform(threads, threads: threads) { _, part in
+    try team.perform(threads) { _, part in
       try weight.read(Multiplier.share(part, of: threads, tile), of: tile, into: buffer)
     }
   }

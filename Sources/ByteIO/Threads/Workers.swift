@@ -24,7 +24,10 @@ public enum Workers {
     }
     // Sound: all threads are joined before the closure goes out of scope.
     withoutActuallyEscaping(body) { body in
-      let work = Work(count: count, body: body)
+      let work = Work(count: count) { worker, index in
+        body(worker, index)
+        return true
+      }
       // Without another thread the work is done by those that are there.
       let handles = (1..<threads).compactMap { worker in start { work.run(worker) } }
       work.run(0)
@@ -101,12 +104,15 @@ public enum Workers {
   }
 
   /// What the threads share.
-  private final class Work: Sendable {
+  final class Work: Sendable {
     private let count: Int
     private let next = Atomic<Int>(0)
-    private let body: @Sendable (Int, Int) -> Void
+    private let body: @Sendable (Int, Int) -> Bool
 
-    init(count: Int, body: @escaping @Sendable (Int, Int) -> Void) {
+    /// - Parameters:
+    ///   - count: How many indices are handed out.
+    ///   - body: The work on one of them, which says whether there shall be more.
+    init(count: Int, body: @escaping @Sendable (Int, Int) -> Bool) {
       self.count = count
       self.body = body
     }
@@ -115,7 +121,7 @@ public enum Workers {
       while true {
         let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
         guard index < count else { return }
-        body(worker, index)
+        if !body(worker, index) { next.store(count, ordering: .relaxed) }
       }
     }
   }
