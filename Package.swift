@@ -18,6 +18,7 @@ let package = Package(
     .library(name: "Pickle", targets: ["Pickle"]),
     .library(name: "TorchArchive", targets: ["TorchArchive"]),
     .library(name: "Safetensors", targets: ["Safetensors"]),
+    .library(name: "EventLog", targets: ["EventLog", "Diagnostics"]),
     // With the targets whose types its own doors show.
     .library(
       name: "Conversion",
@@ -65,6 +66,12 @@ let package = Package(
       ],
       swiftSettings: settings),
     .target(
+      name: "EventLog",
+      dependencies: [
+        "ByteIO", "Diagnostics", .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .target(
       name: "Transfer",
       dependencies: [
         "Diagnostics", "ByteIO", "TorchArchive", "Safetensors",
@@ -108,9 +115,8 @@ let package = Package(
     .executableTarget(
       name: "meg2hf",
       dependencies: [
-        "Architectures", "ByteIO", "Conversion", "Diagnostics", "HuggingFace", "Inference", "JSON",
-        "Megatron", "Safetensors", "TorchArchive",
-        "Transfer",
+        "Architectures", "ByteIO", "Conversion", "Diagnostics", "EventLog", "HuggingFace",
+        "Inference", "JSON", "Megatron", "Safetensors", "TorchArchive", "Transfer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -131,6 +137,12 @@ let package = Package(
       dependencies: [
         "Conversion", "Megatron", "Pickle", "Safetensors", "TorchArchive", "TestSupport",
       ]),
+    .testTarget(
+      name: "EventLogTests",
+      dependencies: [
+        "EventLog", "ByteIO", "Diagnostics", "JSON", "TestSupport",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
     .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "ByteIO", "TestSupport"]),
     .testTarget(
@@ -144,8 +156,8 @@ let package = Package(
     .testTarget(
       name: "FuzzTests",
       dependencies: [
-        "Conversion", "HuggingFace", "JSON", "Megatron", "Pickle", "Safetensors", "TorchArchive",
-        "TestSupport",
+        "Conversion", "EventLog", "HuggingFace", "JSON", "Megatron", "Pickle", "Safetensors",
+        "TorchArchive", "TestSupport",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .testTarget(

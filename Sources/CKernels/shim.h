@@ -17,6 +17,8 @@ enum ckernels_features {
   // Carry-less multiplication in 32 bytes (VPCLMULQDQ), and in 64 (AVX-512).
   ckernels_can_multiply_wide = 4,
   ckernels_can_multiply_widest = 8,
+  // The CRC-32C of eight bytes at once (SSE 4.2).
+  ckernels_can_checksum = 16,
 };
 static inline unsigned ckernels_features(void) {
   unsigned result = 0;
@@ -24,6 +26,7 @@ static inline unsigned ckernels_features(void) {
   unsigned a, b, c, d, low = 0, high = 0;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
   if ((c & bit_PCLMUL) && (c & bit_SSE4_1)) result |= ckernels_can_multiply;
+  if (c & bit_SSE4_2) result |= ckernels_can_checksum;
   // The system has to keep the wide registers, too.
   if (!(c & bit_OSXSAVE) || !(c & bit_AVX) || !(c & bit_F16C)) return result;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -167,6 +170,25 @@ static inline void ckernels_fold_crc(unsigned features, const unsigned char *byt
   (void)features, (void)bytes, (void)size, (void)pitch, (void)rows, (void)state, (void)folded;
 #endif
 }
+
+// The register of CRC-32C after `size` more bytes. Only where the processor can checksum.
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static inline unsigned ckernels_crc32c(
+  const unsigned char *bytes, size_t size, unsigned state) {
+  unsigned long long wide = state, word;
+  for (; size >= 8; bytes += 8, size -= 8) {
+    memcpy(&word, bytes, sizeof word);
+    wide = _mm_crc32_u64(wide, word);
+  }
+  for (state = (unsigned)wide; size > 0; bytes++, size--) state = _mm_crc32_u8(state, *bytes);
+  return state;
+}
+#else
+static inline unsigned ckernels_crc32c(const unsigned char *bytes, size_t size, unsigned state) {
+  (void)bytes, (void)size;
+  return state;
+}
+#endif
 
 // Conversions between floating-point formats, eight elements at a time, in integer arithmetic or in
 // instructions made for it: Swift's conversions between vectors of different widths go element by

@@ -125,6 +125,12 @@ extension Diagnostic.Code {
   public static let limitJSONSize = Self("limit/json-size", .malformed)
   public static let limitSpread = Self("limit/spread", .malformed)
 
+  // Event files
+  public static let logsDamaged = Self("logs/damaged", .note)
+  public static let logsNone = Self("logs/none", .noInput)
+  public static let logsTooMany = Self("logs/too-many", .malformed)
+  public static let logsUnreadable = Self("logs/unreadable", .noInput)
+
   // The manifest
   public static let manifestSchema = Self("manifest/schema", .malformed)
 

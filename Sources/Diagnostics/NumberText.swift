@@ -37,3 +37,48 @@ package func scientific(_ value: Double) -> String {
   return decimal(mantissa, places: 1) + "e" + (exponent < 0 ? "-" : "+")
     + (digits.count < 2 ? "0" : "") + digits
 }
+
+/// A number with at most some significant digits, as C's `%g` writes it: 10.07, 0.0001, 2.5e-05.
+package func significant(_ value: Double, digits count: Int = 4) -> String {
+  guard value.isFinite else { return value.isNaN ? "NaN" : value < 0 ? "-Infinity" : "Infinity" }
+  guard value != 0 else { return "0" }
+  // The shortest decimal that is this number, as digits and the power of ten of the first one.
+  let parts = "\(abs(value))".split(separator: "e")
+  let mantissa = parts[0].split(separator: ".")
+  var power = (parts.count > 1 ? Int(parts[1]) ?? 0 : 0) + mantissa[0].count - 1
+  var digits = mantissa.joined().compactMap(\.wholeNumberValue)
+  while digits.count > 1, digits.first == 0 {
+    digits.removeFirst()
+    power -= 1
+  }
+  if digits.count > count {
+    let isUp = digits[count] >= 5
+    digits.removeSubrange(count...)
+    if isUp {
+      var place = count - 1
+      while place >= 0, digits[place] == 9 {
+        digits[place] = 0
+        place -= 1
+      }
+      if place >= 0 {
+        digits[place] += 1
+      } else {
+        digits.insert(1, at: 0)
+        power += 1
+      }
+    }
+  }
+  while digits.count > 1, digits.last == 0 { digits.removeLast() }
+  let text = digits.map { "\($0)" }.joined()
+  let sign = value < 0 ? "-" : ""
+  if power < -4 || power >= count {
+    let exponent = "\(abs(power))"
+    return sign + text.prefix(1) + (text.count > 1 ? "." : "") + text.dropFirst()
+      + (power < 0 ? "e-" : "e+") + (exponent.count < 2 ? "0" : "") + exponent
+  }
+  if power < 0 { return sign + "0." + String(repeating: "0", count: -power - 1) + text }
+  let whole = text.prefix(power + 1)
+  let zeros = String(repeating: "0", count: power + 1 - whole.count)
+  let rest = text.dropFirst(power + 1)
+  return sign + whole + zeros + (rest.isEmpty ? "" : "." + rest)
+}

@@ -209,3 +209,52 @@ import Testing
     #expect(wte?["status"] == "values")
   }
 }
+
+/// Event files, as people look at them.
+@Suite struct InspectLogsTests {
+  @Test func theCurvesOfARunOverItsRestartsAreShown() throws {
+    let outcome = try meg2hf(["inspect", fixture("logs/restarts").string])
+    #expect(
+      outcome.output.contains(
+        """
+          trainer         Megatron-LM
+          jobs            3 jobs, 781 records read
+          begun again     at 21, 41
+          computed twice  16 values, 0.03097 apart at most
+
+          CURVE               VALUES  STEPS     FIRST    LAST     LOWEST   HIGHEST
+          learning-rate       60      1 to 60   2.5e-05  2e-05    2e-05    0.0002
+          batch-size          60      1 to 60   8        8        8        8
+          lm loss             60      1 to 60   10.077   2.9281   2.8935   10.077
+        """))
+    #expect(outcome.errors.isEmpty && outcome.status == 0)
+    // A plot is for people: on a terminal, or where it is asked for.
+    #expect(!outcome.output.contains("\u{2800}"))
+    let drawn = try meg2hf(["inspect", fixture("logs/restarts").string, "--draw"]).output
+    #expect(drawn.contains("  2.893 ") && drawn.contains("\u{2800}"))
+  }
+
+  @Test func damageWarnsWithItsPlaceAndCostsOneRecord() throws {
+    let outcome = try meg2hf(["inspect", fixture("logs/flipped_payload").string])
+    #expect(outcome.status == 0)
+    #expect(outcome.errors.contains("the checksum of a record is wrong"))
+    #expect(outcome.errors.contains("byte 12208"))
+    // What every job leaves that is killed does not warn.
+    #expect(try meg2hf(["inspect", fixture("logs/truncated_payload").string]).errors.isEmpty)
+  }
+
+  @Test func foldersOfOneTrainingAreShownAsOne() throws {
+    let text = try meg2hf(["inspect", fixture("logs/jobs_in_folders").string]).output
+    #expect(text.contains("3 runs that are pieces of one training"))
+    #expect(text.contains("begun again     at 13, 27"))
+  }
+
+  @Test func aCheckpointWithLogsBesideItIsACheckpoint() throws {
+    let folder = try TemporaryFolder()
+    try copy(fixture("dumps/bs_tp2pp2dp1_bf16/ckpt"), to: folder.path.appending("run"))
+    try copy(fixture("logs/restarts/run"), to: folder.path.appending("run/tensorboard"))
+    #expect(try meg2hf(["inspect", folder.path.appending("run").string]).output.contains("layers"))
+    let logs = try meg2hf(["inspect", folder.path.appending("run/tensorboard").string]).output
+    #expect(logs.contains("computed twice"))
+  }
+}

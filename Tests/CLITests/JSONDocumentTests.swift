@@ -30,10 +30,10 @@ import Testing
   private func fields(_ value: Any, _ path: String, _ result: inout Set<String>) {
     if let object = value as? [String: Any] {
       for (key, member) in object {
-        let isFree = ["arguments", "options.set"].contains(path)
+        let isFree = ["arguments", "options.set", "runs", "runs.KEY.scalars"].contains(path)
         let place = path.isEmpty ? key : "\(path).\(isFree ? "KEY" : key)"
         // What is decided or set may be anything.
-        if isFree || place == "decisions[].value" {
+        if path != "runs", path != "runs.KEY.scalars", isFree || place == "decisions[].value" {
           result.insert(place)
         } else {
           fields(member, place, &result)
@@ -82,6 +82,8 @@ import Testing
       ["loss", dump, "--tokens", tokens, "--qkv-layout", "each"],
       ["convert", dump, output + ".proven", "--prove", tokens],
       ["verify", output, "--against", dump, "--forward", "--ids", "1,2"],
+      ["inspect", fixture("logs/for_bs_tp2pp2dp1_bf16").string, "--points"],
+      ["inspect", fixture("logs/flipped_payload").string],
     ]
     var documents = try runs.flatMap { arguments in
       try meg2hf(arguments + ["--json"]).output.split(separator: "\n\n").map(String.init)

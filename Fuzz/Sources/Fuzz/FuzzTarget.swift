@@ -1,4 +1,5 @@
 import Conversion
+import EventLog
 import Glibc
 import HuggingFace
 import JSON
@@ -13,7 +14,7 @@ import TorchArchive
 ///
 /// The tests of the main package compile this file too, to replay the seeds and what was found.
 enum FuzzTarget: String, CaseIterable {
-  case pickle, torch, safetensors, index, json, checkpoint, tokenizer
+  case pickle, torch, safetensors, index, json, checkpoint, tokenizer, eventfile, event
 
   /// Does with `bytes` all that the target's reader can do.
   ///
@@ -29,6 +30,8 @@ enum FuzzTarget: String, CaseIterable {
     case .json: _ = try JSONParser.parse(bytes)
     case .checkpoint: try FuzzTarget.convert(bytes, in: scratch)
     case .tokenizer: try FuzzTarget.tokenize(bytes, in: scratch)
+    case .eventfile: _ = try EventLogs(scratch.write(bytes, "events.out.tfevents"))
+    case .event: _ = EventLogs.readsEvent(bytes)
     }
   }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import ByteIO
 import Conversion
 import Diagnostics
+import EventLog
 import HuggingFace
 import JSON
 import Megatron
@@ -14,23 +15,26 @@ import Transfer
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Show what a checkpoint, a converted folder, or a file of tensors holds.",
+    abstract:
+      "Show what a checkpoint, a converted folder, a file of tensors, or a training log holds.",
     discussion: """
       Of a checkpoint, its layout, degrees of parallelism, decisions, arguments and tensors are \
       shown, and whether it can be converted. Of a converted folder, a safetensors file or a \
       PyTorch file, the tensors are listed. Directories and pickles are read, but no tensor, \
-      unless --sha256 or --check asks for it.
+      unless --sha256 or --check asks for it. Of TensorBoard's event files, or a folder of them, \
+      the curves are shown.
 
       EXAMPLES:
         meg2hf inspect runs/gpt2
         meg2hf inspect runs/gpt2 --tensors 'layers.17.*' --columns rank,file
         meg2hf inspect runs/gpt2 --check
         meg2hf inspect hf/gpt2 --sort size
+        meg2hf inspect runs/gpt2/tensorboard --draw
         meg2hf inspect layer_03-model_00-model_states.pt --sha256 --json
       """)
 
   @Argument(
-    help: "A folder of a run or of a step, a converted folder, or a file of tensors.",
+    help: "A folder of a run or of a step, a converted folder, a file of tensors, or event files.",
     completion: .file())
   var path: String
 
@@ -43,6 +47,12 @@ struct InspectCommand: ParsableCommand {
       "Read everything: compare checksums and replicas, and look for values that are not finite.")
   var check = false
 
+  @Flag(name: .long, help: "Put all points of the curves of event files into the JSON.")
+  var points = false
+
+  @Flag(name: .long, help: "Draw the curve of the loss, as on a terminal.")
+  var draw = false
+
   @OptionGroup var threads: ThreadOptions
   @OptionGroup(title: "What is listed") var list: ListOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
@@ -52,11 +62,13 @@ struct InspectCommand: ParsableCommand {
     Process.catchStopSignals()
     Report.run("meg2hf.inspect/1", shown) { report in
       let path = Process.path(argument: self.path)
+      guard !InspectCommand.isEventFile(path) else { return try inspectLogs(path, &report) }
       switch try ComparedModel.kind(of: path) {
       case .checkpoint:
         do {
           try inspectCheckpoint(path, &report)
         } catch let error as Failure where error.code == .checkpointNone {
+          if EventLogs.isFound(below: path) { return try inspectLogs(path, &report) }
           guard ["pt", "pth", "bin", "ckpt"].contains(path.extension) else { throw error }
           throw Failure(
             .ioNotAFile, "this is a folder, and holds no checkpoint",

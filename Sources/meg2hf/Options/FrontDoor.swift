@@ -164,14 +164,15 @@ enum FrontDoor {
   // swift-format-ignore
   private static let flags = [
     "--accept-duplicated-shards", "--against", "--all", "--check", "--color", "--columns",
-    "--config", "--crc", "--decode", "--dtype", "--file", "--finish", "--help", "--ids",
-    "--index", "--iteration", "--jobs", "--json", "--json-lines", "--keep-padding",
-    "--keep-special", "--key-style", "--layout", "--length", "--limits", "--max-new-tokens",
-    "--max-shard-size", "--max-tokens", "--merge-file", "--merged-ranks", "--no-resume",
-    "--no-stop", "--of", "--output", "--overwrite", "--part", "--progress", "--qkv-layout",
-    "--quiet", "--replicas", "--set", "--sha256", "--sort", "--status", "--stop", "--stride",
-    "--tag", "--tensors", "--token-type", "--tokenizer", "--tokens", "--top", "--verbose",
-    "--version", "--vocab-file", "--vocab-size", "--vocabulary", "--weights",
+    "--config", "--crc", "--decode", "--draw", "--dtype", "--file", "--finish", "--forward",
+    "--help", "--ids", "--index", "--iteration", "--jobs", "--json", "--json-lines",
+    "--keep-padding", "--keep-special", "--key-style", "--layout", "--length", "--limits",
+    "--max-new-tokens", "--max-shard-size", "--max-tokens", "--memory", "--merge-file",
+    "--merged-ranks", "--no-resume", "--no-stop", "--of", "--output", "--overwrite", "--part",
+    "--points", "--progress", "--prove", "--qkv-layout", "--quiet", "--replicas", "--sample",
+    "--set", "--sha256", "--sort", "--status", "--stop", "--stride", "--tag", "--tensors", "--text",
+    "--token-type", "--tokenizer", "--tokens", "--top", "--verbose", "--version", "--vocab-file",
+    "--vocab-size", "--vocabulary", "--weights",
   ]
 }
 
