@@ -19,6 +19,7 @@ let package = Package(
     .library(name: "TorchArchive", targets: ["TorchArchive"]),
     .library(name: "Safetensors", targets: ["Safetensors"]),
     .library(name: "EventLog", targets: ["EventLog", "Diagnostics"]),
+    .library(name: "LaunchScript", targets: ["LaunchScript", "Diagnostics"]),
     // With the targets whose types its own doors show.
     .library(
       name: "Conversion",
@@ -72,6 +73,12 @@ let package = Package(
       ],
       swiftSettings: settings),
     .target(
+      name: "LaunchScript",
+      dependencies: [
+        "ByteIO", "Diagnostics", .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .target(
       name: "Transfer",
       dependencies: [
         "Diagnostics", "ByteIO", "TorchArchive", "Safetensors",
@@ -116,7 +123,7 @@ let package = Package(
       name: "meg2hf",
       dependencies: [
         "Architectures", "ByteIO", "Conversion", "Diagnostics", "EventLog", "HuggingFace",
-        "Inference", "JSON", "Megatron", "Safetensors", "TorchArchive", "Transfer",
+        "Inference", "JSON", "LaunchScript", "Megatron", "Safetensors", "TorchArchive", "Transfer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -143,6 +150,12 @@ let package = Package(
         "EventLog", "ByteIO", "Diagnostics", "JSON", "TestSupport",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
+    .testTarget(
+      name: "LaunchScriptTests",
+      dependencies: [
+        "LaunchScript", "Diagnostics", "JSON", "TestSupport",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
     .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"]),
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "ByteIO", "TestSupport"]),
     .testTarget(
@@ -156,8 +169,8 @@ let package = Package(
     .testTarget(
       name: "FuzzTests",
       dependencies: [
-        "Conversion", "EventLog", "HuggingFace", "JSON", "Megatron", "Pickle", "Safetensors",
-        "TorchArchive", "TestSupport",
+        "Conversion", "EventLog", "HuggingFace", "JSON", "LaunchScript", "Megatron", "Pickle",
+        "Safetensors", "TorchArchive", "TestSupport",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .testTarget(

@@ -15,6 +15,7 @@ let package = Package(
         .product(name: "Safetensors", package: "meg2hf"),
         .product(name: "Conversion", package: "meg2hf"),
         .product(name: "EventLog", package: "meg2hf"),
+        .product(name: "LaunchScript", package: "meg2hf"),
       ])
   ],
   swiftLanguageModes: [.v6]

@@ -199,6 +199,14 @@ extension Diagnostic.Code {
   public static let safetensorsFormat = Self("safetensors/format", .note)
   public static let safetensorsLax = Self("safetensors/lax", .note)
 
+  // Launch scripts
+  public static let scriptContradicts = Self("script/contradicts", .undecided)
+  public static let scriptLineEnds = Self("script/line-ends", .malformed)
+  public static let scriptNoLaunch = Self("script/no-launch", .malformed)
+  public static let scriptNoText = Self("script/no-text", .malformed)
+  public static let scriptSyntax = Self("script/syntax", .malformed)
+  public static let scriptTooLong = Self("script/too-long", .malformed)
+
   // Stops
   public static let stoppedWarning = Self("stopped/warning", .tryAgain)
 

@@ -23,8 +23,8 @@ package func thousands(_ value: Int) -> String {
 }
 
 /// A number with the name of what it counts.
-package func plural(_ count: Int, _ name: String) -> String {
-  "\(count) \(name)\(count == 1 ? "" : "s")"
+package func plural(_ count: Int, _ name: String, _ several: String? = nil) -> String {
+  "\(count) \(count == 1 ? name : several ?? name + "s")"
 }
 
 /// A small number with two digits and a power of ten, as 4.8e-07.

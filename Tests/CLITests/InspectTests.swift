@@ -258,3 +258,31 @@ import Testing
     #expect(logs.contains("computed twice"))
   }
 }
+
+/// Launch scripts, as people look at them.
+@Suite struct InspectScriptTests {
+  private let script = fixture("launch/6_resubmit_wrapper/submit.sh").string
+
+  @Test func theOptionsThatAScriptPassesAreShown() throws {
+    let outcome = try meg2hf(["inspect", script])
+    #expect(outcome.status == 0 && outcome.errors.isEmpty)
+    #expect(outcome.output.contains("submit.sh: 1 launch, 21 options\n"))
+    #expect(outcome.output.contains("  position-embedding-type       alibi\n"))
+    #expect(outcome.output.contains("<environment variable HOME>/tokenizers/finnish"))
+    let given = try meg2hf(["inspect", script, "--script-env", "HOME=/home/lark"]).output
+    #expect(given.contains("/home/lark/tokenizers/finnish\n"))
+  }
+
+  @Test func aScriptWithoutALaunchNamesThoseThatItCalls() throws {
+    let outcome = try meg2hf(["inspect", fixture("launch/hostile/no_launch.sh").string])
+    #expect(outcome.status == 65 && outcome.output.isEmpty)
+    #expect(outcome.errors.contains("train_1.slurm, train_2.slurm"))
+  }
+
+  @Test func nothingOfAScriptIsRun() throws {
+    let folder = try TemporaryFolder()
+    let canary = fixture("launch/hostile/canary.sh").string
+    #expect(try meg2hf(["inspect", canary], in: folder.path).status == 0)
+    #expect(try folder.names().isEmpty)
+  }
+}

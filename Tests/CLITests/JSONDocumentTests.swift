@@ -84,6 +84,8 @@ import Testing
       ["verify", output, "--against", dump, "--forward", "--ids", "1,2"],
       ["inspect", fixture("logs/for_bs_tp2pp2dp1_bf16").string, "--points"],
       ["inspect", fixture("logs/flipped_payload").string],
+      ["inspect", fixture("launch/7_unknown_values/try.sh").string],
+      ["inspect", fixture("launch/6_resubmit_wrapper/submit.sh").string],
     ]
     var documents = try runs.flatMap { arguments in
       try meg2hf(arguments + ["--json"]).output.split(separator: "\n\n").map(String.init)

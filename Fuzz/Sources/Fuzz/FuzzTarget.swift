@@ -3,6 +3,7 @@ import EventLog
 import Glibc
 import HuggingFace
 import JSON
+import LaunchScript
 import Megatron
 import Pickle
 import Safetensors
@@ -14,7 +15,7 @@ import TorchArchive
 ///
 /// The tests of the main package compile this file too, to replay the seeds and what was found.
 enum FuzzTarget: String, CaseIterable {
-  case pickle, torch, safetensors, index, json, checkpoint, tokenizer, eventfile, event
+  case pickle, torch, safetensors, index, json, checkpoint, tokenizer, eventfile, event, shell
 
   /// Does with `bytes` all that the target's reader can do.
   ///
@@ -31,6 +32,7 @@ enum FuzzTarget: String, CaseIterable {
     case .checkpoint: try FuzzTarget.convert(bytes, in: scratch)
     case .tokenizer: try FuzzTarget.tokenize(bytes, in: scratch)
     case .eventfile: _ = try EventLogs(scratch.write(bytes, "events.out.tfevents"))
+    case .shell: _ = try LaunchScript(bytes)
     case .event: _ = EventLogs.readsEvent(bytes)
     }
   }

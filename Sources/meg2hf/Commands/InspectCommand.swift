@@ -22,7 +22,7 @@ struct InspectCommand: ParsableCommand {
       shown, and whether it can be converted. Of a converted folder, a safetensors file or a \
       PyTorch file, the tensors are listed. Directories and pickles are read, but no tensor, \
       unless --sha256 or --check asks for it. Of TensorBoard's event files, or a folder of them, \
-      the curves are shown.
+      the curves are shown; of a launch script, the options that it passes to the trainer.
 
       EXAMPLES:
         meg2hf inspect runs/gpt2
@@ -30,11 +30,13 @@ struct InspectCommand: ParsableCommand {
         meg2hf inspect runs/gpt2 --check
         meg2hf inspect hf/gpt2 --sort size
         meg2hf inspect runs/gpt2/tensorboard --draw
+        meg2hf inspect train.slurm --script-env WORK=/data
         meg2hf inspect layer_03-model_00-model_states.pt --sha256 --json
       """)
 
   @Argument(
-    help: "A folder of a run or of a step, a converted folder, a file of tensors, or event files.",
+    help:
+      "A folder of a run or a step, a converted folder, a file of tensors, logs, or a script.",
     completion: .file())
   var path: String
 
@@ -56,6 +58,7 @@ struct InspectCommand: ParsableCommand {
   @OptionGroup var threads: ThreadOptions
   @OptionGroup(title: "What is listed") var list: ListOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
+  @OptionGroup(title: "What a launch script was given") var script: ScriptOptions
   @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
   func run() throws {
@@ -63,6 +66,7 @@ struct InspectCommand: ParsableCommand {
     Report.run("meg2hf.inspect/1", shown) { report in
       let path = Process.path(argument: self.path)
       guard !InspectCommand.isEventFile(path) else { return try inspectLogs(path, &report) }
+      guard !InspectCommand.isScript(path) else { return try inspectScript(path, &report) }
       switch try ComparedModel.kind(of: path) {
       case .checkpoint:
         do {

@@ -170,9 +170,9 @@ enum FrontDoor {
     "--max-new-tokens", "--max-shard-size", "--max-tokens", "--memory", "--merge-file",
     "--merged-ranks", "--no-resume", "--no-stop", "--of", "--output", "--overwrite", "--part",
     "--points", "--progress", "--prove", "--qkv-layout", "--quiet", "--replicas", "--sample",
-    "--set", "--sha256", "--sort", "--status", "--stop", "--stride", "--tag", "--tensors", "--text",
-    "--token-type", "--tokenizer", "--tokens", "--top", "--verbose", "--version", "--vocab-file",
-    "--vocab-size", "--vocabulary", "--weights",
+    "--script-args", "--script-env", "--set", "--sha256", "--sort", "--status", "--stop",
+    "--stride", "--tag", "--tensors", "--text", "--token-type", "--tokenizer", "--tokens", "--top",
+    "--verbose", "--version", "--vocab-file", "--vocab-size", "--vocabulary", "--weights",
   ]
 }
 
