@@ -25,6 +25,7 @@ let package = Package(
       name: "Conversion",
       targets: [
         "Conversion", "Megatron", "HuggingFace", "Architectures", "Transfer", "JSON", "Diagnostics",
+        "EventLog", "LaunchScript",
       ]),
   ],
   dependencies: [
@@ -107,7 +108,7 @@ let package = Package(
       name: "Conversion",
       dependencies: [
         "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive", "Safetensors", "Transfer",
-        "Architectures", "HuggingFace", "Megatron",
+        "Architectures", "EventLog", "HuggingFace", "LaunchScript", "Megatron",
         .product(name: "OrderedCollections", package: "swift-collections"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -161,8 +162,8 @@ let package = Package(
     .testTarget(
       name: "ConversionTests",
       dependencies: [
-        "Architectures", "Conversion", "Diagnostics", "HuggingFace", "Inference", "Megatron",
-        "Transfer", "TorchArchive", "Safetensors", "ByteIO",
+        "Architectures", "Conversion", "Diagnostics", "EventLog", "HuggingFace", "Inference",
+        "Megatron", "Transfer", "TorchArchive", "Safetensors", "ByteIO",
         "JSON", "TestSupport",
       ]),
     // Compiles the targets of Fuzz/ too, which is a package of its own.

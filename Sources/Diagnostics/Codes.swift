@@ -29,6 +29,9 @@ extension Diagnostic.Code {
   public static let bugSink = Self("bug/sink", .bug)
   public static let bugUnexpected = Self("bug/unexpected", .bug)
 
+  // Model cards
+  public static let cardHeader = Self("card/header", .usage)
+
   // Checkpoints
   public static let checkpointArchive = Self("checkpoint/archive", .noInput)
   public static let checkpointBadTag = Self("checkpoint/bad-tag", .malformed)
@@ -126,8 +129,12 @@ extension Diagnostic.Code {
   public static let limitSpread = Self("limit/spread", .malformed)
 
   // Event files
+  public static let logsContradict = Self("logs/contradict", .undecided)
   public static let logsDamaged = Self("logs/damaged", .note)
+  public static let logsLoss = Self("logs/loss", .note)
   public static let logsNone = Self("logs/none", .noInput)
+  public static let logsSeveral = Self("logs/several", .undecided)
+  public static let logsShort = Self("logs/short", .note)
   public static let logsTooMany = Self("logs/too-many", .malformed)
   public static let logsUnreadable = Self("logs/unreadable", .noInput)
 
@@ -201,6 +208,7 @@ extension Diagnostic.Code {
 
   // Launch scripts
   public static let scriptContradicts = Self("script/contradicts", .undecided)
+  public static let scriptDiffers = Self("script/differs", .note)
   public static let scriptLineEnds = Self("script/line-ends", .malformed)
   public static let scriptNoLaunch = Self("script/no-launch", .malformed)
   public static let scriptNoText = Self("script/no-text", .malformed)

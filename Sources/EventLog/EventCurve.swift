@@ -1,7 +1,7 @@
 /// The values of one tag over the steps of a run, as they count in the end: a value at a step makes
 /// void what was read before for that step and all later ones, as in TensorBoard's data server. A
 /// job that begins again at an earlier iteration so replaces what the job before it had computed.
-public struct EventCurve: Sendable {
+public struct EventCurve: Hashable, Sendable {
   /// One value.
   public struct Point: Hashable, Sendable {
     /// The iteration, or whatever the trainer counts: samples, tokens.
@@ -9,6 +9,12 @@ public struct EventCurve: Sendable {
     public let value: Double
     /// Seconds since 1970.
     public let time: Double
+
+    package init(step: Int, value: Double, time: Double) {
+      self.step = step
+      self.value = value
+      self.time = time
+    }
   }
 
   /// What counts, with steps that increase.
@@ -24,6 +30,14 @@ public struct EventCurve: Sendable {
   public private(set) var isThinned = false
 
   private var beginsJob = true
+
+  init() {}
+
+  /// A curve of points with steps that increase.
+  package init(_ points: [Point]) {
+    self.points = points
+    readCount = points.count
+  }
 
   /// A curve of more points than this is thinned.
   static let maximumCount = 1 << 20

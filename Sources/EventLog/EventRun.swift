@@ -1,11 +1,23 @@
 /// What the event files of one folder, or of several that belong together, say of a training.
-public struct EventRun: Sendable {
+public struct EventRun: Hashable, Sendable {
   /// A text that was logged, as trainers do with each of their arguments.
   public struct Text: Hashable, Sendable {
     public let step: Int
     public let text: String
     /// Which of the files it is from, counted from 0 in the order of reading.
     public let job: Int
+  }
+
+  /// A curve with its tag.
+  public struct NamedCurve: Hashable, Sendable {
+    public let tag: String
+    public internal(set) var curve: EventCurve
+  }
+
+  /// The texts of a tag.
+  public struct NamedTexts: Hashable, Sendable {
+    public let tag: String
+    public internal(set) var texts: [Text]
   }
 
   /// The path of the folder below the one that was asked for; `.` for that one itself.
@@ -21,9 +33,9 @@ public struct EventRun: Sendable {
   /// Who wrote the files, where they say so.
   public internal(set) var writer: String?
   /// The curves by their tags, in the order in which they were met.
-  public internal(set) var curves: [(tag: String, curve: EventCurve)] = []
+  public internal(set) var curves: [NamedCurve] = []
   /// The texts by their tags.
-  public internal(set) var texts: [(tag: String, texts: [Text])] = []
+  public internal(set) var texts: [NamedTexts] = []
   /// What was left out of the files.
   public internal(set) var damage: [EventDamage] = []
   /// How many values were neither one number nor one text.
@@ -45,19 +57,19 @@ public struct EventRun: Sendable {
     otherCount += other.otherCount
     writer = writer ?? other.writer
     firstTime = firstTime ?? other.firstTime
-    for (tag, curve) in other.curves {
-      if let index = curves.firstIndex(where: { $0.tag == tag }) {
-        curves[index].curve.append(contentsOf: curve)
+    for more in other.curves {
+      if let index = curves.firstIndex(where: { $0.tag == more.tag }) {
+        curves[index].curve.append(contentsOf: more.curve)
       } else {
-        curves.append((tag, curve))
+        curves.append(more)
       }
     }
-    for (tag, more) in other.texts {
-      let moved = more.map { Text(step: $0.step, text: $0.text, job: $0.job + jobCount) }
-      if let index = texts.firstIndex(where: { $0.tag == tag }) {
+    for more in other.texts {
+      let moved = more.texts.map { Text(step: $0.step, text: $0.text, job: $0.job + jobCount) }
+      if let index = texts.firstIndex(where: { $0.tag == more.tag }) {
         texts[index].texts += moved
       } else {
-        texts.append((tag, moved))
+        texts.append(NamedTexts(tag: more.tag, texts: moved))
       }
     }
     jobCount += other.jobCount

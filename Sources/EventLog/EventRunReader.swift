@@ -79,8 +79,8 @@ struct EventRunReader {
     run.jobCount = job
     for tag in tags {
       let name = String(decoding: tag.bytes, as: UTF8.self)
-      if tag.curve.readCount > 0 { run.curves.append((name, tag.curve)) }
-      if !tag.texts.isEmpty { run.texts.append((name, tag.texts)) }
+      if tag.curve.readCount > 0 { run.curves.append(.init(tag: name, curve: tag.curve)) }
+      if !tag.texts.isEmpty { run.texts.append(.init(tag: name, texts: tag.texts)) }
     }
     return run
   }

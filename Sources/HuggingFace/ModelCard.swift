@@ -24,6 +24,12 @@ public enum ModelCard {
     public var hasTokenizer = false
     /// What the model said when it was asked.
     public var sample: Sample?
+    /// A section on how it was trained, of the records of the run.
+    public var training: String?
+    /// What the user wants at the head of the card.
+    public var header: CardHeader?
+    /// Whether the event files lie beside it, which the hub then shows.
+    public var hasLogs = false
 
     public init(
       format: ModelFormat, sizes: ModelSizes, parameters: Int, statedParameters: Int,
@@ -81,14 +87,13 @@ public enum ModelCard {
       ("trained iterations", facts.iteration.map { "\($0)" } ?? "not recorded"),
     ]
     let table = rows.map { "| \($0.0) | \($0.1) |" }.joined(separator: "\n")
+    let header = facts.header ?? CardHeader.none
+    let own = CardHeader.own(
+      tags: [facts.format.modelType, "megatron-deepspeed", "safetensors"]
+        + (facts.hasLogs ? ["tensorboard"] : []))
     return """
       ---
-      library_name: transformers
-      pipeline_tag: text-generation
-      tags:
-      - \(facts.format.modelType)
-      - megatron-deepspeed
-      - safetensors
+      \(header.merged(with: own))
       ---
 
       # \(name)
@@ -104,9 +109,10 @@ public enum ModelCard {
       ```python
       \(recipe(facts))
       ```
-      \(facts.sample.map(said) ?? "")
+      \(facts.sample.map(said) ?? "")\(facts.training.map { "\n\($0)" } ?? "")
       `conversion_manifest.json` says which source tensor each tensor was made of, and how. The
-      licence, the training data and the intended use are not recorded in the checkpoint.
+      \(header.hasLicense ? "" : "licence, the ")training data and the intended use are not \
+      recorded in the checkpoint.
 
       """
   }

@@ -17,7 +17,8 @@ public struct LaunchScript: Sendable {
     public let values: [String]?
     /// What has to be true so that these are the values.
     public let assumptions: [String]
-    /// The line of the first command that passes it.
+    /// Where its value stands: the line that sets the variable after its name, if there is one such
+    /// line, else that of its name, else that of the launch.
     public let line: Int
 
     /// Why it has no value that is sure.
@@ -122,7 +123,7 @@ public struct LaunchScript: Sendable {
       for launch in end.launches where !seen.contains(launch) { seen.append(launch) }
     }
     launches = ends.map(\.launches).max { $0.count < $1.count } ?? []
-    options = LaunchScript.options(seen)
+    options = LaunchScript.options(seen, text)
     var words: [String] = []
     for word in seen.flatMap(\.mayBeOptions) where !words.contains(word) { words.append(word) }
     mayBeOptions = words
@@ -177,7 +178,8 @@ public struct LaunchScript: Sendable {
     return text
   }
 
-  private static func options(_ launches: [Launch]) -> [Option] {
+  private static func options(_ launches: [Launch], _ text: String) -> [Option] {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     var names: [String] = []
     for name in launches.flatMap({ $0.options.map(\.name) }) where !names.contains(name) {
       names.append(name)
@@ -192,8 +194,38 @@ public struct LaunchScript: Sendable {
       let assumed = Set(found.flatMap { $0.1?.assumptions ?? [] }).sorted()
       return Option(
         name: name, alternatives: alternatives, values: isKnown ? alternatives[0] : nil,
-        assumptions: assumed, line: found.first { $0.1 != nil }?.0.line ?? 0)
+        assumptions: assumed,
+        line: LaunchScript.place(of: name, in: lines) ?? found.first { $0.1 != nil }?.0.line ?? 0)
     }
+  }
+
+  /// The line that gives an option its value, counted from 1.
+  private static func place(of name: String, in lines: [Substring]) -> Int? {
+    func isName(_ character: Character) -> Bool {
+      character.isLetter || character.isNumber || "_-".contains(character)
+    }
+    var place: Int?
+    for (number, line) in lines.enumerated() where line.drop(while: \.isWhitespace).first != "#" {
+      let words = line.split(whereSeparator: { $0.isWhitespace || $0 == "\"" || $0 == "'" })
+      guard
+        let index = words.lastIndex(where: { word in
+          word.hasPrefix("--")
+            && word.dropFirst(2).prefix(while: isName).map { $0 == "_" ? "-" : $0 } == Array(name)
+        })
+      else { continue }
+      place = number + 1
+      let after = words[index].contains("=") ? words[index].drop { $0 != "=" }.dropFirst() : nil
+      guard let value = after ?? (index + 1 < words.count ? words[index + 1] : nil),
+        value.hasPrefix("$")
+      else { continue }
+      let variable = value.dropFirst().drop { $0 == "{" }.prefix { isName($0) && $0 != "-" }
+      let setters = lines.indices.filter { index in
+        let start = lines[index].drop(while: \.isWhitespace)
+        return start.hasPrefix("\(variable)=") || start.hasPrefix("export \(variable)=")
+      }
+      if !variable.isEmpty, setters.count == 1 { place = setters[0] + 1 }
+    }
+    return place
   }
 
   /// What the lines `#SBATCH --name=value` at the head of a script ask for.

@@ -127,6 +127,14 @@ public struct Checkpoint: Sendable {
     trained.map { Checkpoint(CheckpointBuilder(self), tensors: $0, trained: nil) }
   }
 
+  /// The same checkpoint with arguments that it does not have itself.
+  public func filled(_ values: [String: ArgumentValue]) -> Checkpoint {
+    guard !values.isEmpty else { return self }
+    var builder = CheckpointBuilder(self)
+    builder.arguments.fill(values)
+    return Checkpoint(builder, tensors: tensors, trained: trained)
+  }
+
   /// The tensor of a name.
   public func tensor(_ name: String) -> IndexedTensor? {
     positions[name].map { tensors[$0] }

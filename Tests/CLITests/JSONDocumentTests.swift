@@ -30,10 +30,14 @@ import Testing
   private func fields(_ value: Any, _ path: String, _ result: inout Set<String>) {
     if let object = value as? [String: Any] {
       for (key, member) in object {
-        let isFree = ["arguments", "options.set", "runs", "runs.KEY.scalars"].contains(path)
+        let isFree = [
+          "arguments", "options.set", "runs", "runs.KEY.scalars", "records.script.options",
+        ].contains(path)
         let place = path.isEmpty ? key : "\(path).\(isFree ? "KEY" : key)"
         // What is decided or set may be anything.
-        if path != "runs", path != "runs.KEY.scalars", isFree || place == "decisions[].value" {
+        if !["runs", "runs.KEY.scalars", "records.script.options"].contains(path),
+          isFree || place == "decisions[].value"
+        {
           result.insert(place)
         } else {
           fields(member, place, &result)
@@ -81,6 +85,15 @@ import Testing
       ["loss", output, "--tokens", tokens],
       ["loss", dump, "--tokens", tokens, "--qkv-layout", "each"],
       ["convert", dump, output + ".proven", "--prove", tokens],
+      [
+        "convert", dump, output + ".recorded", "--training-script",
+        fixture("launch/1_slurm_single_quotes/train.slurm").string, "--training-logs",
+        fixture("logs/for_bs_tp2pp2dp1_bf16").string,
+      ], ["plan", dump, "--training-logs", fixture("logs/for_bs_tp2pp2dp1_bf16").string],
+      [
+        "plan", dump, "--training-script",
+        fixture("launch/1_slurm_single_quotes/train.slurm").string,
+      ],
       ["verify", output, "--against", dump, "--forward", "--ids", "1,2"],
       ["inspect", fixture("logs/for_bs_tp2pp2dp1_bf16").string, "--points"],
       ["inspect", fixture("logs/flipped_payload").string],
@@ -90,7 +103,7 @@ import Testing
     var documents = try runs.flatMap { arguments in
       try meg2hf(arguments + ["--json"]).output.split(separator: "\n\n").map(String.init)
     }
-    for path in [output, second] {
+    for path in [output, second, output + ".recorded"] {
       let manifest = FilePath(path).appending("conversion_manifest.json")
       documents.append(String(decoding: try bytes(of: manifest), as: UTF8.self))
     }

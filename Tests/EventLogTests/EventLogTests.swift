@@ -118,8 +118,10 @@ import Testing
         return
       }
       guard let run = try? EventLogs(path).runs.first else { return }
-      for (tag, curve) in run.curves {
-        for point in curve.points { #expect(whole.contains("\(tag) \(point.step) \(point.value)")) }
+      for named in run.curves {
+        for point in named.curve.points {
+          #expect(whole.contains("\(named.tag) \(point.step) \(point.value)"))
+        }
       }
     }
   }
@@ -128,8 +130,8 @@ import Testing
     let folder = try TemporaryFolder()
     let run = try EventLogs(folder.write("events.out.tfevents", bytes)).runs[0]
     return Set(
-      run.curves.flatMap { tag, curve in
-        curve.points.map { "\(tag) \($0.step) \($0.value)" }
+      run.curves.flatMap { named in
+        named.curve.points.map { "\(named.tag) \($0.step) \($0.value)" }
       })
   }
 

@@ -7,12 +7,15 @@ public struct TrainingArguments: Hashable, Sendable {
   /// Where a value comes from.
   public enum Source: Hashable, Sendable {
     case checkpoint, user
+    /// A record of the run besides the checkpoint.
+    case record
   }
 
   /// Whether the checkpoint has any.
   public private(set) var isPresent: Bool
   public private(set) var values: [String: ArgumentValue]
   private var userKeys: Set<String> = []
+  private var recordKeys: Set<String> = []
   /// What the checkpoint says where the user set something else.
   public private(set) var replaced: [String: ArgumentValue] = [:]
 
@@ -36,6 +39,14 @@ public struct TrainingArguments: Hashable, Sendable {
     userKeys.formUnion(values.keys)
   }
 
+  /// Fills in values that the checkpoint does not have, by a record of its run.
+  public mutating func fill(_ values: [String: ArgumentValue]) {
+    for (key, value) in values where self.values[key] == nil {
+      self.values[key] = value
+      recordKeys.insert(key)
+    }
+  }
+
   /// What the user set, sorted by name.
   package var userSettings: JSONObject {
     JSONObject(
@@ -44,7 +55,7 @@ public struct TrainingArguments: Hashable, Sendable {
 
   /// Where the value of `key` comes from.
   public func source(of key: ArgumentKey) -> Source {
-    userKeys.contains(key.name) ? .user : .checkpoint
+    userKeys.contains(key.name) ? .user : recordKeys.contains(key.name) ? .record : .checkpoint
   }
 
   /// Whether there is a value, be it None.

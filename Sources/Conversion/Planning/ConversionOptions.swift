@@ -46,6 +46,12 @@ public struct ConversionOptions: Hashable, Sendable {
   public var keyStyle = KeyStyle.transformer
   /// The largest size of a shard in bytes; `nil` puts all into one file.
   public var maximumShardSize: Int? = 5_000_000_000
+  /// What was kept of the run besides its checkpoints.
+  public var records: RunRecords?
+  /// Lines for the head of the card.
+  public var cardHeader: CardHeader?
+  /// Whether the event files are copied into the output.
+  public var copiesLogs = false
   /// What the model said when it was asked, for the card.
   public var sample: ModelCard.Sample?
 

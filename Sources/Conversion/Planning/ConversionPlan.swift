@@ -23,6 +23,8 @@ public struct ConversionPlan: Sendable {
   /// The element type of the output.
   public let format: FloatFormat
   public let options: ConversionOptions
+  /// The records of the run beside the checkpoint.
+  public let recordCheck: RecordCheck?
   /// What was concluded, with its reasons, in the order in which it is shown.
   public let decisions: [Decision]
   public let warnings: [Diagnostic]

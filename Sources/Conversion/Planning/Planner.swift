@@ -107,6 +107,8 @@ public struct Planner {
           + "have it, the logits are wrong")
     }
     decisions.append(tokenizer?.decision ?? Planner.withoutTokenizer(index.arguments))
+    decisions += model.recordCheck?.decisions ?? []
+    warnings += (options.records?.warnings ?? []) + (model.recordCheck?.warnings ?? [])
     warnings += decisions.compactMap(\.warning)
     return ConversionPlan(
       transfer: TransferPlan(
@@ -114,8 +116,8 @@ public struct Planner {
         shards: Planner.shards(of: tensors, limit: options.maximumShardSize),
         isWidening: options.dtype == .f32), architecture: model.architecture, sizes: sizes,
       paddedVocabulary: self.sizes.vocabulary, isTied: model.isTied, qkv: qkv,
-      configuration: configuration, format: format, options: options, decisions: decisions,
-      warnings: warnings)
+      configuration: configuration, format: format, options: options,
+      recordCheck: model.recordCheck, decisions: decisions, warnings: warnings)
   }
 
   private init(

@@ -17,6 +17,10 @@ public struct Recognition: Sendable {
   public let qkv: Result<QKVEvidence, Failure>
   /// The ranks that were concatenated in each part.
   let ranks: Result<MergedRanks, Failure>
+  /// The records of the run beside the checkpoint, where there are some.
+  public let recordCheck: RecordCheck?
+  /// Why they are not of this run.
+  private let contradiction: Failure?
   /// The sizes, with all rows of the embedding.
   public let sizes: Result<ModelSizes, Failure>
 
@@ -33,6 +37,9 @@ public struct Recognition: Sendable {
     _ checkpoint: Checkpoint, options: ConversionOptions = ConversionOptions(),
     architectures: [any Architecture] = KnownArchitectures.all
   ) throws(Failure) {
+    let bare = checkpoint
+    let fills = options.records.map { RecordCheck.fills($0, bare) } ?? [:]
+    let checkpoint = bare.filled(fills.mapValues(\.value))
     let architecture = architectures.first { $0.claims(checkpoint) } ?? architectures.last ?? GPT2()
     self.checkpoint = checkpoint
     self.architecture = architecture
@@ -47,9 +54,18 @@ public struct Recognition: Sendable {
     ranks = Result { () throws(Failure) in
       try MergedRanks(checkpoint, order: try qkv.get().layout, chosen: options.mergedRanks)
     }
-    sizes = Result { () throws(Failure) in
+    let sizes = Result { () throws(Failure) in
       try architecture.sizes(
         checkpoint, mergedRanks: options.mergedRanks ?? checkpoint.mergedRanks)
+    }
+    self.sizes = sizes
+    let check = options.records.map { RecordCheck($0, bare, try? sizes.get(), fills) }
+    recordCheck = check
+    do throws(Failure) {
+      if let records = options.records { try check?.requireAgreement(records) }
+      contradiction = nil
+    } catch {
+      contradiction = error
     }
   }
 
@@ -66,6 +82,8 @@ public struct Recognition: Sendable {
     qkv = other.qkv
     ranks = other.ranks
     sizes = other.sizes
+    recordCheck = other.recordCheck
+    contradiction = other.contradiction
   }
 
   /// Makes sure that this is a model at all, and one that can be converted.
@@ -73,6 +91,7 @@ public struct Recognition: Sendable {
   /// - Throws: ``Failure`` 69, or 65 without an embedding.
   func requireModel() throws(Failure) {
     if let refusal = refusals.first { throw Failure(refusal) }
+    if let contradiction { throw contradiction }
     // What is not a Megatron model at all is said first.
     let words = ParameterName.wordEmbeddings
     if !checkpoint.has(words) { throw checkpoint.missing(words) }

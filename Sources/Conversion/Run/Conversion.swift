@@ -105,6 +105,10 @@ public struct Conversion {
     for tensor in plan.tensors {
       for piece in tensor.pieces { add(plan.transfer.identity(of: piece)) }
     }
+    if let records = plan.options.records {
+      add(JSONWriter.text(records.json(plan.recordCheck), .compact))
+    }
+    if let header = plan.options.cardHeader { add(header.merged(with: .none)) }
     for file in tokenizer?.files(positions: plan.sizes.positions) ?? [] {
       add(file.name)
       hasher.update(file.bytes)
@@ -263,6 +267,7 @@ public struct Conversion {
     add("config.json", JSONWriter.text(.object(plan.configuration.config), .sorted))
     add("generation_config.json", JSONWriter.text(.object(plan.configuration.generation), .sorted))
     files += tokenizer?.files(positions: plan.sizes.positions) ?? []
+    if let curves { files.append(("training_loss.png", LossPicture(curves).png)) }
     add("README.md", ModelCard.text(cardFacts))
     return files
   }
@@ -276,6 +281,21 @@ public struct Conversion {
       version: toolVersion)
     facts.hasTokenizer = tokenizer != nil
     facts.sample = plan.options.sample
+    facts.header = plan.options.cardHeader
+    if let records = plan.options.records {
+      facts.training = TrainingCard(records, index, curves).text
+      facts.hasLogs = plan.options.copiesLogs && !records.logFiles.isEmpty
+    }
     return facts
+  }
+
+  /// The curves of the run, with the place of the checkpoint.
+  public var curves: TrainingCurves? {
+    plan.options.records?.logs.flatMap { run in
+      TrainingCurves(run) { tags in
+        guard tags.countsSamples else { return index.iteration }
+        return try? index.arguments.int(ArgumentKey("consumed_train_samples"))
+      }
+    }
   }
 }

@@ -15,7 +15,7 @@ public struct ConversionManifest: Sendable {
   /// Those that are read, too.
   private static let known = [schema, "meg2hf.manifest/1"]
 
-  public let json: JSONValue
+  public private(set) var json: JSONValue
   public let fingerprint: String
   /// A file of the output.
   public struct Output: Hashable, Sendable {
@@ -56,9 +56,17 @@ public struct ConversionManifest: Sendable {
       "value"]?.string
   }
 
-  /// The training arguments that the user had set.
+  /// The training arguments that the user had set, and those that records of the run filled in.
   public var settings: JSONObject {
-    json.object?["options"]?.object?["set"]?.object ?? JSONObject()
+    var settings = json.object?["options"]?.object?["set"]?.object ?? JSONObject()
+    let rows = json.object?["records"]?.object?["cross_check"]?.array ?? []
+    for row in rows.compactMap(\.object)
+    where row["verdict"]?.string == RecordCheck.Verdict.filled.rawValue {
+      guard let name = row["option"]?.string, settings[name] == nil else { continue }
+      let values = [row["logs"], row["script"]].compactMap { $0 }.filter { $0 != .null }
+      settings[name] = values.first
+    }
+    return settings
   }
 
   /// Reads a manifest.
@@ -120,6 +128,9 @@ public struct ConversionManifest: Sendable {
         }),
       "warnings": .array(warnings.map(\.json)),
     ]
+    guard let records = plan.options.records, var object = json.object else { return }
+    object["records"] = records.json(plan.recordCheck)
+    json = .object(object)
   }
 
   /// A CRC-32 as eight digits.
@@ -190,8 +201,11 @@ public struct ConversionManifest: Sendable {
       "key_style": .string(options.keyStyle.rawValue),
       "max_shard_size": options.maximumShardSize.map { .int($0) } ?? "none",
     ]
-    guard let sample = options.sample, var object = fields.object else { return fields }
-    object["sample"] = ["prompt": .string(sample.prompt), "text": .string(sample.text)]
+    guard var object = fields.object else { return fields }
+    if let sample = options.sample {
+      object["sample"] = ["prompt": .string(sample.prompt), "text": .string(sample.text)]
+    }
+    if options.copiesLogs { object["copy_logs"] = true }
     return .object(object)
   }
 }

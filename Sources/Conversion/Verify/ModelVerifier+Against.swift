@@ -15,6 +15,8 @@ public struct VerificationChoices: Hashable, Sendable {
   public var mergedRanks: Int?
   /// Whether partitions of two ranks that are bit for bit the same are accepted.
   public var acceptsDuplicatedShards = false
+  /// What was kept of the run besides its checkpoints.
+  public var records: RunRecords?
   /// How many threads share the work.
   public var threads = 1
 
@@ -118,6 +120,7 @@ extension ModelVerifier {
     options.qkvLayout = choices.qkvLayout
     options.mergedRanks = choices.mergedRanks ?? manifest?.mergedRanks
     options.acceptsDuplicatedShards = true
+    options.records = choices.records
     options.keyStyle = keyStyle
     let stated = manifest?.json.object?["options"]?.object
     let replicas = stated?["replicas"]?.string.flatMap { ConversionOptions.Replicas(rawValue: $0) }

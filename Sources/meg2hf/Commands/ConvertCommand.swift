@@ -140,6 +140,8 @@ struct ConvertCommand: ParsableCommand {
     report.payload["summary"] = PlanDescription(plan, converter.index).json
     report.payload["decisions"] = .array(plan.decisions.map(\.json))
     report.payload["reused_files"] = .int(reused)
+    let records = RecordDescription(plan.options.records, plan.recordCheck, converter.curves)
+    report.payload["records"] = records?.json ?? .null
     report.payload["proof"] = arbitration.map { .object($0.json) } ?? .null
 
     guard result.outcome != .unchanged else {
@@ -158,6 +160,7 @@ struct ConvertCommand: ParsableCommand {
     }
     var table = TextTable()
     for row in PlanDescription(plan, converter.index).rows { table.add(row.0, row.1) }
+    for row in records?.rows ?? [] { table.add(row.0, row.1) }
     if let arbitration {
       table.add("proof", "\(arbitration.verdict.rawValue): loss \(arbitration.words)")
     }
@@ -179,5 +182,6 @@ struct ConvertCommand: ParsableCommand {
     var files = TextTable()
     for output in result.outputs { files.add(output.name, byteText(output.size)) }
     report.text += files.text()
+    if shown.verbose { report.text += records?.table ?? "" }
   }
 }

@@ -1,4 +1,5 @@
 import ByteIO
+import Conversion
 import Diagnostics
 import JSON
 import LaunchScript
@@ -8,20 +9,14 @@ extension InspectCommand {
   /// Shows the options that a launch script passes on.
   func inspectScript(_ path: FilePath, _ report: inout Report) throws {
     report.payload["kind"] = "launch-script"
-    let script = try self.script.script(path)
+    let script = try source.records.script.script(path)
     let description = LaunchScriptDescription(script)
     for member in description.payload.members { report.payload[member.key] = member.value }
     guard script.launches.isEmpty else {
       report.text = description.text(path.string)
       return
     }
-    let called = script.submitted.joined(separator: ", ")
-    throw Failure(
-      .scriptNoLaunch, "no command of it starts a training that is known here",
-      file: path.string,
-      hint: called.isEmpty
-        ? "give the script that calls the trainer" : "it submits or calls \(called)"
-    )
+    throw script.withoutLaunch(path)
   }
 
   private static let endings: Set<String> = ["slurm", "sbatch", "sh", "bash", "pbs", "job"]

@@ -58,7 +58,6 @@ struct InspectCommand: ParsableCommand {
   @OptionGroup var threads: ThreadOptions
   @OptionGroup(title: "What is listed") var list: ListOptions
   @OptionGroup(title: "What is read") var source: SourceOptions
-  @OptionGroup(title: "What a launch script was given") var script: ScriptOptions
   @OptionGroup(title: "What is shown") var shown: DisplayOptions
 
   func run() throws {
@@ -221,11 +220,18 @@ struct InspectCommand: ParsableCommand {
     }
     report.warnings = inspection.plan?.warnings ?? index.warnings
     let description = CheckpointDescription(inspection, digests)
+    let records = RecordDescription(options.records, inspection.model.recordCheck)
     if shown.json {
       for member in description.payload.members { report.payload[member.key] = member.value }
+      report.payload["records"] = records?.json ?? .null
     } else {
       report.text = description.text(
         verbose: shown.verbose, listing: listing, columns: list.columns?.columns)
+      if let records {
+        var table = TextTable()
+        for row in records.rows { table.add(row.0, row.1) }
+        report.text += "\nRECORDS OF THE RUN\n" + table.text() + records.table
+      }
     }
     if check { try self.check(inspection, &report) }
   }

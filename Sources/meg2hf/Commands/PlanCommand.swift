@@ -62,6 +62,8 @@ struct PlanCommand: ParsableCommand {
       }
       report.payload["summary"] = PlanDescription(plan, index).json
       report.payload["decisions"] = .array(plan.decisions.map(\.json))
+      let records = RecordDescription(plan.options.records, plan.recordCheck, converter.curves)
+      report.payload["records"] = records?.json ?? .null
       let need = ResourceNeed(converter, threads: request.run.threads)
       report.payload["disk_bytes"] = .int(need.disk)
       report.payload["memory_bytes"] = .int(need.memory)
@@ -75,7 +77,7 @@ struct PlanCommand: ParsableCommand {
             "tensors": .array(tensors(of: shard, plan)),
           ]
         })
-      report.text = text(plan, index, need)
+      report.text = text(plan, index, need, records)
       guard let output else { return }
       let path = Process.path(argument: output)
       let free = try need.requireRoom(for: path)
@@ -148,10 +150,12 @@ struct PlanCommand: ParsableCommand {
   }
 
   private func text(
-    _ plan: ConversionPlan, _ index: Checkpoint, _ need: ResourceNeed
+    _ plan: ConversionPlan, _ index: Checkpoint, _ need: ResourceNeed,
+    _ records: RecordDescription?
   ) -> String {
     var table = TextTable()
     for row in PlanDescription(plan, index).rows { table.add(row.0, row.1) }
+    for row in records?.rows ?? [] { table.add(row.0, row.1) }
     table.add("reads", "\(byteText(plan.sourceBytes)) from \(plan.files.count) files")
     table.add("needs", "\(byteText(need.disk)) of disk, \(byteText(need.memory)) of memory")
     var text =
@@ -164,6 +168,7 @@ struct PlanCommand: ParsableCommand {
         + "\(shard.tensors.count) tensors\n"
     }
     if shown.verbose {
+      text += records?.table ?? ""
       var tensors = TextTable(["TENSOR", "DTYPE", "SHAPE", "FROM", "HOW"])
       for tensor in plan.tensors {
         tensors.add(

@@ -114,6 +114,7 @@ struct VerifyCommand: ParsableCommand {
     choices.mergedRanks = source.mergedRanks
     choices.acceptsDuplicatedShards = source.acceptDuplicatedShards
     choices.replicas = replicas
+    choices.records = try source.records.read()
     choices.crc = source.crc
     choices.threads = RunOptions(jobs: threads.jobs).threads
     let progress = ProgressReporter(shown, verb: "comparing")
@@ -139,6 +140,7 @@ struct VerifyCommand: ParsableCommand {
       options.qkvLayout = choices.qkvLayout
       options.mergedRanks = choices.mergedRanks ?? verifier.manifest?.mergedRanks
       options.acceptsDuplicatedShards = true
+      options.records = choices.records
       let source = try RunnableCheckpoint(index, options: options)
       let hasAveraged = found.findings.values.contains { $0.differing > 0 }
       if let line = try runBoth(&verifier, source, hasAveraged: hasAveraged, &report) {

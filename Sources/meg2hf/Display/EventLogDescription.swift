@@ -63,7 +63,8 @@ struct EventLogDescription {
     object["trainer"] =
       TrainingTags(among: run.curves.map(\.tag)).map { .string($0.trainer) } ?? .null
     object["tags"] = .array(
-      run.curves.map { tag, curve in
+      run.curves.map { named in
+        let (tag, curve) = (named.tag, named.curve)
         let recomputed = curve.recomputed
         return [
           "tag": .string(tag), "count": .int(curve.points.count), "read": .int(curve.readCount),
@@ -74,8 +75,11 @@ struct EventLogDescription {
         ]
       })
     object["texts"] = .array(
-      run.texts.map { tag, texts in
-        ["tag": .string(tag), "values": .array(texts.map { [.int($0.step), .string($0.text)] })]
+      run.texts.map { named in
+        [
+          "tag": .string(named.tag),
+          "values": .array(named.texts.map { [.int($0.step), .string($0.text)] }),
+        ]
       })
     object["other_values"] = .int(run.otherCount)
     object["damage"] = .array(run.damage.map(damage))
@@ -84,9 +88,9 @@ struct EventLogDescription {
 
   private static func points(_ run: EventRun) -> JSONValue {
     var scalars = JSONObject()
-    for (tag, curve) in run.curves where !curve.points.isEmpty {
-      scalars[tag] = .array(
-        curve.points.map { [.int($0.step), number($0.value), number($0.time)] })
+    for named in run.curves where !named.curve.points.isEmpty {
+      scalars[named.tag] = .array(
+        named.curve.points.map { [.int($0.step), number($0.value), number($0.time)] })
     }
     return ["scalars": .object(scalars), "damage": .array(run.damage.map(damage))]
   }
@@ -182,7 +186,8 @@ struct EventLogDescription {
     }
     var table = TextTable(
       ["CURVE", "VALUES", "STEPS", "FIRST", "LAST", "LOWEST", "HIGHEST"], optional: [6, 5, 1])
-    for (tag, curve) in shown {
+    for named in shown {
+      let (tag, curve) = (named.tag, named.curve)
       let finite = curve.points.map(\.value).filter(\.isFinite)
       let (first, last) = (curve.points.first, curve.points.last)
       func cell(_ value: Double?) -> String { value.map { significant($0, digits: 5) } ?? "" }
@@ -198,8 +203,8 @@ struct EventLogDescription {
 
   private static func texts(_ run: EventRun) -> String {
     var table = TextTable(["TEXT", "FROM", "VALUE"])
-    for (tag, texts) in run.texts {
-      for text in texts { table.add(tag, thousands(text.step), text.text) }
+    for named in run.texts {
+      for text in named.texts { table.add(named.tag, thousands(text.step), text.text) }
     }
     return table.isEmpty ? "" : "\n" + table.text()
   }

@@ -51,7 +51,7 @@ struct NetworkOptions: ParsableArguments {
     }
     var options = ConversionOptions()
     if allowingEach, source.qkvLayout == .each {
-      source.apply(to: &options, order: nil)
+      try source.apply(to: &options, order: nil)
     } else {
       try source.apply(to: &options)
     }

@@ -122,6 +122,13 @@ struct OutputOptions: ParsableArguments {
       "The largest size of a file of weights, such as 5GB, 500MiB or none.", valueName: "size"))
   var maxShardSize = SizeArgument.standard
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Lines of YAML for the head of the model card: licence, language, data sets.",
+      valueName: "file"), completion: .file())
+  var cardHeader: String?
+
   @OptionGroup var tokenizer: TokenizerOptions
 
   func validate() throws {
@@ -141,6 +148,9 @@ struct OutputOptions: ParsableArguments {
     options.vocabulary = vocabSize.vocabulary
     options.keyStyle = keyStyle
     options.maximumShardSize = maxShardSize.bytes
+    options.cardHeader = try cardHeader.map { (path) throws(Failure) in
+      try CardHeader(reading: Process.path(argument: path))
+    }
     return options
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ByteIO
+import Conversion
 import Diagnostics
 import LaunchScript
 import SystemPackage
@@ -16,8 +17,10 @@ struct ScriptOptions: ParsableArguments {
     name: .long, help: ArgumentHelp("A variable of its environment.", valueName: "name=value"))
   var scriptEnv: [String] = []
 
-  /// Reads a script.
-  func script(_ path: FilePath) throws -> LaunchScript {
+  /// The words and variables that were given.
+  ///
+  /// - Throws: ``Failure`` 64.
+  func given() throws(Failure) -> (words: [String]?, environment: [String: String]) {
     var environment: [String: String] = [:]
     for item in scriptEnv {
       let name = item.prefix { $0 != "=" }
@@ -26,13 +29,58 @@ struct ScriptOptions: ParsableArguments {
       }
       environment[String(name)] = String(item.dropFirst(name.count + 1))
     }
-    let words = try scriptArgs.map { text in
-      guard let words = LaunchScript.words(of: text) else {
-        throw Failure(
-          .usageArguments, "--script-args has a quotation mark that is not closed: \"\(text)\"")
-      }
-      return words
+    guard let scriptArgs else { return (nil, environment) }
+    guard let words = LaunchScript.words(of: scriptArgs) else {
+      throw Failure(
+        .usageArguments,
+        "--script-args has a quotation mark that is not closed: \"\(scriptArgs)\"")
     }
-    return try LaunchScript(path, arguments: words, environment: environment)
+    return (words, environment)
+  }
+
+  /// Reads a script.
+  func script(_ path: FilePath) throws(Failure) -> LaunchScript {
+    let given = try given()
+    return try LaunchScript(path, arguments: given.words, environment: given.environment)
+  }
+}
+
+/// What was kept of a run besides its checkpoints.
+struct RecordOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "The script that started the training; it is read and never run.", valueName: "file"),
+    completion: .file())
+  var trainingScript: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("A folder with TensorBoard's event files.", valueName: "folder"),
+    completion: .directory)
+  var trainingLogs: String?
+
+  @OptionGroup var script: ScriptOptions
+
+  /// Reads them; `nil` if there are none.
+  ///
+  /// - Throws: ``Failure`` 66, 65 or 64.
+  func read() throws(Failure) -> RunRecords? {
+    guard trainingScript != nil || trainingLogs != nil else { return nil }
+    var records = RunRecords()
+    do {
+      if let trainingScript {
+        let given = try script.given()
+        try records.add(
+          script: Process.path(argument: trainingScript), arguments: given.words,
+          environment: given.environment)
+      }
+      if let trainingLogs { try records.add(logs: Process.path(argument: trainingLogs)) }
+    } catch is Interrupted {
+      throw Failure(.stoppedWarning, "stopped while the event files were read")
+    } catch {
+      throw Failure(reading: error, file: trainingLogs ?? "")
+    }
+    return records
   }
 }

@@ -146,6 +146,8 @@ struct SourceOptions: ParsableArguments {
         + TorchLimits.names.map(\.name).joined(separator: ", ") + ".", valueName: "key=value"))
   var limits: [String] = []
 
+  @OptionGroup var records: RecordOptions
+
   /// The order that was given; `nil` to go by the evidence.
   ///
   /// - Throws: ``Failure`` 64 where all of them are asked for.
@@ -160,14 +162,15 @@ struct SourceOptions: ParsableArguments {
 
   /// Puts what is known of the checkpoint into the options of the library.
   func apply(to options: inout ConversionOptions) throws(Failure) {
-    apply(to: &options, order: try order())
+    try apply(to: &options, order: try order())
   }
 
   /// The same with an order of query, key and value that is known, or that is not asked for.
-  func apply(to options: inout ConversionOptions, order: QKVOrder?) {
+  func apply(to options: inout ConversionOptions, order: QKVOrder?) throws(Failure) {
     options.qkvLayout = order
     options.mergedRanks = mergedRanks
     options.acceptsDuplicatedShards = acceptDuplicatedShards
+    options.records = try records.read()
   }
 
   /// The flags that were given, for models that are no checkpoint.
@@ -178,7 +181,8 @@ struct SourceOptions: ParsableArguments {
       ("--merged-ranks", mergedRanks != nil),
       ("--accept-duplicated-shards", acceptDuplicatedShards), ("--set", !set.isEmpty),
       ("--config", config != nil), ("--layout", layout.value != nil), ("--weights", weights != nil),
-      ("--limits", !limits.isEmpty),
+      ("--limits", !limits.isEmpty), ("--training-script", records.trainingScript != nil),
+      ("--training-logs", records.trainingLogs != nil),
     ]
     return flags.filter(\.1).map(\.0)
   }

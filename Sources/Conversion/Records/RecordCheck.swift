@@ -1,0 +1,221 @@
+public import Architectures
+import Diagnostics
+import Megatron
+import TorchArchive
+
+/// A checkpoint beside the records of its run: what they fill in, what agrees, and what does not.
+///
+/// Shapes and names of tensors are believed before `--set` and `--config`, these before the
+/// checkpoint's arguments, these before the texts of the event files, and these before the script.
+public struct RecordCheck: Hashable, Sendable {
+  /// What became of an argument.
+  public enum Verdict: String, Hashable, Sendable {
+    case same, filled
+    case mayChange = "differs, may change"
+    case contradicts
+    /// It contradicts if what the script assumes is so.
+    case assumed = "differs, if the script's assumptions hold"
+  }
+
+  /// An argument that more than one of them names, or that was filled in.
+  public struct Row: Hashable, Sendable {
+    public let name: String
+    public let checkpoint: ArgumentValue?
+    public let logs: ArgumentValue?
+    public let script: ArgumentValue?
+    public let verdict: Verdict
+    /// The line of the script.
+    public let line: Int?
+    /// Who filled it.
+    public let origin: String?
+  }
+
+  public let rows: [Row]
+  /// How many options of the script have no value that is known.
+  public let unknownCount: Int
+
+  /// What cannot change within a run: another value means another run.
+  static let fixed: [ArgumentKey] = [
+    .numLayers, .hiddenSize, .ffnHiddenSize, .numAttentionHeads, .kvChannels, .numQueryGroups,
+    .maxPositionEmbeddings, .positionEmbeddingType, .useRotaryPositionEmbeddings,
+    .addPositionEmbedding, .normalization, .applyLayernorm1p, .embedLayernorm,
+    .untieEmbeddingsAndOutputWeights, .applyResidualConnectionPostLayernorm, .swiglu,
+    .openaiGelu, .onnxSafe, .gluActivation, .biasGeluFusion, .addBiasLinear, .layernormEpsilon,
+    .normEpsilon,
+  ]
+  /// What may differ from job to job, and is worth a row.
+  private static let free: [ArgumentKey] = [
+    ArgumentKey("seq_length"), ArgumentKey("params_dtype"), .tensorModelParallelSize,
+    .pipelineModelParallelSize, .initMethodStd, .hiddenDropout, .attentionDropout,
+    .tokenizerType, .makeVocabSizeDivisibleBy,
+  ]
+  /// What records may fill in where the checkpoint says nothing.
+  private static let fillable =
+    Set(fixed.map(\.name)).union(free.map(\.name)).union([
+      "vocab_size", "padded_vocab_size", "num_experts", "tokenizer_name_or_path",
+    ]).subtracting(["seq_length", "tensor_model_parallel_size", "pipeline_model_parallel_size"])
+
+  /// What the records fill in: what the checkpoint's arguments do not name.
+  static func fills(
+    _ records: RunRecords, _ checkpoint: Checkpoint
+  ) -> [String: (value: ArgumentValue, origin: String)] {
+    var result: [String: (value: ArgumentValue, origin: String)] = [:]
+    func fill(_ arguments: RecordedArguments?, _ origin: String) {
+      for (name, argument) in arguments?.arguments ?? [:]
+      where result[name] == nil && fillable.contains(name) {
+        guard let value = argument.value, value != .none,
+          !checkpoint.arguments.has(ArgumentKey(name))
+        else { continue }
+        result[name] = (value, argument.isAssumed ? "\(origin), as far as it is known" : origin)
+      }
+    }
+    fill(records.logArguments(upTo: checkpoint.iteration), "event files")
+    fill(records.script?.arguments, records.script?.name ?? "script")
+    return result
+  }
+
+  /// Compares them.
+  ///
+  /// - Parameters:
+  ///   - records: The records.
+  ///   - checkpoint: The checkpoint as it is, without what the records fill in.
+  ///   - sizes: The sizes that its shapes tell, if they could be worked out.
+  ///   - fills: What was filled in.
+  init(
+    _ records: RunRecords, _ checkpoint: Checkpoint, _ sizes: ModelSizes?,
+    _ fills: [String: (value: ArgumentValue, origin: String)]
+  ) {
+    let logs = records.logArguments(upTo: checkpoint.iteration)
+    let script = records.script?.arguments
+    unknownCount = script?.unknownCount ?? 0
+    var rows: [Row] = []
+    let known = RecordCheck.shapes(checkpoint, sizes)
+    for key in RecordCheck.fixed + RecordCheck.free {
+      let name = key.name
+      let (fromLogs, fromScript) = (logs?[name], script?[name])
+      guard fromLogs != nil || fromScript != nil else { continue }
+      let filled = fills[name]
+      let own = known[name] ?? checkpoint.arguments[key]
+      func differs(_ other: RecordedArguments.Argument?) -> Bool {
+        guard let own, let value = other?.value, value != .none else { return false }
+        return !RecordCheck.equal(own, value)
+      }
+      let isFixed = RecordCheck.fixed.contains(key)
+      let verdict: Verdict
+      if differs(fromLogs) || differs(fromScript) {
+        let isSure = differs(fromLogs) || fromScript?.isAssumed == false
+        verdict = !isFixed ? .mayChange : isSure ? .contradicts : .assumed
+      } else if own == nil, filled != nil {
+        verdict = .filled
+      } else if own == nil {
+        continue
+      } else {
+        verdict = .same
+      }
+      rows.append(
+        Row(
+          name: name, checkpoint: own, logs: fromLogs?.value, script: fromScript?.value,
+          verdict: verdict, line: fromScript?.line, origin: filled?.origin))
+    }
+    self.rows = rows
+  }
+
+  /// What shapes and names prove, whatever arguments say.
+  private static func shapes(
+    _ checkpoint: Checkpoint, _ sizes: ModelSizes?
+  ) -> [String: ArgumentValue] {
+    var known: [String: ArgumentValue] = [
+      "tensor_model_parallel_size": .int(checkpoint.trainedTensorParallel)
+    ]
+    if let stages = checkpoint.pipelineParallel {
+      known["pipeline_model_parallel_size"] = .int(stages)
+    }
+    if checkpoint.dtypes.count == 1, let dtype = checkpoint.dtypes.first {
+      known["params_dtype"] = .name("torch.\(dtype.rawValue)")
+    }
+    guard let sizes else { return known }
+    known["num_layers"] = .int(sizes.layers)
+    known["hidden_size"] = .int(sizes.hidden)
+    known["ffn_hidden_size"] = .int(sizes.feedForward)
+    known["max_position_embeddings"] = .int(sizes.positions)
+    return known
+  }
+
+  /// Whether two values mean the same: numbers by their value, types with or without `torch.`,
+  /// members of enumerations by their names.
+  static func equal(_ a: ArgumentValue, _ b: ArgumentValue) -> Bool {
+    if let first = a.number, let second = b.number { return first == second }
+    if case .bool(let first) = a.literal, case .bool(let second) = b.literal {
+      return first == second
+    }
+    func plain(_ value: ArgumentValue) -> String {
+      switch value {
+      // bigscience's enumeration of positions, by numbers in pickles and by names in texts.
+      case .member(_, let value): ["1": "rotary", "2": "absolute", "3": "alibi"][value] ?? value
+      case .name(let name): String(name.split(separator: ".").last ?? "")
+      default: String(value.text.split(separator: ".").last ?? "")
+      }
+    }
+    let (first, second) = (plain(a), plain(b))
+    let absolute = ["absolute", "learned_absolute"]
+    return first == second || absolute.contains(first) && absolute.contains(second)
+  }
+
+  /// Makes sure that nothing that cannot change within a run differs.
+  ///
+  /// - Parameter records: The records, by whose names messages call them.
+  /// - Throws: ``Failure`` 78 with all that differ.
+  func requireAgreement(_ records: RunRecords) throws(Failure) {
+    let wrong = rows.filter { $0.verdict == .contradicts }
+    guard !wrong.isEmpty else { return }
+    let isScript = wrong.contains { row in
+      row.checkpoint.map { own in row.script.map { !RecordCheck.equal(own, $0) } ?? false } ?? false
+    }
+    let name = isScript ? records.script?.name ?? "the script" : "the event files"
+    let lines = wrong.map { row in
+      var line = "\(row.name): checkpoint \(row.checkpoint?.text ?? "")"
+      if let logs = row.logs { line += ", event files \(logs.text)" }
+      if let script = row.script { line += ", script \(script.text)" }
+      return line + (row.line.map { " (line \($0))" } ?? "")
+    }
+    throw Failure(
+      isScript ? .scriptContradicts : .logsContradict,
+      "\(name) did not train this checkpoint, or not as it is now: "
+        + lines.joined(separator: "; "),
+      hint: isScript
+        ? "give the right --training-script, or leave it out"
+        : "give the right --training-logs, or leave them out")
+  }
+
+  /// What was filled in and what differs, as decisions.
+  var decisions: [Decision] {
+    rows.compactMap { row in
+      switch row.verdict {
+      case .filled:
+        guard let value = row.logs ?? row.script else { return nil }
+        return Decision(
+          row.name, .string(value.text),
+          "\(row.origin ?? ""): the checkpoint does not say"
+            + (row.origin == "event files" ? "" : row.line.map { "; line \($0)" } ?? ""))
+      case .mayChange:
+        let others = [
+          row.logs.map { "event files \($0.text)" }, row.script.map { "script \($0.text)" },
+        ].compactMap { $0 }
+        return Decision(
+          row.name, .string(row.checkpoint?.text ?? ""),
+          "the checkpoint's; \(others.joined(separator: ", ")): it may change at a restart")
+      default: return nil
+      }
+    }
+  }
+
+  /// What would contradict if the script's assumptions hold.
+  var warnings: [Diagnostic] {
+    rows.filter { $0.verdict == .assumed }.map { row in
+      Diagnostic(
+        .scriptDiffers,
+        "\(row.name) is \(row.checkpoint?.text ?? "") in the checkpoint, and would be "
+          + "\(row.script?.text ?? "") by the script, if what it leaves open is as assumed")
+    }
+  }
+}

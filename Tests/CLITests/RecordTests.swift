@@ -1,0 +1,184 @@
+import ByteIO
+import JSON
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A checkpoint beside the script that started its training and its event files.
+@Suite struct RecordTests {
+  private let dump = fixture("dumps/bs_tp2pp2dp1_bf16/ckpt").string
+  private let script = fixture("launch/1_slurm_single_quotes/train.slurm").string
+  private let logs = fixture("logs/for_bs_tp2pp2dp1_bf16").string
+
+  private func text(_ path: FilePath) throws -> String {
+    String(decoding: try bytes(of: path), as: UTF8.self)
+  }
+
+  private func document(_ arguments: [String], in folder: FilePath? = nil) throws -> JSONObject {
+    try #require(
+      try JSONParser.parse(meg2hf(arguments + ["--json"], in: folder).output.utf8).object)
+  }
+
+  @Test func theCardSaysHowTheModelWasTrainedAndWhoSaysSo() throws {
+    let folder = try TemporaryFolder()
+    let flags = ["--training-script", script, "--training-logs", logs]
+    for name in ["a", "b"] {
+      let outcome = try meg2hf(["convert", dump, name] + flags, in: folder.path)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+    }
+    let (a, b) = (folder.path.appending("a"), folder.path.appending("b"))
+    let card = try text(a.appending("README.md"))
+    #expect(card == (try text(fixture("records/card.md"))))
+    #expect(try snapshot(a) == snapshot(b))
+    #expect(try meg2hf(["verify", "a"], in: folder.path).status == 0)
+    let picture = try bytes(of: a.appending("training_loss.png"))
+    #expect(picture.starts(with: [0x89, 0x50, 0x4E, 0x47]))
+    #expect(Array(picture[16..<24]) == [0, 0, 5, 0xF0, 0, 0, 2, 0xA8], "1520 x 680")
+    // Cards are published: no path, host or user of the run is in them.
+    for file in ["README.md", "conversion_manifest.json"] {
+      let all = try text(a.appending(file))
+      for word in ["PELICAN", "node07", "/cwd", "gpt2-vocab", "tfevents"] {
+        #expect(!all.contains(word), "\(file): \(word)")
+      }
+    }
+  }
+
+  @Test func withoutRecordsNothingChanges() throws {
+    let folder = try TemporaryFolder()
+    _ = try meg2hf(["convert", dump, "plain"], in: folder.path)
+    let card = try text(folder.path.appending("plain/README.md"))
+    let whole = try text(fixture("records/card.md"))
+    let start = try #require(whole.firstRange(of: "## Training"))
+    let end = try #require(whole.firstRange(of: "`conversion_manifest"))
+    #expect(card == whole[..<start.lowerBound] + whole[end.lowerBound...])
+    #expect(try !folder.names().contains("plain/training_loss.png"))
+  }
+
+  @Test func theArgumentsOfTheScriptAreCompared() throws {
+    let expected = try #require(
+      try JSONFile.read(fixture("launch/1_slurm_single_quotes/cross_check.json")).object)
+    let plan = try document(["plan", dump, "--training-script", script])
+    let rows = plan["records"]?.object?["cross_check"]?.array ?? []
+    for row in expected["rows"]?.array?.compactMap(\.object) ?? [] {
+      let found = rows.compactMap(\.object).first { $0["option"] == row["option"] }
+      for field in ["script", "checkpoint", "verdict"] {
+        #expect(found?[field] == row[field], "\(row["option"]?.string ?? "") \(field)")
+      }
+    }
+    let words = try meg2hf(["plan", dump, "--training-script", script]).output
+    #expect(words.contains("script      train.slurm: 33 options exact, 7 not known\n"), "\(words)")
+    #expect(words.contains("arguments   10 the same\n"))
+  }
+
+  @Test(arguments: ["plan", "convert", "verify", "inspect", "batch"])
+  func aScriptOfAnotherRunIsRefusedWithAllThatContradicts(command: String) throws {
+    let folder = try TemporaryFolder()
+    let other = fixture("launch/9_disagrees/train.slurm").string
+    _ = try meg2hf(["convert", dump, "hf"], in: folder.path)
+    try folder.write("list", Array("\(dump)\tout\n".utf8))
+    let words =
+      switch command {
+      case "convert": ["convert", dump, "out"]
+      case "verify": ["verify", "hf", "--against", dump]
+      case "batch": ["batch", "list"]
+      default: [command, dump]
+      }
+    let outcome = try meg2hf(words + ["--training-script", other], in: folder.path)
+    #expect(outcome.status == (command == "inspect" ? 0 : 78), "\(outcome.errors)")
+    let shown = outcome.output + outcome.errors
+    for row in [
+      "hidden_size: checkpoint 32, script 64 (line 37)",
+      "ffn_hidden_size: checkpoint 128, script 256 (line 39)",
+      "num_attention_heads: checkpoint 4, script 8 (line 38)",
+      "max_position_embeddings: checkpoint 40, script 48 (line 41)",
+    ] { #expect(shown.contains(row), "\(shown)") }
+    #expect(try !folder.names().contains { $0.hasPrefix("out") })
+  }
+
+  /// A dump without arguments, whose heads shapes do not tell.
+  private func bare(_ folder: TemporaryFolder) throws -> String {
+    try copy(
+      fixture("dumps/bs_tp2pp2dp1_bf16/ckpt"), to: folder.path.appending("bare"))
+    for rank in ["00", "01", "02", "03"] {
+      try remove(folder.path.appending("bare/global_step10/mp_rank_\(rank)_model_states.pt"))
+    }
+    return folder.path.appending("bare").string
+  }
+
+  @Test func whatACheckpointDoesNotSayIsFilledInByItsRecords() throws {
+    let folder = try TemporaryFolder()
+    let bare = try bare(folder)
+    #expect(try meg2hf(["plan", bare]).status == 78)
+    let order = ["--qkv-layout", "heads-3-hn"]
+    for flags in [["--training-script", script], ["--training-logs", logs]] {
+      let outcome = try meg2hf(["plan", bare] + flags + order)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      #expect(outcome.output.contains("4 layers, hidden 32, 4 heads"))
+      #expect(outcome.output.contains("num_attention_heads"), "\(outcome.output)")
+    }
+    // What was filled in is in the manifest, so that the output can be verified by itself.
+    let made = ["convert", bare, "hf", "--training-script", script] + order
+    #expect(try meg2hf(made, in: folder.path).status == 0)
+    let verified = try meg2hf(["verify", "hf", "--against", bare], in: folder.path)
+    #expect(verified.status == 0, "\(verified.output)\(verified.errors)")
+    // Of the two, the event files are believed; and what the user says before both.
+    let plan = try document(
+      ["plan", bare, "--training-script", script, "--training-logs", logs] + order)
+    let decision = plan["decisions"]?.array?.compactMap(\.object).first {
+      $0["name"] == "num_attention_heads"
+    }
+    #expect(decision?["reason"]?.string?.hasPrefix("event files") == true)
+    let set = try meg2hf(
+      ["plan", bare, "--training-script", script, "--set", "num_attention_heads=2"] + order)
+    #expect(set.output.contains("2 heads") || set.status == 78, "\(set.errors)")
+  }
+
+  @Test func aModelThatTheScriptSaysIsNoGPT2IsRefusedByItsName() throws {
+    let folder = try TemporaryFolder()
+    let bare = try bare(folder)
+    try folder.write(
+      "alibi.sh",
+      Array(
+        "python train.py --num-layers 4 --num-attention-heads 4 --position-embedding-type alibi\n"
+          .utf8))
+    let outcome = try meg2hf(
+      ["plan", bare, "--training-script", folder.path.appending("alibi.sh").string])
+    #expect(outcome.status == 69 && outcome.errors.contains("alibi"), "\(outcome.errors)")
+  }
+
+  @Test func theHeadOfTheCardIsTheUsersOwn() throws {
+    let folder = try TemporaryFolder()
+    try folder.write(
+      "head", Array("license: bigscience-openrail-m\ntags:\n- code\nlanguage:\n- fi\n".utf8))
+    _ = try meg2hf(["convert", dump, "hf", "--card-header", "head"], in: folder.path)
+    let card = try text(folder.path.appending("hf/README.md"))
+    #expect(
+      card.hasPrefix(
+        """
+        ---
+        library_name: transformers
+        pipeline_tag: text-generation
+        tags:
+        - gpt2
+        - megatron-deepspeed
+        - safetensors
+        - code
+        license: bigscience-openrail-m
+        language:
+        - fi
+        ---
+
+        """))
+    #expect(!card.contains("licence"))
+    for wrong in ["---\n", "\ta: b\n", "a: b\na: c\n", "- x\n"] {
+      try folder.write("head", Array(wrong.utf8))
+      let outcome = try meg2hf(["convert", dump, "x", "--card-header", "head"], in: folder.path)
+      #expect(outcome.status == 64 && outcome.errors.contains("line "), "\(wrong)")
+    }
+  }
+
+  @Test func aFolderWithoutEventFilesIsAnError() throws {
+    let outcome = try meg2hf(["plan", dump, "--training-logs", fixture("launch").string])
+    #expect(outcome.status == 66 && outcome.errors.contains("logs/none"))
+  }
+}
