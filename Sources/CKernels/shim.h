@@ -421,3 +421,45 @@ static inline unsigned long long ckernels_products(
   unsigned features, const void *words, const short *factors, const short *others, size_t count) {
   return CKERNELS_CHOOSE(ckernels_products, words, factors, others, count);
 }
+
+// Statistics of one row of `count` binary32 numbers, column by column: `sum`, `square`, `low` and
+// `high` are those of the rows before it, too. What is not finite counts as 0. Gives the sum of the
+// row's squares, and adds to the counts of zeros and of what is not finite.
+static inline float ckernels_row_statistics(const float *row, size_t count, float *sum,
+  float *square, float *low, float *high, size_t *zeros, size_t *others) {
+  ckernels_floats total = {0};
+  ckernels_signed zero = {0}, other = {0};
+  size_t index = 0;
+  for (; index + 8 <= count; index += 8) {
+    ckernels_words bits;
+    memcpy(&bits, row + index, sizeof bits);
+    ckernels_signed finite = (ckernels_signed)((bits & 0x7F800000u) != 0x7F800000u);
+    bits &= (ckernels_words)finite;
+    ckernels_floats value = (ckernels_floats)bits, s, q, l, h;
+    zero -= (ckernels_signed)((bits & 0x7FFFFFFFu) == 0);
+    other += finite + 1;
+    memcpy(&s, sum + index, sizeof s), memcpy(&q, square + index, sizeof q);
+    memcpy(&l, low + index, sizeof l), memcpy(&h, high + index, sizeof h);
+    ckernels_floats product = value * value;
+    s += value, q += product, total += product;
+    l = (ckernels_floats)ckernels_choose((ckernels_signed)(value < l), bits, (ckernels_words)l);
+    h = (ckernels_floats)ckernels_choose((ckernels_signed)(value > h), bits, (ckernels_words)h);
+    memcpy(sum + index, &s, sizeof s), memcpy(square + index, &q, sizeof q);
+    memcpy(low + index, &l, sizeof l), memcpy(high + index, &h, sizeof h);
+  }
+  float result = 0;
+  for (int lane = 0; lane < 8; lane++)
+    result += total[lane], *zeros += (size_t)zero[lane], *others += (size_t)other[lane];
+  for (; index < count; index++) {
+    unsigned bits;
+    memcpy(&bits, row + index, sizeof bits);
+    int isFinite = (bits & 0x7F800000u) != 0x7F800000u;
+    float value = isFinite ? row[index] : 0;
+    *zeros += value == 0, *others += !isFinite;
+    sum[index] += value, square[index] += value * value, result += value * value;
+    if (value < low[index]) low[index] = value;
+    if (value > high[index]) high[index] = value;
+  }
+  // What is not finite was counted as a zero, too.
+  return result;
+}

@@ -36,6 +36,7 @@ struct Meg2hf: ParsableCommand {
     version: "\(toolVersion) (\(FrontDoor.target))",
     subcommands: [
       ConvertCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self,
+      ReportCommand.self,
       DiffCommand.self, BatchCommand.self, TokenizeCommand.self,
       GenerateCommand.self, LossCommand.self,
     ])

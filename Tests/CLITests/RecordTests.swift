@@ -182,3 +182,28 @@ import Testing
     #expect(outcome.status == 66 && outcome.errors.contains("logs/none"))
   }
 }
+
+/// `meg2hf report`, as a process.
+@Suite struct ReportCommandTests {
+  private let diverged = fixture("dumps/ds_tp2pp2dp1_fp16_z1_tpdiverged/ckpt").string
+
+  @Test func aDivergedRankIsAFact() throws {
+    let folder = try TemporaryFolder()
+    _ = try meg2hf(["convert", diverged, "hf"], in: folder.path)
+    let outcome = try meg2hf(["report", "hf", "-o", "page.html"], in: folder.path)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(outcome.output.contains("differ from rank to rank, by"), "\(outcome.output)")
+    #expect(try meg2hf(["report", "hf", "--strict"], in: folder.path).status == 1)
+    // The same page again, and nothing else in its place.
+    let first = try bytes(of: folder.path.appending("page.html"))
+    #expect(try meg2hf(["report", "hf", "-o", "page.html"], in: folder.path).status == 0)
+    let second = try bytes(of: folder.path.appending("page.html"))
+    #expect(second == first)
+    try folder.write("mine.html", Array("<html>".utf8))
+    let refused = try meg2hf(["report", "hf", "-o", "mine.html"], in: folder.path)
+    #expect(refused.status == 73 && refused.errors.contains("mine.html"))
+    let mine = try bytes(of: folder.path.appending("mine.html"))
+    #expect(mine == Array("<html>".utf8))
+    #expect(try !folder.names().contains { $0.hasPrefix(".mine") || $0.hasPrefix(".page") })
+  }
+}
