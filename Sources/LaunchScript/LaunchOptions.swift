@@ -82,7 +82,7 @@ extension LaunchScript.Launch {
       let takesOne = current.map {
         !Self.flags.contains($0) && !$0.hasPrefix("no-") && found[$0]?.values.isEmpty == true
       }
-      if text.isUnknown, !field.isQuoted, takesOne != true {
+      if text.isUnknown, field.isOpen || !field.isQuoted, takesOne != true {
         let word = machine.shown(text)
         unknownWords.append(word)
         let assumption = machine.assume("\(word) does not repeat the options before it")

@@ -33,16 +33,18 @@ extension ShellMachine {
 
   private func isSet(_ name: String, _ state: inout ShellState) -> Bool? {
     guard let variable = state.variables[name] else { return nil }
-    return variable.content != .none
+    switch variable.content {
+    case .none: return false
+    case .scalar: return true
+    case .open, .list, .map: return nil
+    }
   }
 
   /// The status of `test` and `[`, whose words are expanded already.
   func evaluate(_ words: [ShellField], _ state: inout ShellState) -> Bool? {
     for word in words { state.assumptions.formUnion(word.assumptions) }
     // An unquoted value that is not known may be several words, or none.
-    guard !words.contains(where: { !$0.isQuoted && $0.text.isUnknown && words.count < 2 }) else {
-      return nil
-    }
+    guard !words.contains(where: { $0.isOpen && !$0.isQuoted }) else { return nil }
     var position = 0
     let texts = words.map(\.text)
     let result = disjunction(texts, &position, &state, 0)
@@ -143,8 +145,10 @@ extension ShellMachine {
   }
 
   private func number(_ text: String, _ state: inout ShellState, _ computes: Bool) -> Int? {
-    if let number = Int(text.filter { !$0.isWhitespace }) { return number }
-    guard computes else { return nil }
+    guard computes else {
+      let trimmed = text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace)
+      return Int(String(trimmed.reversed()))
+    }
     var assumed: Set<String> = []
     defer { state.assumptions.formUnion(assumed) }
     return try? compute(text, &state, &assumed).get()

@@ -13,6 +13,10 @@ final class ShellMachine {
     static let calls = 64
     static let value = 1 << 20
     static let values = 16 << 20
+    /// Elements of a list, and arguments.
+    static let elements = 10_000
+    /// The index of an element.
+    static let index = 1 << 31
   }
 
   /// Thrown when a statement takes too many commands.
@@ -37,6 +41,8 @@ final class ShellMachine {
 
   /// The text that stands for something that is not known.
   func unknown(_ reason: String) -> String {
+    // One reason may speak of another.
+    let reason = reason.utf8.count > 240 ? String(reason.prefix(200)) + "..." : reason
     let index: Int
     if let known = reasonIndices[reason] {
       index = known
@@ -92,15 +98,14 @@ final class ShellMachine {
         allowed = used + (used < Limit.commands ? Limit.commandsOfStatement : 100)
         calls = 0
         do {
-          for result in try run(node, state) {
+          for var result in try run(node, state) {
+            // Outside of functions these are errors, after which bash goes on.
+            if result.flow != .exited { result.flow = .running }
             if result.flow == .running { next.append(result) } else { ended.append(result) }
           }
         } catch {
           var state = state
-          let bodies = Array(state.functions.values)
-          forget(ShellNode.assigned(in: [node] + bodies), &state) {
-            "\($0): set where following the script was given up, line \(node.line)"
-          }
+          giveUp([node], &state, "following the script was given up at line \(node.line)")
           next.append(state)
         }
       }
@@ -141,19 +146,23 @@ final class ShellMachine {
           return state
         }
       }
-      var state = state
-      for node in nodes { state = try runSubshell([node], state) }
-      state.status = isNegated ? .open : .external
-      return [state]
+      var states = [state]
+      for node in nodes { states = try states.flatMap { try runSubshell([node], $0) } }
+      for index in states.indices where isNegated {
+        states[index].status = states[index].status.negated
+      }
+      return states
     case .and(let left, let right): return try runBoth(left, right, node, state, isAnd: true)
     case .or(let left, let right): return try runBoth(left, right, node, state, isAnd: false)
     case .group(let nodes): return try run(nodes, state)
-    case .subshell(let nodes): return [try runSubshell(nodes, state)]
+    case .subshell(let nodes): return try runSubshell(nodes, state)
     case .condition(let arms, let otherwise):
       return try runCondition(arms[...], otherwise, node, state)
     case .loop(let name, let words, let body):
       return try runLoop(name, words, body, node, state)
-    case .openLoop(let body): return [try runOnce(body, node, state)]
+    case .openLoop(let name, let body): return try runOnce(body, node, state, name)
+    case .countingLoop(let start, let test, let step, let body):
+      return try runCounting(start, test, step, body, node, state)
     case .whileLoop(let test, let body, let isUntil):
       return try runWhile(test, body, isUntil, node, state)
     case .choice(let word, let cases): return try runChoice(word, cases[...], node, state)
@@ -176,18 +185,19 @@ final class ShellMachine {
     }
   }
 
-  /// Runs commands whose variables are their own.
-  func runSubshell(_ nodes: [ShellNode], _ state: ShellState) throws -> ShellState {
-    var result = state
-    for end in try run(nodes, state) {
-      // Of several ways one is enough: they differ in what does not outlive them.
-      if end.launches.count > result.launches.count || end == state { result.keep(end) }
-      result.submitted =
-        end.submitted.count > result.submitted.count ? end.submitted : result.submitted
-      result.files.merge(end.files) { $1 }
+  /// Runs commands whose variables are their own. Of its ways those are told apart that differ in
+  /// what outlives them.
+  func runSubshell(_ nodes: [ShellNode], _ state: ShellState) throws -> [ShellState] {
+    var results: [ShellState] = []
+    let ends = try run(nodes, state)
+    for end in ends {
+      var result = state
+      result.keep(end)
+      result.status = end.status
+      if !results.contains(result) { results.append(result) }
     }
-    result.status = .external
-    return result
+    ways += results.count - ends.count
+    return results
   }
 
   private func runBoth(
@@ -228,11 +238,9 @@ final class ShellMachine {
   ) throws -> [ShellState] {
     guard ways < Limit.ways else {
       var state = state
-      forget(ShellNode.assigned(in: nodes), &state) {
-        "\($0): set under a condition that was not followed, \(name)"
-      }
+      giveUp(nodes, &state, "a condition was not followed, \(name)")
       if !conditions.contains(name) { conditions.append(name) }
-      state.status = .success
+      state.status = .open
       return [state]
     }
     ways += 1
@@ -249,25 +257,27 @@ final class ShellMachine {
     _ arms: ArraySlice<ShellCommand.Arm>, _ otherwise: [ShellNode], _ node: ShellNode,
     _ state: ShellState
   ) throws -> [ShellState] {
-    func succeeded(_ states: [ShellState]) -> [ShellState] {
-      states.map { state in
-        var state = state
-        state.status = .success
-        return state
-      }
+    guard let arm = arms.first else {
+      guard otherwise.isEmpty else { return try run(otherwise, state) }
+      var state = state
+      state.status = .success
+      return [state]
     }
-    guard let arm = arms.first else { return succeeded(try run(otherwise, state)) }
     let rest = arms.dropFirst()
     return try run(arm.test, state).flatMap { state -> [ShellState] in
       guard state.flow == .running else { return [state] }
       switch state.status {
-      case .success: return succeeded(try run(arm.body, state))
+      case .success: return try run(arm.body, state)
       case .failure: return try runCondition(rest, otherwise, node, state)
       case .external, .open:
         let nodes = arm.body + rest.flatMap { $0.test + $0.body } + otherwise
-        guard ShellNode.matter(nodes, state.functions) else { return succeeded([state]) }
+        guard ShellNode.matter(nodes, state.functions) else {
+          var state = state
+          state.status = .open
+          return [state]
+        }
         return try fork("if at line \(node.line)", nodes, state) {
-          succeeded(try self.run(arm.body, $0))
+          try self.run(arm.body, $0)
         } or: {
           try self.runCondition(rest, otherwise, node, $0)
         }
@@ -339,13 +349,14 @@ final class ShellMachine {
     } else {
       fields = arguments(&state)
     }
-    guard !fields.contains(where: { $0.text.hasUnknown && !$0.isQuoted && $0.text.isUnknown })
+    guard !fields.contains(where: \.isOpen), state.openArguments == nil || words != nil,
+      fields.count <= Limit.turns
     else {
-      return [try runOnce(body, node, state, name)]
+      return try runOnce(body, node, state, name)
     }
     state.status = .success
     var (running, ended) = ([state], [ShellState]())
-    for field in fields.prefix(Limit.turns) {
+    for field in fields {
       var next: [ShellState] = []
       for var state in running {
         set(name, field.text, field.assumptions, &state)
@@ -360,26 +371,30 @@ final class ShellMachine {
     _ test: [ShellNode], _ body: [ShellNode], _ isUntil: Bool, _ node: ShellNode,
     _ state: ShellState
   ) throws -> [ShellState] {
+    var state = state
+    // That of the last body, or success where there was none.
+    state.status = .success
     var (running, ended) = ([state], [ShellState]())
     for _ in 0..<Limit.turns {
       var next: [ShellState] = []
       for state in running {
+        let before = state.status
         for var state in try run(test, state) {
           let status = isUntil ? state.status.negated : state.status
           switch status {
           case _ where state.flow != .running: ended.append(state)
           case .success: turn(try run(body, state), &next, &ended)
           case .failure:
-            state.status = .success
+            state.status = before
             ended.append(state)
-          case .external, .open: ended.append(try runOnce(test + body, node, state))
+          case .external, .open: ended += try runOnce(test + body, node, state)
           }
         }
       }
       running = next
       if running.isEmpty { return ended }
     }
-    return try ended + running.map { try runOnce(test + body, node, $0) }
+    return try ended + running.flatMap { try runOnce(test + body, node, $0) }
   }
 
   /// Sorts the ends of one turn of a loop into those that go on and those that leave it.
@@ -400,30 +415,118 @@ final class ShellMachine {
     }
   }
 
+  /// `for ((start; test; step))`.
+  private func runCounting(
+    _ start: ShellWord, _ test: ShellWord, _ step: ShellWord, _ body: [ShellNode],
+    _ node: ShellNode, _ state: ShellState
+  ) throws -> [ShellState] {
+    var state = state
+    let names = [start, test, step].reduce(into: Set<String>()) { $0.formUnion($1.names) }
+    func value(_ word: ShellWord, _ state: inout ShellState) throws -> Int? {
+      var assumed: Set<String> = []
+      defer { state.assumptions.formUnion(assumed) }
+      return try? compute(word, &state, &assumed).get()
+    }
+    func open(_ state: ShellState) throws -> [ShellState] {
+      var state = state
+      forget(names, &state) { "\($0): counted in a loop that is not known, line \(node.line)" }
+      return try runOnce(body, node, state).map { end in
+        var end = end
+        forget(names, &end) { "\($0): counted in a loop that is not known, line \(node.line)" }
+        return end
+      }
+    }
+    guard try value(start, &state) != nil else { return try open(state) }
+    var (running, ended) = ([state], [ShellState]())
+    for _ in 0..<Limit.turns {
+      var next: [ShellState] = []
+      for var state in running {
+        let isEndless = test.parts.isEmpty
+        guard let isTrue = isEndless ? 1 : try value(test, &state) else {
+          ended += try open(state)
+          continue
+        }
+        guard isTrue != 0 else {
+          ended.append(state)
+          continue
+        }
+        var after: [ShellState] = []
+        turn(try run(body, state), &after, &ended)
+        for var state in after {
+          if try value(step, &state) == nil { ended += try open(state) } else { next.append(state) }
+        }
+      }
+      running = next
+      if running.isEmpty { return ended }
+    }
+    return try ended + running.flatMap { try open($0) }
+  }
+
   /// A loop whose turns are not known: what it sets is not known, but what it launches is looked
   /// at.
   private func runOnce(
     _ body: [ShellNode], _ node: ShellNode, _ state: ShellState, _ name: String? = nil
-  ) throws -> ShellState {
+  ) throws -> [ShellState] {
     var state = state
-    let names = ShellNode.assigned(in: body).union(name.map { [$0] } ?? [])
+    var names = ShellNode.assigned(in: body).union(name.map { [$0] } ?? [])
     func forgetAll(_ state: inout ShellState) {
       forget(names, &state) { "\($0): set in a loop over something unknown, line \(node.line)" }
     }
-    forgetAll(&state)
-    if ShellNode.matter(body, state.functions) {
-      let ends = try run(body, state)
-      if let most = ends.max(by: { $0.launches.count < $1.launches.count }) { state.keep(most) }
+    /// What a turn changed, by whatever way.
+    func note(_ end: ShellState, _ before: ShellState, _ state: inout ShellState) {
+      for name in Set(end.variables.keys).union(before.variables.keys)
+      where end.variables[name]?.content != before.variables[name]?.content {
+        names.insert(name)
+      }
+      if end.arguments != before.arguments || end.openArguments != before.openArguments {
+        state.arguments = []
+        state.openArguments = "arguments set in a loop over something unknown, line \(node.line)"
+      }
+      for (name, body) in end.functions where before.functions[name] != body {
+        state.functions[name] = nil
+        state.assumptions.insert(assume("\(name), defined in a loop, changes nothing"))
+      }
+      for source in end.sources where !before.sources.contains(source) {
+        state.addSource(source)
+      }
     }
+    guard ShellNode.matter(body, state.functions) else {
+      forgetAll(&state)
+      state.status = .open
+      return [state]
+    }
+    // Once to see what it changes, and again with that not known.
+    let before = state
+    for end in try run(body, before) { note(end, before, &state) }
     forgetAll(&state)
-    state.status = .success
-    return state
+    let forgotten = state
+    var results: [ShellState] = []
+    let ends = try run(body, forgotten)
+    for end in ends { note(end, forgotten, &state) }
+    for end in ends {
+      var result = state
+      result.keep(end)
+      forgetAll(&result)
+      result.status = .open
+      if end.flow == .exited {
+        result.assumptions.insert(assume("the loop at line \(node.line) does not leave the script"))
+      }
+      if !results.contains(result) { results.append(result) }
+    }
+    ways += results.count - ends.count
+    return results
+  }
+
+  /// Leaves commands out: what they may set is not known, and all that comes after hangs on it that
+  /// they do nothing else.
+  func giveUp(_ nodes: [ShellNode], _ state: inout ShellState, _ reason: String) {
+    let bodies = Array(state.functions.values)
+    forget(ShellNode.assigned(in: nodes + bodies), &state) { "\($0): \(reason)" }
+    state.assumptions.insert(assume("nothing else hangs on it that \(reason)"))
   }
 
   /// Makes variables not known.
   func forget(_ names: Set<String>, _ state: inout ShellState, _ reason: (String) -> String) {
-    for name in names {
-      set(name, unknown(reason(name)), [], &state)
-    }
+    for name in names { setOpen(name, reason(name), &state) }
   }
 }

@@ -203,9 +203,11 @@ extension ShellParser {
   /// `((...))` as a command; `nil` if these are two parentheses of their own.
   mutating func arithmeticCommand() throws(ShellSyntaxError) -> ShellWord? {
     let (before, beforeLine) = (position, line)
+    guard !commandStarts.contains(position) else { return nil }
     position += 2
     if let word = try? word(.arithmetic), take("))") { return word }
     (position, line) = (before, beforeLine)
+    commandStarts.insert(before)
     return nil
   }
 
@@ -329,10 +331,11 @@ extension ShellParser {
     ]
     position += 1
     var result = String.UnicodeScalarView()
+    var isCut = false
     while let scalar = peek, scalar != "'" {
       advance()
       guard scalar == "\\", let next = peek else {
-        result.append(scalar)
+        if !isCut { result.append(scalar) }
         continue
       }
       advance()
@@ -340,7 +343,7 @@ extension ShellParser {
         "x": (16, 2), "u": (16, 4), "U": (16, 8),
       ]
       if let plain = simple[next] {
-        result.append(plain)
+        if !isCut { result.append(plain) }
       } else if let form = forms[next] ?? (("0"..."7").contains(next) ? (8, 3) : nil) {
         if form.radix == 8 { position -= 1 }
         var digits = ""
@@ -351,8 +354,13 @@ extension ShellParser {
           position += 1
         }
         let code = UInt32(digits, radix: form.radix).flatMap(Unicode.Scalar.init)
-        if let code, code.value > 0 { result.append(code) }
-      } else {
+        // The text ends at a NUL.
+        if code?.value == 0 { isCut = true }
+        if let code, !isCut { result.append(code) }
+      } else if next == "c", let letter = peek, letter.isASCII {
+        advance()
+        if !isCut, let control = Unicode.Scalar(letter.value & 0x1F) { result.append(control) }
+      } else if !isCut {
         result.append("\\")
         result.append(next)
       }
@@ -374,8 +382,11 @@ extension ShellParser {
     try deeper()
     defer { depth -= 1 }
     var left = try testConjunction()
+    var count = 0
     try skipLines()
     while take("||") {
+      count += 1
+      guard count <= ShellParser.maximumChain else { throw error("a long test", isLimit: true) }
       left = .or(left, try testConjunction())
       try skipLines()
     }
@@ -384,8 +395,11 @@ extension ShellParser {
 
   private mutating func testConjunction() throws(ShellSyntaxError) -> ShellTest {
     var left = try testTerm()
+    var count = 0
     try skipLines()
     while take("&&") {
+      count += 1
+      guard count <= ShellParser.maximumChain else { throw error("a long test", isLimit: true) }
       left = .and(left, try testTerm())
       try skipLines()
     }

@@ -13,6 +13,10 @@ struct ShellParser {
   private(set) var documents: [ShellWord]
 
   static let maximumDepth = 256
+  /// More commands, clauses or operators in a row than this are taken as nested too deep.
+  static let maximumChain = 500
+  /// Where two parentheses turned out to begin no arithmetic.
+  var commandStarts: Set<Int> = []
 
   init(_ text: String, line: Int, depth: Int = 0, documents: [ShellWord] = []) {
     self.text = Array(text.unicodeScalars)
@@ -134,6 +138,7 @@ struct ShellParser {
     pending = []
     for item in waiting {
       var body = ""
+      var isJoined = false
       let start = line
       while position < text.count {
         var end = position
@@ -142,7 +147,10 @@ struct ShellParser {
         position = min(end + 1, text.count)
         line += 1
         if item.stripsTabs { content = String(content.drop { $0 == "\t" }) }
-        if content == item.delimiter { break }
+        if content == item.delimiter, !isJoined { break }
+        // A line that goes on takes the next one with it, even if that is the last word.
+        isJoined =
+          !item.isQuoted && !content.reversed().prefix { $0 == "\\" }.count.isMultiple(of: 2)
         body += content + "\n"
       }
       if item.isQuoted {
@@ -171,6 +179,9 @@ struct ShellParser {
         position += 1
       } else if peek == "\n" {
         try endLine()
+      } else if let word = reservedWord(), isEnd(word), node.isCompound {
+        nodes.append(node)
+        return nodes
       } else if peek != nil, peek != ")", !starts(";;"), !starts(";&") {
         throw unexpected()
       }
@@ -180,14 +191,23 @@ struct ShellParser {
 
   private mutating func andOr() throws(ShellSyntaxError) -> ShellNode {
     var left = try pipeline()
+    var count = 0
     while true {
       skipBlanks()
       let isAnd = starts("&&")
       guard isAnd || starts("||") else { return left }
       position += 2
+      count += 1
+      try checkChain(count)
       try skipLines()
       let right = try pipeline()
       left = ShellNode(command: isAnd ? .and(left, right) : .or(left, right), line: left.line)
+    }
+  }
+
+  private func checkChain(_ count: Int) throws(ShellSyntaxError) {
+    guard count <= ShellParser.maximumChain else {
+      throw error("there are more than \(ShellParser.maximumChain) in a row", isLimit: true)
     }
   }
 
@@ -247,7 +267,7 @@ struct ShellParser {
       node = ShellNode(command: .arithmetic(expression), line: start)
     } else if take("(") {
       let body = try list { _ in false }
-      guard take(")") else { throw unexpected() }
+      guard !body.isEmpty, take(")") else { throw unexpected() }
       node = ShellNode(command: .subshell(body), line: start)
     } else if let compound = try compound(reservedWord()) {
       node = ShellNode(command: compound, line: start)
@@ -263,12 +283,14 @@ struct ShellParser {
     case "{":
       position += 1
       let body = try list { $0 == "}" }
+      guard !body.isEmpty else { throw unexpected() }
       try expect("}")
       return .group(body)
     case "if": return try condition()
     case "while", "until":
       position += 5
       let test = try list { $0 == "do" }
+      guard !test.isEmpty else { throw unexpected() }
       return .whileLoop(test: test, body: try loopBody(), isUntil: word == "until")
     case "for", "select": return try loop(word == "select")
     case "case": return try choice()
@@ -288,7 +310,8 @@ struct ShellParser {
         guard take(")") else { throw unexpected() }
       }
       try skipLines()
-      return .function(name: name, body: try command())
+      guard !name.isEmpty else { throw unexpected() }
+      return .function(name: name, body: try functionBody())
     case "then", "do", "done", "fi", "else", "elif", "esac", "}": throw unexpectedWord(word ?? "")
     default:
       // NAME ( ) command
@@ -299,11 +322,18 @@ struct ShellParser {
         skipBlanks()
         guard take(")") else { throw unexpected() }
         try skipLines()
-        return .function(name: name, body: try command())
+        return .function(name: name, body: try functionBody())
       }
       (position, line) = (before, beforeLine)
       return nil
     }
+  }
+
+  /// A command that is no simple one.
+  private mutating func functionBody() throws(ShellSyntaxError) -> ShellNode {
+    let body = try command()
+    guard body.isCompound else { throw error("the body of a function was expected") }
+    return body
   }
 
   private func unexpectedWord(_ word: String) -> ShellSyntaxError {
@@ -328,6 +358,7 @@ struct ShellParser {
       let body = try list { ["elif", "else", "fi"].contains($0) }
       guard !test.isEmpty, !body.isEmpty else { throw unexpected() }
       arms.append(ShellCommand.Arm(test: test, body: body))
+      try checkChain(arms.count)
       if reservedWord() == "elif" {
         position += 4
         continue
@@ -355,10 +386,13 @@ struct ShellParser {
   private mutating func loop(_ isSelect: Bool) throws(ShellSyntaxError) -> ShellCommand {
     position += isSelect ? 6 : 3
     skipBlanks()
-    if starts("(("), try arithmeticCommand() != nil {
+    if starts("(("), let header = try arithmeticCommand() {
       skipBlanks()
       if peek == ";" { position += 1 }
-      return .openLoop(body: try loopBody())
+      let parts = header.split(at: ";")
+      guard parts.count == 3 else { throw error("for (( )) takes three expressions") }
+      return .countingLoop(
+        start: parts[0], test: parts[1], step: parts[2], body: try loopBody())
     }
     let start = position
     while ShellParser.isName(peek) { position += 1 }
@@ -382,7 +416,8 @@ struct ShellParser {
     skipBlanks()
     if peek == ";" { position += 1 }
     let body = try loopBody()
-    return isSelect ? .openLoop(body: body) : .loop(name: name, words: words, body: body)
+    return isSelect
+      ? .openLoop(name: name, body: body) : .loop(name: name, words: words, body: body)
   }
 
   private mutating func choice() throws(ShellSyntaxError) -> ShellCommand {
@@ -419,6 +454,7 @@ struct ShellParser {
       } else if reservedWord() != "esac" {
         throw unexpected()
       }
+      try checkChain(cases.count)
       cases.append(ShellCommand.Case(patterns: patterns, body: body, end: end))
     }
   }
@@ -507,6 +543,16 @@ struct ShellParser {
     skipBlanks()
     var end = position
     while end < text.count, ("0"..."9").contains(text[end]) { end += 1 }
+    if peek == "{" {
+      // `{NAME}>file` puts a number of its own into the variable.
+      var place = position + 1
+      while place < text.count, ShellParser.isName(text[place]) { place += 1 }
+      if place + 1 < text.count, place > position + 1, text[place] == "}",
+        text[place + 1] == "<" || text[place + 1] == ">"
+      {
+        end = place + 1
+      }
+    }
     guard end < text.count, text[end] == "<" || text[end] == ">" || starts("&>") else { return nil }
     if !starts("&>") { position = end }
     if starts("<(") || starts(">(") { return nil }

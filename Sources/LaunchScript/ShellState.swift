@@ -3,6 +3,8 @@ struct ShellVariable: Hashable {
   enum Content: Hashable {
     /// Unset on purpose.
     case none
+    /// Nothing is known of it, not even how many elements it has.
+    case open(String)
     case scalar(String)
     case list([Int: String])
     case map([String: String])
@@ -12,6 +14,7 @@ struct ShellVariable: Hashable {
   var isExported = false
   /// Whether what is assigned is computed.
   var isInteger = false
+  var isReadOnly = false
   /// What has to be true so that this is its value.
   var assumptions: Set<String> = []
   /// How many files had been sourced when it was set: a later one may set it again.
@@ -24,6 +27,8 @@ struct ShellField: Hashable {
   var text: String
   /// Whether any of it was in quotes.
   var isQuoted = false
+  /// Whether it may be several words, or none: something in it is not known and not quoted.
+  var isOpen = false
   var assumptions: Set<String> = []
 }
 
@@ -58,6 +63,8 @@ struct ShellState: Hashable {
   /// The arguments of the script or of a function; `nil` where nobody said with which ones the
   /// script was started.
   var arguments: [ShellField]?
+  /// Why nobody knows what the arguments are, nor how many.
+  var openArguments: String?
   var functions: [String: ShellNode] = [:]
   /// What functions that are running hide, the innermost last.
   var hidden: [[String: ShellVariable?]] = []
@@ -73,6 +80,12 @@ struct ShellState: Hashable {
   var submitted: [String] = []
   var status = ShellStatus.success
   var flow = Flow.running
+
+  /// Notes that something that is not followed may have set anything.
+  mutating func addSource(_ name: String) {
+    // Thousands of them say no more than the first ones.
+    if sources.count < 64 || sources.last != name { sources.append(name) }
+  }
 
   /// Takes over what a subshell did that outlives it.
   mutating func keep(_ other: ShellState) {
@@ -94,7 +107,50 @@ extension String {
   }
 }
 
+extension ShellWord {
+  /// The names that stand in it: any of them may be set by arithmetic.
+  var names: Set<String> {
+    var names: Set<String> = []
+    for part in parts {
+      guard case .quoted(let text) = part else { continue }
+      names.formUnion(ShellWord.names(in: text))
+    }
+    return names
+  }
+
+  /// The names in a text.
+  static func names(in text: String) -> Set<String> {
+    Set(
+      text.split { !ShellParser.isName($0.unicodeScalars.first) }.map(String.init)
+        .filter { ShellParser.isNameStart($0.unicodeScalars.first) })
+  }
+
+  /// The names that its expansion sets: `${NAME:=word}`, `$((NAME = 1))`.
+  var assigned: Set<String> {
+    var names: Set<String> = []
+    for part in parts {
+      switch part {
+      case .parameter(let parameter, _):
+        if parameter.operation.hasSuffix("=") { names.insert(parameter.name) }
+        names.formUnion(parameter.argument.assigned)
+      case .arithmetic(let word, _):
+        let text = word.parts.map { if case .quoted(let text) = $0 { text } else { " " } }.joined()
+        if text.contains("=") || text.contains("++") || text.contains("--") {
+          names.formUnion(word.names)
+        }
+      default: break
+      }
+    }
+    return names
+  }
+}
+
 extension ShellNode {
+  private static let setters: Set<String> = [
+    "read", "mapfile", "readarray", "let", "printf", "unset", "getopts", "export", "declare",
+    "local", "readonly", "typeset",
+  ]
+
   /// The names that commands may set, wherever they stand in them.
   static func assigned(in nodes: [ShellNode]) -> Set<String> {
     nodes.reduce(into: []) { $0.formUnion($1.assigned) }
@@ -104,12 +160,16 @@ extension ShellNode {
     switch command {
     case .simple(let assignments, let words):
       var names = Set(assignments.map(\.name))
-      if let name = words.first?.plain,
-        ["read", "mapfile", "readarray", "let", "printf", "unset", "getopts"]
-          .contains(name)
-      {
+      for word in words { names.formUnion(word.assigned) }
+      switch words.first?.plain {
+      case "getopts": names.formUnion(["OPTARG", "OPTIND"])
+      case "read": names.insert("REPLY")
+      case "mapfile", "readarray": names.insert("MAPFILE")
+      default: break
+      }
+      if let name = words.first?.plain, ShellNode.setters.contains(name) {
         for word in words.dropFirst() {
-          let text = word.plain ?? ""
+          let text = String((word.plain ?? "").trimmingPrefix("-v"))
           let end =
             text.firstIndex { !ShellParser.isName($0.unicodeScalars.first) } ?? text.endIndex
           if end > text.startIndex { names.insert(String(text[..<end])) }
@@ -122,22 +182,19 @@ extension ShellNode {
     // Their variables are their own.
     case .pipeline(let nodes, _): return nodes.count == 1 ? ShellNode.assigned(in: nodes) : []
     case .subshell, .test: return []
-    case .group(let nodes), .openLoop(let nodes): return ShellNode.assigned(in: nodes)
+    case .group(let nodes): return ShellNode.assigned(in: nodes)
+    case .openLoop(let name, let body): return ShellNode.assigned(in: body).union([name, "REPLY"])
+    case .countingLoop(let start, let test, let step, let body):
+      return [start, test, step].reduce(into: ShellNode.assigned(in: body)) {
+        $0.formUnion($1.names)
+      }
     case .condition(let arms, let otherwise):
       return ShellNode.assigned(in: arms.flatMap { $0.test + $0.body } + otherwise)
     case .loop(let name, _, let body): return ShellNode.assigned(in: body).union([name])
     case .whileLoop(let test, let body, _): return ShellNode.assigned(in: test + body)
     case .choice(_, let cases): return ShellNode.assigned(in: cases.flatMap(\.body))
     case .function(_, let body): return body.assigned
-    case .arithmetic(let word):
-      // Any name that stands in it; which of them are set is not looked at.
-      var names: Set<String> = []
-      for case .quoted(let text) in word.parts {
-        names.formUnion(
-          text.split { !ShellParser.isName($0.unicodeScalars.first) }.map(String.init)
-            .filter { ShellParser.isNameStart($0.unicodeScalars.first) })
-      }
-      return names
+    case .arithmetic(let word): return word.names
     }
   }
 
@@ -159,11 +216,14 @@ extension ShellNode {
     switch command {
     case .simple(let assignments, let words):
       guard let first = words.first else { return !assignments.isEmpty }
+      if words.contains(where: { !$0.assigned.isEmpty }) { return true }
       guard let name = first.plain else { return true }
       if name == "printf" { return words.contains { $0.plain == "-v" } }
       return functions[name] != nil || !ShellNode.idle.contains(name)
-    case .pipeline(let nodes, _), .group(let nodes), .subshell(let nodes), .openLoop(let nodes):
+    case .pipeline(let nodes, _), .group(let nodes), .subshell(let nodes),
+      .openLoop(_, let nodes):
       return ShellNode.matter(nodes, functions)
+    case .countingLoop: return true
     case .and(let a, let b), .or(let a, let b): return ShellNode.matter([a, b], functions)
     case .condition(let arms, let otherwise):
       return ShellNode.matter(arms.flatMap { $0.test + $0.body } + otherwise, functions)

@@ -10,6 +10,26 @@ struct ShellWord: Hashable, Sendable {
   }
 }
 
+extension ShellWord {
+  /// The words between a character that stands outside of all expansions.
+  func split(at separator: Character) -> [ShellWord] {
+    var words = [ShellWord()]
+    for part in parts {
+      guard case .quoted(let text) = part else {
+        words[words.count - 1].parts.append(part)
+        continue
+      }
+      for (index, piece) in text.split(separator: separator, omittingEmptySubsequences: false)
+        .enumerated()
+      {
+        if index > 0 { words.append(ShellWord()) }
+        words[words.count - 1].parts.append(.quoted(String(piece)))
+      }
+    }
+    return words
+  }
+}
+
 /// A piece of a word.
 indirect enum ShellPart: Hashable, Sendable {
   /// Text outside of quotes, which may be a pattern.
@@ -63,6 +83,18 @@ struct ShellNode: Hashable, Sendable {
   var redirects: [ShellRedirect] = []
 }
 
+extension ShellNode {
+  /// Whether it is more than words and assignments.
+  var isCompound: Bool {
+    switch command {
+    case .simple, .declaration: false
+    case .pipeline(let nodes, _): nodes.last?.isCompound == true
+    case .and(_, let last), .or(_, let last): last.isCompound
+    default: true
+    }
+  }
+}
+
 /// `> file`, `<<END`, `<<< word`.
 struct ShellRedirect: Hashable, Sendable {
   /// The operator; `<<` for `<<-`, too.
@@ -106,8 +138,10 @@ indirect enum ShellCommand: Hashable, Sendable {
   case condition([Arm], otherwise: [ShellNode])
   /// `for NAME in WORDS`; all arguments without `in`.
   case loop(name: String, words: [ShellWord]?, body: [ShellNode])
-  /// `for ((...))` and `select`, whose turns are not known.
-  case openLoop(body: [ShellNode])
+  /// `for ((start; test; step))`.
+  case countingLoop(start: ShellWord, test: ShellWord, step: ShellWord, body: [ShellNode])
+  /// `select`, whose turns are not known.
+  case openLoop(name: String, body: [ShellNode])
   case whileLoop(test: [ShellNode], body: [ShellNode], isUntil: Bool)
   case choice(ShellWord, [Case])
   case function(name: String, body: ShellNode)
