@@ -177,6 +177,37 @@ import Testing
     }
   }
 
+  @Test func theEventFilesAreCopiedWithoutTheirHosts() throws {
+    let folder = try TemporaryFolder()
+    let flags = ["--training-logs", logs, "--copy-logs"]
+    let outcome = try meg2hf(["convert", dump, "hf"] + flags, in: folder.path)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let names = try FileSystem.list(folder.path.appending("hf")).map(\.string)
+    let copies = names.filter { $0.contains("tfevents") }
+    #expect(copies == ["events.out.tfevents.1690000000.0", "events.out.tfevents.1690003600.1"])
+    let original = fixture("logs/for_bs_tp2pp2dp1_bf16/run")
+    let sources = try FileSystem.list(original).map { original.appending($0) }
+    for (copy, source) in zip(copies, sources) {
+      let same = try bytes(of: folder.path.appending("hf/\(copy)")) == bytes(of: source)
+      #expect(same)
+    }
+    let card = try text(folder.path.appending("hf/README.md"))
+    #expect(card.contains("- tensorboard\n"))
+    // It can be verified, shown and replaced as any other.
+    #expect(try meg2hf(["verify", "hf", "--against", dump], in: folder.path).status == 0)
+    #expect(try meg2hf(["inspect", "hf/\(copies[0])"], in: folder.path).status == 0)
+    let again = try meg2hf(["convert", dump, "hf", "--overwrite"], in: folder.path)
+    #expect(again.status == 0, "\(again.errors)")
+    #expect(try meg2hf(["convert", dump, "x", "--copy-logs"], in: folder.path).status == 64)
+  }
+
+  @Test func theLossStandsBesideTheTrainersOwn() throws {
+    let tokens = fixture("dumps/bs_tp2pp2dp1_bf16/truth/tokens.json").string
+    let outcome = try meg2hf(["loss", dump, "--tokens", tokens, "--training-logs", logs])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(outcome.output.contains("\nlogged 5.5724  the trainer's own"), "\(outcome.output)")
+  }
+
   @Test func aFolderWithoutEventFilesIsAnError() throws {
     let outcome = try meg2hf(["plan", dump, "--training-logs", fixture("launch").string])
     #expect(outcome.status == 66 && outcome.errors.contains("logs/none"))

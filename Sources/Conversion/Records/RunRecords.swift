@@ -28,6 +28,19 @@ public struct RunRecords: Hashable, Sendable {
     public let path: FilePath
     public let size: Int
     public let sha256: String
+
+    /// How the name of a copy begins, as the hub looks for it.
+    static let prefix = "events.out.tfevents."
+
+    /// The name of a copy: with the seconds of the original's, and without its host and process.
+    func copyName(_ number: Int) -> String {
+      let name = path.lastComponent?.string ?? ""
+      let parts = name.split(separator: ".")
+      let seconds = parts.firstIndex(of: "tfevents").flatMap { index in
+        index + 1 < parts.count ? Int(parts[index + 1]) : nil
+      }
+      return LogFile.prefix + "\(seconds ?? 0).\(number)"
+    }
   }
 
   public var script: Script?

@@ -188,6 +188,13 @@ final class ConversionRun {
       try folder.write(bytes, as: name)
       made.append(.init(name: name, size: bytes.count, crc: CRC32.checksum(bytes)))
     }
+    if plan.options.copiesLogs {
+      for (number, log) in (plan.options.records?.logFiles ?? []).enumerated() {
+        let name = log.copyName(number)
+        let crc = try folder.copy(log.path, as: name)
+        made.append(.init(name: name, size: log.size, crc: crc))
+      }
+    }
     let manifest = ConversionManifest(
       plan, converter.index, fingerprint: folder.fingerprint, report: report, outputs: made,
       checksums: checksums, warnings: warnings)

@@ -77,8 +77,9 @@ enum HiddenFolder {
     }
     let known = [
       ShardIndex.fileName, "config.json", "generation_config.json", "README.md", "SHA256SUMS",
-      OutputTransaction.manifestName,
+      OutputTransaction.manifestName, "training_loss.png",
     ]
-    return known.contains(name) || ModelTokenizer.keptNames.contains(name)
+    return known.contains(name) || name.hasPrefix(RunRecords.LogFile.prefix)
+      || ModelTokenizer.keptNames.contains(name)
   }
 }

@@ -210,6 +210,37 @@ public final class OutputTransaction {
     try finish(temporary, as: name, belongsToOutput: belongsToOutput)
   }
 
+  /// Copies a file, some of it at a time.
+  ///
+  /// - Returns: Its CRC-32.
+  /// - Throws: ``StagingTaken``, ``Failure`` 66 or 74, or ``Interrupted``.
+  func copy(_ source: FilePath, as name: String) throws -> UInt32 {
+    let temporary = temporaryPath(name)
+    let buffer = ByteBuffer(count: ByteBuffer.passSize)
+    var (crc, offset) = (UInt32(0), 0)
+    let input: InputFile
+    do { input = try InputFile(opening: source) } catch {
+      throw Failure(reading: error, file: source)
+    }
+    do {
+      let file = try OutputFile(creating: temporary)
+      begun(temporary)
+      while offset < input.size {
+        try Interrupted.check()
+        let count = min(buffer.count, input.size - offset)
+        try input.read(at: offset, into: buffer, 0..<count)
+        crc = CRC32.checksum(0..<count, of: buffer, continuing: crc)
+        try file.write(buffer.bytes(0..<count), at: offset)
+        offset += count
+      }
+      try file.finish()
+    } catch let error as FileError {
+      throw failure(error)
+    }
+    try finish(temporary, as: name)
+    return crc
+  }
+
   /// Where a finished file is.
   func finishedPath(_ name: String) -> FilePath { staging.appending(name) }
 

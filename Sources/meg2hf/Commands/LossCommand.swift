@@ -118,12 +118,29 @@ struct LossCommand: ParsableCommand {
       progress.finish()
       describe(loss, hasRows: rows != nil, &report)
       report.payload["evidence"] = model.order.map { .string($0.rawValue) } ?? .null
+      let logged = try loggedLoss(model)
+      report.payload["logged_validation"] = logged.map { .double($0) } ?? .null
+      if let logged {
+        report.text +=
+          "\nlogged \(decimal(logged, places: 4))  the trainer's own on its validation set, at this "
+          + "iteration"
+      }
       if let rows, rows < network.sizes.vocabulary {
         report.text +=
           "\nloss \(decimal(loss.trimmed, places: 4))  over the \(thousands(rows)) rows before "
           + "padding"
       }
     }
+  }
+
+  /// The validation loss that the event files have for a checkpoint's iteration.
+  private func loggedLoss(_ model: FoundModel) throws(Failure) -> Double? {
+    guard case .checkpoint(let found) = model,
+      let run = try source.source.records.read()?.logs
+    else { return nil }
+    return TrainingCurves(run) { tags in
+      tags.countsSamples ? nil : found.checkpoint.iteration
+    }?.validationAtMark
   }
 
   private func describe(_ loss: TextLoss, hasRows: Bool, _ report: inout Report) {

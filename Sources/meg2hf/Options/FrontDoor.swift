@@ -164,16 +164,16 @@ enum FrontDoor {
   // swift-format-ignore
   private static let flags = [
     "--accept-duplicated-shards", "--against", "--all", "--card-header", "--check", "--color",
-    "--columns", "--config", "--crc", "--decode", "--draw", "--dtype", "--file", "--finish",
-    "--forward", "--help", "--ids", "--index", "--iteration", "--jobs", "--json", "--json-lines",
-    "--keep-padding", "--keep-special", "--key-style", "--layout", "--length", "--limits",
-    "--max-new-tokens", "--max-shard-size", "--max-tokens", "--memory", "--merge-file",
+    "--columns", "--config", "--copy-logs", "--crc", "--decode", "--draw", "--dtype", "--file",
+    "--finish", "--forward", "--help", "--ids", "--index", "--iteration", "--jobs", "--json",
+    "--json-lines", "--keep-padding", "--keep-special", "--key-style", "--layout", "--length",
+    "--limits", "--max-new-tokens", "--max-shard-size", "--max-tokens", "--memory", "--merge-file",
     "--merged-ranks", "--no-resume", "--no-stop", "--of", "--output", "--overwrite", "--part",
     "--points", "--progress", "--prove", "--qkv-layout", "--quiet", "--replicas", "--sample",
     "--script-args", "--script-env", "--set", "--sha256", "--sort", "--status", "--stop",
-    "--stride", "--tag", "--tensors", "--text", "--token-type", "--tokenizer", "--tokens", "--top",
-    "--training-logs", "--training-script", "--verbose", "--version", "--vocab-file",
-    "--vocab-size", "--vocabulary", "--weights",
+    "--strict", "--stride", "--tag", "--tensors", "--text", "--token-type", "--tokenizer",
+    "--tokens", "--top", "--training-logs", "--training-script", "--verbose", "--version",
+    "--vocab-file", "--vocab-size", "--vocabulary", "--weights",
   ]
 }
 

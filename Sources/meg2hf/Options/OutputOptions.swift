@@ -129,6 +129,11 @@ struct OutputOptions: ParsableArguments {
       valueName: "file"), completion: .file())
   var cardHeader: String?
 
+  @Flag(
+    name: .long,
+    help: "Copy the files of --training-logs into the output, where the hub shows their curves.")
+  var copyLogs = false
+
   @OptionGroup var tokenizer: TokenizerOptions
 
   func validate() throws {
@@ -148,6 +153,11 @@ struct OutputOptions: ParsableArguments {
     options.vocabulary = vocabSize.vocabulary
     options.keyStyle = keyStyle
     options.maximumShardSize = maxShardSize.bytes
+    guard !copyLogs || options.records?.logs != nil else {
+      throw Failure(
+        .usageArguments, "--copy-logs copies what --training-logs names, and that is missing")
+    }
+    options.copiesLogs = copyLogs
     options.cardHeader = try cardHeader.map { (path) throws(Failure) in
       try CardHeader(reading: Process.path(argument: path))
     }
