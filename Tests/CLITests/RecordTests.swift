@@ -201,6 +201,23 @@ import Testing
     #expect(try meg2hf(["convert", dump, "x", "--copy-logs"], in: folder.path).status == 64)
   }
 
+  @Test func aBatchFindsTheRecordsOfEachRunByItsName() throws {
+    let folder = try TemporaryFolder()
+    for name in ["a", "b"] {
+      try copy(fixture("dumps/bs_tp2pp2dp1_bf16/ckpt"), to: folder.path.appending(name))
+      let source = name == "a" ? script : fixture("launch/9_disagrees/train.slurm").string
+      try folder.write("\(name).slurm", bytes(of: FilePath(source)))
+    }
+    try folder.write("list", Array("a\nb\n".utf8))
+    let outcome = try meg2hf(
+      ["batch", "list", "--output", "hf-{name}", "--training-script", "{name}.slurm"],
+      in: folder.path)
+    #expect(outcome.status == 78, "\(outcome.errors)")
+    #expect(outcome.errors.contains("script/contradicts"))
+    let names = try FileSystem.list(folder.path).map(\.string)
+    #expect(names.contains("hf-a") && !names.contains("hf-b"), "\(names)")
+  }
+
   @Test func theLossStandsBesideTheTrainersOwn() throws {
     let tokens = fixture("dumps/bs_tp2pp2dp1_bf16/truth/tokens.json").string
     let outcome = try meg2hf(["loss", dump, "--tokens", tokens, "--training-logs", logs])

@@ -166,7 +166,9 @@ public struct BatchList: Sendable {
   }
 
   /// Fills in the names; `nil` when one is asked for that is not known.
-  private static func fill(
+  ///
+  /// - Throws: ``Failure`` 64 for a placeholder that there is none of.
+  package static func fill(
     _ pattern: String, _ folder: CheckpointFolder?
   ) throws(Failure) -> String? {
     var result = ""

@@ -154,7 +154,7 @@ struct BatchCommand: ParsableCommand {
     guard let path = item.output else {
       throw Failure(.bugUnexpected, "an output without a name")
     }
-    let converter = try request.converter(source.index(folder))
+    let converter = try self.request(request, for: folder).converter(source.index(folder))
     let progress = ProgressReporter(shown, verb: "converting \(folder.path.string)")
     defer { progress.finish() }
     let result = try converter.run(to: path, options: request.run) { progress.show($0) }
@@ -172,6 +172,16 @@ struct BatchCommand: ParsableCommand {
         Diagnostic(
           warning.code, "\(path.string): \(warning.message)", tensor: warning.tensor))
     }
+  }
+
+  /// The request for one of the checkpoints, whose records may have its name in their paths.
+  private func request(
+    _ request: ConversionRequest, for folder: CheckpointFolder
+  ) throws(Failure) -> ConversionRequest {
+    guard source.records.isTemplate else { return request }
+    var request = request
+    request.options.records = try source.records.read(for: folder)
+    return request
   }
 
   /// Whether results are for programs: always but on a terminal.
@@ -232,7 +242,8 @@ struct BatchCommand: ParsableCommand {
     _ item: BatchList.Item, _ request: ConversionRequest
   ) -> (word: String, detail: String, kind: Diagnostic.Kind?) {
     do {
-      let converter = try request.converter(source.index(item.folder.get()))
+      let folder = try item.folder.get()
+      let converter = try self.request(request, for: folder).converter(source.index(folder))
       guard let output = item.output else { return ("error", "no output", .bug) }
       switch converter.state(of: output, options: request.run) {
       case .done: return ("done", "done", nil)

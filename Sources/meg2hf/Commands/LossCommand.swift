@@ -122,8 +122,8 @@ struct LossCommand: ParsableCommand {
       report.payload["logged_validation"] = logged.map { .double($0) } ?? .null
       if let logged {
         report.text +=
-          "\nlogged \(decimal(logged, places: 4))  the trainer's own on its validation set, at this "
-          + "iteration"
+          "\nlogged \(decimal(logged, places: 4))  the trainer's own on its validation set, "
+          + "at this iteration"
       }
       if let rows, rows < network.sizes.vocabulary {
         report.text +=

@@ -153,7 +153,7 @@ struct OutputOptions: ParsableArguments {
     options.vocabulary = vocabSize.vocabulary
     options.keyStyle = keyStyle
     options.maximumShardSize = maxShardSize.bytes
-    guard !copyLogs || options.records?.logs != nil else {
+    guard !copyLogs || source.records.trainingLogs != nil else {
       throw Failure(
         .usageArguments, "--copy-logs copies what --training-logs names, and that is missing")
     }

@@ -3,6 +3,7 @@ import ByteIO
 import Conversion
 import Diagnostics
 import LaunchScript
+import Megatron
 import SystemPackage
 
 /// What a launch script was given: it may hang on that what it passes on.
@@ -62,10 +63,22 @@ struct RecordOptions: ParsableArguments {
 
   @OptionGroup var script: ScriptOptions
 
+  /// Whether a path has names to be filled in, which only a batch does.
+  var isTemplate: Bool {
+    [trainingScript, trainingLogs].contains { $0?.contains("{") == true }
+  }
+
   /// Reads them; `nil` if there are none.
   ///
+  /// - Parameter folder: The checkpoint of a batch, whose names are filled in.
   /// - Throws: ``Failure`` 66, 65 or 64.
-  func read() throws(Failure) -> RunRecords? {
+  func read(for folder: CheckpointFolder? = nil) throws(Failure) -> RunRecords? {
+    func filled(_ text: String?) throws(Failure) -> String? {
+      guard let text, let folder else { return text }
+      return try BatchList.fill(text, folder) ?? text
+    }
+    let trainingScript = try filled(trainingScript)
+    let trainingLogs = try filled(trainingLogs)
     guard trainingScript != nil || trainingLogs != nil else { return nil }
     var records = RunRecords()
     do {

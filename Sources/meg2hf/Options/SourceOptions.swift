@@ -170,7 +170,7 @@ struct SourceOptions: ParsableArguments {
     options.qkvLayout = order
     options.mergedRanks = mergedRanks
     options.acceptsDuplicatedShards = acceptDuplicatedShards
-    options.records = try records.read()
+    options.records = records.isTemplate ? nil : try records.read()
   }
 
   /// The flags that were given, for models that are no checkpoint.
