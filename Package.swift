@@ -143,7 +143,8 @@ let package = Package(
     .testTarget(
       name: "ClientTests",
       dependencies: [
-        "Conversion", "Megatron", "Pickle", "Safetensors", "TorchArchive", "TestSupport",
+        "Conversion", "EventLog", "LaunchScript", "Megatron", "Pickle", "Safetensors",
+        "TorchArchive", "TestSupport",
       ]),
     .testTarget(
       name: "EventLogTests",

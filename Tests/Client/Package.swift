@@ -8,7 +8,9 @@ let package = Package(
   targets: [
     .executableTarget(
       name: "Client",
-      dependencies: ["Pickle", "TorchArchive", "Safetensors", "Conversion"].map {
+      dependencies: [
+        "Pickle", "TorchArchive", "Safetensors", "Conversion", "EventLog", "LaunchScript",
+      ].map {
         .product(name: $0, package: "meg2hf")
       })
   ],

@@ -1,4 +1,6 @@
 import Conversion
+import EventLog
+import LaunchScript
 import Megatron
 import Pickle
 import Safetensors
@@ -125,5 +127,15 @@ import TorchArchive
     let model = try SafetensorsFile(opening: folder.path.appending("gpt2/model.safetensors"))
     let norm = try model.floats(of: model.tensor(named: "transformer.ln_f.weight"))
     #expect(norm.count == 32 && norm.allSatisfy(\.isFinite))
+  }
+
+  @Test func recordsOfARunAreReadAlone() throws {
+    let logs = try EventLogs(fixture("logs/restarts"))
+    let loss = try #require(logs.runs[0]["lm loss"])
+    #expect(loss.points.last?.step == 60)
+    let script = try LaunchScript(
+      fixture("launch/2_slurm_double_quotes/train.sbatch"), environment: ["WORK": "/data"])
+    let save = script.options.first { $0.name == "save" }
+    #expect(save?.values == ["/data/heron/main"])
   }
 }

@@ -1,4 +1,6 @@
 import Conversion
+import EventLog
+import LaunchScript
 import Pickle
 import Safetensors
 import TorchArchive
@@ -33,6 +35,16 @@ import TorchArchive
     let bytes: [UInt8] = Array("}X\u{4}\0\0\0args}X\u{b}\0\0\0hidden_sizeK@ss.".utf8)
     let root = try Pickle.load(bytes)
     precondition(root["args"]?["hidden_size"]?.int == 64)
+
+    let script = try LaunchScript(
+      Array("python train.py --num-layers $N --hidden-size 64".utf8), environment: ["N": "24"])
+    precondition(script.options.map(\.values) == [["24"], ["64"]])
+    do {
+      _ = try EventLogs(.init(folder))
+      preconditionFailure("there is no event file")
+    } catch {
+      print(error)
+    }
     print("all examples ran")
   }
 }
