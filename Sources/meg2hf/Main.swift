@@ -2,6 +2,7 @@ import ArgumentParser
 import ByteIO
 import Conversion
 import Diagnostics
+import JSON
 
 /// The command. Words and exit codes are all that it owns; the work is done by the library.
 @main
@@ -33,7 +34,7 @@ struct Meg2hf: ParsableCommand {
       output exists or cannot be created, 74 reading or writing failed, 75 try again, 78 the \
       arguments leave something open or contradict the tensors, 130 and 143 stopped by a signal.
       """,
-    version: "\(toolVersion) (\(FrontDoor.target))",
+    version: FrontDoor.version,
     subcommands: [
       ConvertCommand.self, PlanCommand.self, InspectCommand.self, VerifyCommand.self,
       ReportCommand.self,
@@ -54,6 +55,10 @@ struct Meg2hf: ParsableCommand {
       let asked = configuration.subcommands.first { $0.configuration.commandName == words.first }
       let help = asked.map { helpMessage(for: $0, columns: 80) } ?? helpMessage(columns: 80)
       Process.Stream.output.write(FrontDoor.brief(help))
+      return
+    }
+    if words == ["--version", "--json"] || words == ["--json", "--version"] {
+      Process.Stream.output.write(JSONWriter.text(FrontDoor.versionJSON, .indented) + "\n")
       return
     }
     do {

@@ -79,7 +79,7 @@ import Testing
       ["inspect", fixture("torch/small.pt").string, "--sha256"],
       ["inspect", output, "--sha256"], ["verify", output, "--sha256"],
       ["verify", output, "--against", dump], ["verify", output, "--against", other],
-      ["report", output], ["report", second], ["diff", output, second], ["batch", list],
+      ["report", output], ["report", second], ["diff", output, second], ["--version"], ["batch", list],
       ["batch", list, "--status"],
       ["convert", "--nope"], ["tokenize", fixture("tokenizer").string, "Hello"],
       ["generate", output, "--ids", "1,2,3", "--max-new-tokens", "3", "--top", "2"],

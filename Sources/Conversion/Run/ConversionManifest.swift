@@ -209,6 +209,3 @@ public struct ConversionManifest: Sendable {
     return .object(object)
   }
 }
-
-/// The version of this tool.
-public let toolVersion = "0.1.0"

@@ -1,6 +1,7 @@
 import ByteIO
 import Conversion
 import Diagnostics
+import JSON
 import SystemPackage
 
 /// What is said to words that are not a valid command line: what was probably meant.
@@ -14,6 +15,20 @@ enum FrontDoor {
     #else
     "linux"
     #endif
+  }
+
+  /// The version, the machine that this was built for, and what of the processor is used.
+  static var version: String {
+    let sets = Processor.instructionSets
+    return "\(toolVersion) (\(target)\(sets.isEmpty ? "" : "; \(sets.joined(separator: ", "))"))"
+  }
+
+  /// The same for programs.
+  static var versionJSON: JSONValue {
+    [
+      "schema": "meg2hf.version/1", "version": .string(toolVersion), "target": .string(target),
+      "instruction_sets": .array(Processor.instructionSets.map { .string($0) }),
+    ]
   }
 
   /// The beginning of a help text: what the command does, examples, usage and arguments, without
