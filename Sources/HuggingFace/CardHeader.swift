@@ -46,7 +46,9 @@ public struct CardHeader: Hashable, Sendable {
     func wrong(_ number: Int, _ message: String) -> Failure {
       Failure(.cardHeader, "line \(number + 1): \(message)", file: path.string)
     }
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    // By scalars: to Swift a carriage return and a line feed are one character.
+    let bare = text.unicodeScalars.filter { $0 != "\r" && $0 != "\u{FEFF}" }
+    let lines = bare.split(separator: "\n", omittingEmptySubsequences: false).map { String($0) }
     for (number, line) in lines.enumerated() {
       let isBlank = line.allSatisfy(\.isWhitespace)
       guard !isBlank || !parts.isEmpty else { continue }
@@ -59,6 +61,9 @@ public struct CardHeader: Hashable, Sendable {
       if let key = CardHeader.key(line) {
         guard !parts.contains(where: { $0.key == key }) else {
           throw wrong(number, "\"\(key)\" is there twice")
+        }
+        if key == "tags", !line.dropFirst(5).allSatisfy(\.isWhitespace) {
+          throw wrong(number, "tags are read as a list with a line for each, after \"tags:\"")
         }
         parts.append((key, [line]))
       } else if parts.isEmpty, !line.hasPrefix("#") {
@@ -90,8 +95,10 @@ public struct CardHeader: Hashable, Sendable {
     let tags = parts.first { $0.key == "tags" }?.lines ?? []
     for part in own.parts {
       if part.key == "tags", tags.first?.dropFirst(5).allSatisfy(\.isWhitespace) == true {
+        func bare(_ line: String) -> String { line.filter { !" -'\"".contains($0) } }
+        let own = Set(part.lines.map(bare))
         let items = tags.dropFirst().map { String($0.drop { $0 == " " }) }
-        lines += part.lines + items.filter { !part.lines.contains($0) }
+        lines += part.lines + items.filter { !own.contains(bare($0)) }
       } else if !parts.contains(where: { $0.key == part.key }) {
         lines += part.lines
       }

@@ -128,22 +128,68 @@ import Testing
       $0["name"] == "num_attention_heads"
     }
     #expect(decision?["reason"]?.string?.hasPrefix("event files") == true)
-    let set = try meg2hf(
-      ["plan", bare, "--training-script", script, "--set", "num_attention_heads=2"] + order)
-    #expect(set.output.contains("2 heads") || set.status == 78, "\(set.errors)")
   }
 
   @Test func aModelThatTheScriptSaysIsNoGPT2IsRefusedByItsName() throws {
+    // Weights without arguments, and without a table of positions.
+    let folder = try TemporaryFolder()
+    try copy(fixture("dumps/bs_bloom_tp2pp2_bf16/ckpt"), to: folder.path.appending("bloom"))
+    let step = try #require(
+      try FileSystem.list(folder.path.appending("bloom")).first {
+        $0.string.hasPrefix("global_step")
+      })
+    let path = folder.path.appending("bloom").appending(step)
+    for name in try FileSystem.list(path) where name.string.hasPrefix("mp_rank") {
+      try remove(path.appending(name))
+    }
+    let words = "python train.py --num-layers 4 --num-attention-heads 4 --position-embedding-type"
+    try folder.write("alibi.sh", Array("\(words) alibi\n".utf8))
+    let outcome = try meg2hf(
+      ["plan", path.string, "--training-script", folder.path.appending("alibi.sh").string])
+    #expect(outcome.status == 69 && outcome.errors.contains("alibi"), "\(outcome.errors)")
+  }
+
+  @Test(arguments: [
+    "--apply-layernorm-1p", "--disable-bias-linear", "--untie-embeddings-and-output-weights",
+    "--use-rotary-position-embeddings", "--swiglu", "--position-embedding-type alibi",
+  ])
+  func whatTensorsOrAllTheArgumentsSayIsNotFilledIn(option: String) throws {
+    let folder = try TemporaryFolder()
+    try folder.write("x.sh", Array("python train.py --num-layers 4 \(option)\n".utf8))
+    let outcome = try meg2hf(["plan", dump, "--training-script", "x.sh"], in: folder.path)
+    #expect(outcome.status == 78, "\(option): \(outcome.output)")
+    #expect(outcome.errors.contains("script/contradicts"), "\(option): \(outcome.errors)")
+  }
+
+  @Test func whatIsFilledInUnderAnAssumptionWarns() throws {
     let folder = try TemporaryFolder()
     let bare = try bare(folder)
     try folder.write(
-      "alibi.sh",
-      Array(
-        "python train.py --num-layers 4 --num-attention-heads 4 --position-embedding-type alibi\n"
-          .utf8))
+      "x.sh", Array("python train.py --num-layers 4 --num-attention-heads ${HEADS:-4}\n".utf8))
+    let order = ["--qkv-layout", "heads-3-hn"]
     let outcome = try meg2hf(
-      ["plan", bare, "--training-script", folder.path.appending("alibi.sh").string])
-    #expect(outcome.status == 69 && outcome.errors.contains("alibi"), "\(outcome.errors)")
+      ["plan", bare, "--training-script", folder.path.appending("x.sh").string] + order)
+    #expect(outcome.status == 0 && outcome.errors.contains("HEADS assumed not set"))
+    let given = try meg2hf(
+      ["plan", bare, "--training-script", folder.path.appending("x.sh").string] + order
+        + ["--script-env", "HEADS=8"])
+    #expect(given.output.contains("8 heads") && !given.errors.contains("num_attention_heads"))
+    // What the user says beats them.
+    let set = try meg2hf(
+      ["plan", bare, "--training-script", folder.path.appending("x.sh").string] + order
+        + ["--set", "num_attention_heads=2"])
+    #expect(set.status == 0 && set.output.contains("2 heads"), "\(set.errors)")
+  }
+
+  @Test func aWindowsHeadIsReadAsAnyOther() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("head", Array("license: mit\r\ntags:\r\n- a\r\n".utf8))
+    _ = try meg2hf(["convert", dump, "hf", "--card-header", "head"], in: folder.path)
+    let card = try text(folder.path.appending("hf/README.md"))
+    #expect(card.contains("- safetensors\n- a\nlicense: mit\n---\n") && !card.contains("\r"))
+    try folder.write("head", Array("a: b\r\n---\r\n# more\r\n".utf8))
+    let outcome = try meg2hf(["convert", dump, "x", "--card-header", "head"], in: folder.path)
+    #expect(outcome.status == 64)
   }
 
   @Test func theHeadOfTheCardIsTheUsersOwn() throws {
@@ -184,7 +230,8 @@ import Testing
     #expect(outcome.status == 0, "\(outcome.errors)")
     let names = try FileSystem.list(folder.path.appending("hf")).map(\.string)
     let copies = names.filter { $0.contains("tfevents") }
-    #expect(copies == ["events.out.tfevents.1690000000.0", "events.out.tfevents.1690003600.1"])
+    #expect(
+      copies == ["events.out.tfevents.1690000000.0000", "events.out.tfevents.1690003600.0001"])
     let original = fixture("logs/for_bs_tp2pp2dp1_bf16/run")
     let sources = try FileSystem.list(original).map { original.appending($0) }
     for (copy, source) in zip(copies, sources) {

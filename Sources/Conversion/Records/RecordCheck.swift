@@ -28,6 +28,8 @@ public struct RecordCheck: Hashable, Sendable {
     public let line: Int?
     /// Who filled it.
     public let origin: String?
+    /// What has to be true so that what was filled in is right.
+    public let assumptions: [String]
   }
 
   public let rows: [Row]
@@ -64,14 +66,31 @@ public struct RecordCheck: Hashable, Sendable {
       for (name, argument) in arguments?.arguments ?? [:]
       where result[name] == nil && fillable.contains(name) {
         guard let value = argument.value, value != .none,
-          !checkpoint.arguments.has(ArgumentKey(name))
+          !checkpoint.arguments.has(ArgumentKey(name)), !isComplete(checkpoint)
         else { continue }
-        result[name] = (value, argument.isAssumed ? "\(origin), as far as it is known" : origin)
+        result[name] = (value, origin)
       }
     }
     fill(records.logArguments(upTo: checkpoint.iteration), "event files")
     fill(records.script?.arguments, records.script?.name ?? "script")
     return result
+  }
+
+  /// Whether a checkpoint has all arguments of its trainer: what is not among them, the trainer did
+  /// not have, and nothing is filled in.
+  private static func isComplete(_ checkpoint: Checkpoint) -> Bool {
+    checkpoint.arguments.isPresent && checkpoint.arguments.values.count > 60
+  }
+
+  /// Values that change nothing where an argument is not there at all.
+  private static func isOff(_ value: ArgumentValue, _ key: ArgumentKey) -> Bool {
+    switch value.literal {
+    case .bool(let isOn): isOn == (key == .addBiasLinear || key == .addPositionEmbedding)
+    case .none: true
+    case .string(let text), .name(let text), .member(_, let text):
+      ["layernorm", "absolute", "learned_absolute"].contains(text.lowercased())
+    default: false
+    }
   }
 
   /// Compares them.
@@ -95,14 +114,24 @@ public struct RecordCheck: Hashable, Sendable {
       let (fromLogs, fromScript) = (logs?[name], script?[name])
       guard fromLogs != nil || fromScript != nil else { continue }
       let filled = fills[name]
-      let own = known[name] ?? checkpoint.arguments[key]
+      // What the user set is no word of the checkpoint's, and beats the records.
+      let isSet = checkpoint.arguments.source(of: key) == .user
+      let own =
+        known[name] ?? (isSet ? checkpoint.arguments.replaced[name] : checkpoint.arguments[key])
+      if isSet, known[name] == nil { continue }
       func differs(_ other: RecordedArguments.Argument?) -> Bool {
         guard let own, let value = other?.value, value != .none else { return false }
         return !RecordCheck.equal(own, value)
       }
       let isFixed = RecordCheck.fixed.contains(key)
+      let telling = [fromLogs, fromScript].compactMap { $0 }.filter { argument in
+        argument.value.map { !RecordCheck.isOff($0, key) } ?? false
+      }
       let verdict: Verdict
-      if differs(fromLogs) || differs(fromScript) {
+      if own == nil, isFixed, filled == nil, RecordCheck.isComplete(checkpoint), !telling.isEmpty {
+        // The arguments are all there, and this one is not: another trainer, or another run.
+        verdict = telling.contains { !$0.isAssumed } ? .contradicts : .assumed
+      } else if differs(fromLogs) || differs(fromScript) {
         let isSure = differs(fromLogs) || fromScript?.isAssumed == false
         verdict = !isFixed ? .mayChange : isSure ? .contradicts : .assumed
       } else if own == nil, filled != nil {
@@ -115,7 +144,8 @@ public struct RecordCheck: Hashable, Sendable {
       rows.append(
         Row(
           name: name, checkpoint: own, logs: fromLogs?.value, script: fromScript?.value,
-          verdict: verdict, line: fromScript?.line, origin: filled?.origin))
+          verdict: verdict, line: fromScript?.line, origin: filled?.origin,
+          assumptions: filled != nil && fromLogs == nil ? fromScript?.assumptions ?? [] : []))
     }
     self.rows = rows
   }
@@ -133,6 +163,16 @@ public struct RecordCheck: Hashable, Sendable {
     if checkpoint.dtypes.count == 1, let dtype = checkpoint.dtypes.first {
       known["params_dtype"] = .name("torch.\(dtype.rawValue)")
     }
+    let names = checkpoint.tensorNames
+    func has(_ suffix: String) -> Bool { names.contains { $0.hasSuffix(suffix) } }
+    known["add_bias_linear"] = .bool(has("dense_h_to_4h.bias"))
+    known["untie_embeddings_and_output_weights"] = .bool(has("output_layer.weight"))
+    if has("position_embeddings.weight") {
+      known["position_embedding_type"] = .string("absolute")
+      known["use_rotary_position_embeddings"] = .bool(false)
+      known["add_position_embedding"] = .bool(true)
+    }
+    if has("input_layernorm.bias") { known["normalization"] = .string("LayerNorm") }
     guard let sizes else { return known }
     known["num_layers"] = .int(sizes.layers)
     known["hidden_size"] = .int(sizes.hidden)
@@ -145,9 +185,15 @@ public struct RecordCheck: Hashable, Sendable {
   /// members of enumerations by their names.
   static func equal(_ a: ArgumentValue, _ b: ArgumentValue) -> Bool {
     if let first = a.number, let second = b.number { return first == second }
-    if case .bool(let first) = a.literal, case .bool(let second) = b.literal {
-      return first == second
+    func truth(_ value: ArgumentValue) -> Bool? {
+      switch value.literal {
+      case .bool(let value): value
+      case .int(0): false
+      case .int(1): true
+      default: nil
+      }
     }
+    if let first = truth(a), let second = truth(b) { return first == second }
     func plain(_ value: ArgumentValue) -> String {
       switch value {
       // bigscience's enumeration of positions, by numbers in pickles and by names in texts.
@@ -156,7 +202,8 @@ public struct RecordCheck: Hashable, Sendable {
       default: String(value.text.split(separator: ".").last ?? "")
       }
     }
-    let (first, second) = (plain(a), plain(b))
+    let types = ["half": "float16", "fp16": "float16", "bf16": "bfloat16", "float": "float32"]
+    let (first, second) = (types[plain(a)] ?? plain(a), types[plain(b)] ?? plain(b))
     let absolute = ["absolute", "learned_absolute"]
     return first == second || absolute.contains(first) && absolute.contains(second)
   }
@@ -169,11 +216,12 @@ public struct RecordCheck: Hashable, Sendable {
     let wrong = rows.filter { $0.verdict == .contradicts }
     guard !wrong.isEmpty else { return }
     let isScript = wrong.contains { row in
-      row.checkpoint.map { own in row.script.map { !RecordCheck.equal(own, $0) } ?? false } ?? false
+      guard let script = row.script else { return false }
+      return row.checkpoint.map { !RecordCheck.equal($0, script) } ?? true
     }
     let name = isScript ? records.script?.name ?? "the script" : "the event files"
     let lines = wrong.map { row in
-      var line = "\(row.name): checkpoint \(row.checkpoint?.text ?? "")"
+      var line = "\(row.name): checkpoint \(row.checkpoint?.text ?? "has no such argument")"
       if let logs = row.logs { line += ", event files \(logs.text)" }
       if let script = row.script { line += ", script \(script.text)" }
       return line + (row.line.map { " (line \($0))" } ?? "")
@@ -196,7 +244,11 @@ public struct RecordCheck: Hashable, Sendable {
         return Decision(
           row.name, .string(value.text),
           "\(row.origin ?? ""): the checkpoint does not say"
-            + (row.origin == "event files" ? "" : row.line.map { "; line \($0)" } ?? ""))
+            + (row.origin == "event files" ? "" : row.line.map { "; line \($0)" } ?? "")
+            + (row.assumptions.isEmpty ? "" : "; if \(row.assumptions.joined(separator: ", "))"),
+          row.assumptions.isEmpty ? .fact : .guess,
+          hint: row.assumptions.isEmpty
+            ? nil : "--set \(row.name)=N, or --script-args and --script-env, settle it")
       case .mayChange:
         let others = [
           row.logs.map { "event files \($0.text)" }, row.script.map { "script \($0.text)" },

@@ -36,7 +36,7 @@ public struct RecordedArguments: Hashable, Sendable {
     let suffix = "/text_summary"
     for named in run.texts where named.tag.hasSuffix(suffix) {
       let name = String(named.tag.dropLast(suffix.count))
-      let text = named.texts.last { $0.step <= iteration ?? .max } ?? named.texts.first
+      let text = named.texts.last { $0.step <= iteration ?? .max }
       guard let text else { continue }
       arguments[name] = Argument(
         value: RecordedArguments.value(printed: text.text), text: text.text)

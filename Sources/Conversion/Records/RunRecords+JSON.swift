@@ -23,9 +23,15 @@ extension RunRecords {
 extension RunRecords.Script {
   fileprivate var json: JSONValue {
     let exact = options.filter { $0.values != nil && $0.assumptions.isEmpty }
+    let words: Set<String> = [
+      "optimizer", "lr-decay-style", "tokenizer-type", "position-embedding-type", "normalization",
+      "glu-activation", "distributed-backend", "attention-backend", "data-impl", "split",
+      "pp-partition-method", "dataloader-type", "recompute-granularity", "recompute-method",
+    ]
+    // Manifests are published: numbers, flags, and the words of some options.
     let shown = exact.filter { option in
-      !option.name.hasSuffix("-dir") && !option.name.hasPrefix("wandb")
-        && option.values?.allSatisfy { !$0.contains("/") && !$0.contains("~") } == true
+      words.contains(option.name)
+        || option.values?.allSatisfy { Double($0.filter { $0 != "_" }) != nil } == true
     }
     return [
       "name": .string(name), "size": .int(size), "sha256": .string(sha256),

@@ -39,7 +39,10 @@ public struct RunRecords: Hashable, Sendable {
       let seconds = parts.firstIndex(of: "tfevents").flatMap { index in
         index + 1 < parts.count ? Int(parts[index + 1]) : nil
       }
-      return LogFile.prefix + "\(seconds ?? 0).\(number)"
+      // Files are read in the order of their names.
+      let digits = "\(number)"
+      return LogFile.prefix
+        + "\(seconds ?? 0).\(String(repeating: "0", count: max(0, 4 - digits.count)))\(digits)"
     }
   }
 

@@ -55,6 +55,10 @@ struct TrainingCard {
     var assumptions: [String] = []
     /// Whether a source that does not say it may agree all the same.
     var isOptional = false
+    var isKnown = true
+
+    /// What a source has, but not its value.
+    static let unknown = Piece(text: "", value: .none, isKnown: false)
 
     func preceded(by words: String) -> Piece {
       var piece = self
@@ -72,7 +76,7 @@ struct TrainingCard {
   }
 
   /// A setting as one of the sources says it.
-  private typealias Version = (source: String, pieces: [Piece])
+  private typealias Version = (source: String, pieces: [Piece], places: [Piece?])
 
   private var settings: [Setting] {
     let all = ["checkpoint", "logs", "script"]
@@ -83,7 +87,10 @@ struct TrainingCard {
       trainedOn,
       setting("sequence length", all) { [$0("seq_length")] },
       setting("batch", told) { get in
-        [get("global_batch_size")?.followed(by: " sequences"), TrainingCard.rampUp(get)]
+        let ramp = get("rampup_batch_size")
+        // Without the ramp-up the size says little.
+        guard ramp?.isKnown != false else { return [] }
+        return [get("global_batch_size")?.followed(by: " sequences"), TrainingCard.rampUp(get)]
       },
       setting("optimizer", told) { get in
         guard let optimizer = get("optimizer") else { return [] }
@@ -95,11 +102,11 @@ struct TrainingCard {
       setting("weight decay", told) { [$0("weight_decay")] },
       setting("gradient clipping", told) { [$0("clip_grad")] },
       setting("dropout", told) { get in
-        guard let hidden = get("hidden_dropout") else { return [get("attention_dropout")] }
-        guard let attention = get("attention_dropout"), !attention.isEqual(hidden) else {
-          return [hidden]
-        }
-        return [hidden, attention.preceded(by: ", of the attention ")]
+        let (hidden, attention) = (get("hidden_dropout"), get("attention_dropout"))
+        guard let hidden else { return [attention?.preceded(by: "of the attention ")] }
+        guard let attention else { return [hidden.preceded(by: "of the hidden states ")] }
+        return attention.isEqual(hidden)
+          ? [hidden] : [hidden, attention.preceded(by: ", of the attention ")]
       },
       setting("initial deviation", all) { [$0("init_method_std")] },
       setting("seed", told) { [$0("seed")] },
@@ -121,15 +128,23 @@ struct TrainingCard {
   ) -> Setting? {
     let versions: [Version] = sources.compactMap { source in
       let found = pieces { self.get($0, from: source) }
-      let known = found.compactMap { $0 }
+      let known = found.compactMap { $0 }.filter { $0.isKnown && !$0.text.isEmpty }
+      guard !found.contains(where: { $0?.isKnown == false }) else { return nil }
       // A setting begins with what it is; without that the rest says nothing.
       guard !known.isEmpty, found[0] != nil else { return nil }
-      return (source, known)
+      return (source, known, found)
     }
-    // Of those that say more, the one that is believed most.
-    let most =
-      sources.count == 3 ? versions.first?.pieces.count : versions.map(\.pieces.count).max()
-    guard let chosen = versions.first(where: { $0.pieces.count == most }) else { return nil }
+    // The one that is believed most, or one that says the same and more.
+    guard let first = versions.first else { return nil }
+    let chosen =
+      sources.count == 3
+      ? first
+      : versions.filter { version in
+        version.places.count == first.places.count
+          && zip(first.places, version.places).allSatisfy { own, other in
+            own.map { mine in other.map { mine.isEqual($0) } ?? false } ?? true
+          }
+      }.max { $0.pieces.count < $1.pieces.count } ?? first
     let needed = chosen.pieces.filter { !$0.isOptional }
     let agreeing = versions.filter { version in
       let pieces = version.pieces.filter { !$0.isOptional }
@@ -150,13 +165,29 @@ struct TrainingCard {
       }
     }
     let arguments = source == "logs" ? logs : records.script?.arguments
-    guard let argument = arguments?[name], let value = argument.value, value != .none else {
-      return nil
+    guard let argument = arguments?.arguments[name] else { return nil }
+    guard let value = argument.value else { return Piece.unknown }
+    guard value != .none else {
+      // Said to be none, which is not the same as not said.
+      return name == "rampup_batch_size" ? Piece(text: "", value: .none) : nil
     }
+    guard TrainingCard.isPlain(value) || name == "tokenizer_name_or_path" else { return nil }
     // Whole numbers without the marks between their digits, others as they were written.
     let text = if case .int(let number) = value { "\(number)" } else { argument.text }
     return Piece(
       text: TrainingCard.escaped(text), value: value, assumptions: argument.assumptions)
+  }
+
+  /// Whether a value is a number or a word, and so no path, address, host or user.
+  private static func isPlain(_ value: ArgumentValue) -> Bool {
+    switch value {
+    case .none, .bool, .int, .double, .name: true
+    case .list(let items): items.allSatisfy { $0.number != nil }
+    case .string(let text), .member(_, let text):
+      text.count < 48 && text.first?.isLetter == true
+        && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_-+ ".contains($0)) }
+    case .dictionary, .other: false
+    }
   }
 
   private static func ofCheckpoint(_ name: String, _ checkpoint: Checkpoint) -> ArgumentValue? {
@@ -209,10 +240,17 @@ struct TrainingCard {
     let decay = units.compactMap { unit, word in
       get("lr_decay_\(unit)")?.preceded(by: " over ").followed(by: " \(word)")
     }.first
+    // Defaults of 0 stand beside the one that was asked for.
+    func isZero(_ piece: Piece) -> Bool { piece.value.number == 0 }
+    let unit = units.first { get("lr_decay_\($0.0)") != nil }?.1
     let warmUp =
-      units.compactMap { unit, _ in
-        get("lr_warmup_\(unit)")?.preceded(by: ", warm-up of ")
-      }.first ?? get("lr_warmup_fraction")?.preceded(by: ", warm-up of a share of ")
+      units.compactMap { name, word -> Piece? in
+        guard let piece = get("lr_warmup_\(name)"), !isZero(piece) else { return nil }
+        return piece.preceded(by: ", warm-up of ").followed(by: word == unit ? "" : " \(word)")
+      }.first
+      ?? get("lr_warmup_fraction").flatMap {
+        isZero($0) ? nil : $0.preceded(by: ", warm-up of a share of ")
+      }
     return [
       get("lr"), get("min_lr")?.preceded(by: " to "), get("lr_decay_style")?.preceded(by: ", "),
       decay, warmUp,
@@ -256,8 +294,8 @@ struct TrainingCard {
       }
       return nil
     }
-    let ramp = ["checkpoint", "logs", "script"].contains {
-      get("rampup_batch_size", from: $0) != nil
+    let ramp = ["checkpoint", "logs", "script"].contains { source in
+      get("rampup_batch_size", from: source).map { !$0.isKnown || !$0.text.isEmpty } ?? false
     }
     let rows = curves.rows(
       batch: ramp ? nil : whole("global_batch_size"), length: whole("seq_length"))
@@ -288,13 +326,17 @@ struct TrainingCard {
       notes.append(
         "The logs go on to \(unit) \(last.step); what came after this checkpoint is drawn pale.")
     } else if curves.mark == nil, let last = curves.loss.last, checkpoint.iteration != nil {
-      notes.append("The logs end at \(unit) \(last.step), before this checkpoint.")
+      let first = curves.loss.first?.step ?? 0
+      notes.append(
+        first > (checkpoint.iteration ?? .max)
+          ? "The logs begin at \(unit) \(first), after this checkpoint."
+          : "The logs end at \(unit) \(last.step), before this checkpoint.")
     }
     if curves.wentBack {
       notes.append(
-        "The run went back afterwards, and computed the last part before this checkpoint again.")
+        "The run went back after this checkpoint; what led to it is shown.")
     }
-    if !curves.restarts.isEmpty {
+    if !curves.restarts.isEmpty, !curves.wentBack {
       let steps = curves.restarts.map { "\($0)" }
       let times =
         steps.count == 1 ? "once, at \(unit) " : "\(steps.count) times, at \(unit)s "

@@ -15,6 +15,9 @@ public struct TrainingCurves: Sendable {
   /// Whether the part of the curve that leads to the checkpoint was computed again later.
   public let wentBack: Bool
   public let warnings: [Diagnostic]
+  /// The batch that was logged, if it is always the same, and whether it is not.
+  private let batch: Int?
+  private let batchChanges: Bool
   private let samples: EventCurve?
   private let tokens: EventCurve?
 
@@ -31,27 +34,38 @@ public struct TrainingCurves: Sendable {
     self.tags = tags
     let step = step(tags)
     var warnings: [Diagnostic] = []
-    var points = whole.points
+    // Steps count from 0; what is below is damage.
+    var points = whole.points.filter { $0.step >= 0 }
     var wentBack = false
-    if let step, (points.last?.step ?? 0) < step, let part = TrainingCurves.lost(whole, step) {
+    if let step, !points.isEmpty, (points.last?.step ?? 0) < step,
+      let part = TrainingCurves.lost(whole, step)
+    {
       points = points.filter { $0.step < part[0].step } + part
       wentBack = true
     }
     loss = points
     self.wentBack = wentBack
-    let isReached = step.map { (points.last?.step ?? 0) >= $0 } ?? false
+    let (start, end) = (points.first?.step ?? 0, points.last?.step ?? 0)
+    let isReached = step.map { end >= $0 && start <= $0 } ?? false
     let mark = isReached ? step : nil
     self.mark = mark
     if let step, !isReached {
       warnings.append(
         Diagnostic(
           .logsShort,
-          "the event files end at \(points.last?.step ?? 0), before the checkpoint's \(step)"))
+          start > step
+            ? "the event files begin at \(start), after the checkpoint's \(step)"
+            : "the event files end at \(end), before the checkpoint's \(step)"))
     }
-    func curve(_ tag: String?) -> [EventCurve.Point] { tag.flatMap { run[$0]?.points } ?? [] }
+    func curve(_ tag: String?) -> [EventCurve.Point] {
+      (tag.flatMap { run[$0]?.points } ?? []).filter { $0.step >= 0 && $0.step <= end }
+    }
     validation = curve(tags.validation)
     learningRate = curve(tags.learningRate)
-    restarts = Array(whole.starts.dropFirst()).sorted()
+    restarts = Array(whole.starts.dropFirst()).sorted().filter { $0 >= 0 && $0 <= end }
+    let batches = Set(curve(tags.batchSize).map(\.value))
+    batch = batches.count == 1 ? batches.first.flatMap { Int(exactly: $0) } : nil
+    batchChanges = batches.count > 1
     samples = tags.samples.flatMap { run[$0] } ?? TrainingCurves.twin(run, tags.loss, " vs samples")
     tokens = tags.tokens.flatMap { run[$0] } ?? TrainingCurves.twin(run, tags.loss, " vs tokens")
     let before = points.filter { $0.step <= mark ?? .max }
@@ -89,7 +103,8 @@ public struct TrainingCurves: Sendable {
   /// The steps of a curve by those of its twin over another axis, which has the same values.
   private static func twin(_ run: EventRun, _ tag: String, _ suffix: String) -> EventCurve? {
     guard let own = run[tag], let other = run[tag + suffix],
-      own.points.count == other.points.count, own.points.map(\.value) == other.points.map(\.value)
+      own.points.count == other.points.count,
+      zip(own.points, other.points).allSatisfy({ $0.value.bitPattern == $1.value.bitPattern })
     else { return nil }
     return EventCurve(
       zip(own.points, other.points).map {
@@ -116,6 +131,7 @@ public struct TrainingCurves: Sendable {
   ///   - length: How many tokens a sequence has.
   /// - Returns: At most 11 rows.
   func rows(batch: Int?, length: Int?) -> [Row] {
+    let batch = batchChanges ? nil : self.batch ?? batch
     let end = mark ?? loss.last?.step ?? 0
     guard let first = loss.first, first.step <= end else { return [] }
     let curve = EventCurve(loss)
@@ -156,6 +172,13 @@ public struct TrainingCurves: Sendable {
         step: point.step, sequences: sequences, tokens: tokens, loss: point.value,
         validation: value(validation, after: before, upTo: point.step),
         learningRate: value(learningRate, after: Int.min, upTo: point.step))
+    }
+  }
+
+  /// How many sequences were seen at the checkpoint, as far as the event files say it themselves.
+  var sequencesAtMark: Int? {
+    mark.flatMap { mark in
+      samples?.last(upTo: mark).flatMap { $0.step == mark ? Int(exactly: $0.value) : nil }
     }
   }
 

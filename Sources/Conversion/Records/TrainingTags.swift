@@ -57,7 +57,7 @@ public struct TrainingTags: Hashable, Sendable {
       learningRate = first("Train/Samples/lr")
       lossScale = first("Train/Samples/loss_scale")
     } else if let loss = first("lm loss", "sop loss", "loss")
-      ?? tags.first(where: { $0.hasSuffix(" loss") && !$0.contains("/") })
+      ?? tags.first(where: TrainingTags.isMainLoss)
     {
       trainer = "Megatron-LM"
       self.loss = loss
@@ -73,6 +73,12 @@ public struct TrainingTags: Hashable, Sendable {
     } else {
       return nil
     }
+  }
+
+  /// Whether a tag may be the loss of training and none that is added to it.
+  private static func isMainLoss(_ tag: String) -> Bool {
+    tag.hasSuffix(" loss") && !tag.contains("/")
+      && !["balanc", "aux", "z_loss", "z loss", "moe", "router"].contains { tag.contains($0) }
   }
 
   /// All of them.

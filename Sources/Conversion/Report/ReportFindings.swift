@@ -25,12 +25,20 @@ struct ReportFindings {
 
   /// Facts first, and not more than so many.
   func sorted(most count: Int) -> [ModelReport.Finding] {
-    Array((found.filter(\.isFact) + found.filter { !$0.isFact }).prefix(count))
+    let all = found.filter(\.isFact) + found.filter { !$0.isFact }
+    guard all.count > count else { return all }
+    let rest = all.dropFirst(count - 1)
+    return all.prefix(count - 1) + [
+      .init(
+        isFact: rest.contains(where: \.isFact), text: "and \(rest.count) more of this kind",
+        picture: .numbers)
+    ]
   }
 
   /// Looks for everything.
   mutating func find(_ manifest: ConversionManifest?, _ curves: TrainingCurves?) {
     notFinite()
+    constantTensors()
     equalTensors()
     equalRanks()
     divergedRanks(manifest)
@@ -44,11 +52,31 @@ struct ReportFindings {
   // MARK: - Facts
 
   private mutating func notFinite() {
-    for tensor in tensors where tensor.nonFiniteCount > 0 {
+    let odd = tensors.filter { $0.nonFiniteCount > 0 }
+    guard odd.count < 4 else {
+      let names = odd.prefix(3).map(\.name).joined(separator: ", ")
+      let elements = odd.reduce(0) { $0 + $1.nonFiniteCount }
+      return fact(
+        "\(thousands(elements)) elements of \(odd.count) tensors are not finite: \(names), ...",
+        .numbers)
+    }
+    for tensor in odd {
       fact(
         "\(plural(tensor.nonFiniteCount, "element")) of \(tensor.name) "
           + (tensor.nonFiniteCount == 1 ? "is" : "are") + " not finite", .numbers)
     }
+  }
+
+  /// Matrices whose elements are all one value were never trained, or were lost.
+  private mutating func constantTensors() {
+    let constant = tensors.filter { $0.shape.count > 1 && $0.isConstant && $0.nonFiniteCount == 0 }
+    guard !constant.isEmpty else { return }
+    let names = constant.prefix(4).map(\.name).joined(separator: ", ")
+    let values = Set(constant.map(\.smallest))
+    fact(
+      "all elements of \(names)\(constant.count > 4 ? " and \(constant.count - 4) more" : "") "
+        + (values.count == 1 ? "are \(significant(Double(values.first ?? 0)))" : "are one value"),
+      .deviations)
   }
 
   /// What identifies the values of a tensor.
@@ -83,9 +111,13 @@ struct ReportFindings {
     var equal: Set<[Int]> = []
     for (index, a) in layers.enumerated() {
       for b in layers[(index + 1)...] where own[a]?.isEmpty == false {
-        guard own[a] == own[b], shared[[a, b]] == own[a] else { continue }
+        let common = shared[[a, b]]?.count ?? 0
+        guard common > 2 else { continue }
         equal.insert([a, b])
-        fact("layers \(a) and \(b) are equal in all tensors", .deviations)
+        let all = Set(own[a] ?? []).union(own[b] ?? []).count
+        fact(
+          "layers \(a) and \(b) are equal in "
+            + (common == all ? "all tensors" : "\(common) of \(all) tensors"), .deviations)
       }
     }
     let rest = byValues.values.filter { $0.count > 1 }.sorted { $0[0].name < $1[0].name }
@@ -148,6 +180,7 @@ struct ReportFindings {
     }
     switch tensor.group.split(separator: ".").suffix(2).joined(separator: ".") {
     case "c_attn.weight": return divided(tensor.columnSums, 3)
+    case "wte.weight": return divided(tensor.rowNorms.map { Double($0) }, 1)
     case "c_fc.weight": return divided(tensor.columnSums, 1)
     case "c_proj.weight": return divided(tensor.rowNorms.map { Double($0) }, 1)
     default: return nil
@@ -192,10 +225,11 @@ struct ReportFindings {
     func ratio(_ parts: [Double]) -> Double { min(parts[0], parts[2]) / max(parts[1], 1e-30) }
     func times(_ parts: [Double]) -> String { significant(min(ratio(parts), 1e6), digits: 2) }
     guard let own = magnitudes({ column, hidden in column / hidden }) else { return }
+    if let swapped = swappedThird(biases) {
+      look(swapped, .bias)
+      return
+    }
     if ratio(own) > 20 {
-      look(
-        "the key's bias is \(times(own)) times smaller than those "
-          + "of query and value: training leaves it so in the right order", .bias)
       return
     }
     for count in ranks.map({ [$0] }) ?? [1, 2, 4, 8] where heads % count == 0 {
@@ -215,6 +249,34 @@ struct ReportFindings {
         }
       }
     }
+  }
+
+  /// Layers in which the smallest third of the bias is not the key's, by as much as the key's is
+  /// elsewhere, or would be in any order.
+  private func swappedThird(_ biases: [TensorSummary]) -> String? {
+    let names = ["query", "key", "value"]
+    var small: [Int: [Int]] = [:]
+    for bias in biases {
+      let size = bias.values.count / 3
+      let means = (0..<3).map { third in
+        bias.values[third * size..<(third + 1) * size].reduce(0) { $0 + Double(abs($1)) }
+      }
+      let order = (0..<3).sorted { means[$0] < means[$1] }
+      guard means[order[1]] > 20 * means[order[0]], means[order[1]] > 0 else { continue }
+      small[order[0], default: []].append(bias.layer ?? 0)
+    }
+    for third in [0, 2] {
+      guard let layers = small[third], layers.count * 4 >= biases.count || small[1] != nil else {
+        continue
+      }
+      let list = layers.prefix(6).map { "\($0)" }.joined(separator: ", ")
+      return "the \(names[third])'s bias is far smaller than the others in "
+        + (layers.count == biases.count
+          ? "all layers" : "layers \(list)\(layers.count > 6 ? ", ..." : "")")
+        + ", as the key's is after training in float32: key and \(names[third]) may have changed "
+        + "places"
+    }
+    return nil
   }
 
   /// Whether a column of the output, which was made by one order of the rows, is of query, key or
@@ -243,6 +305,12 @@ struct ReportFindings {
     let norms = tensors.filter {
       $0.values.count > 1 && $0.name.contains("ln_") && $0.name.hasSuffix("weight")
     }
+    let high = norms.filter { $0.mean > 1.8 && $0.mean < 2.2 }
+    if !norms.isEmpty, high.count * 2 > norms.count {
+      look(
+        "the gains of \(high.count) of \(norms.count) layernorms are near 2, as if 1 was added to "
+          + "those that had it already", .gains)
+    }
     let low = norms.filter { abs($0.mean) < 0.2 }
     guard !norms.isEmpty, low.count * 2 > norms.count else { return }
     look(
@@ -252,27 +320,33 @@ struct ReportFindings {
 
   /// A layer whose deviation is not that of its neighbours.
   private mutating func steps() {
-    var worst: (name: String, ratio: Double)?
+    // The worst of each layer.
+    var worst: [Int: (name: String, ratio: Double)] = [:]
     for name in Set(tensors.compactMap { $0.layer == nil ? nil : $0.group }) {
-      let group = tensors.filter { $0.group == name && $0.shape.count > 1 }
-        .sorted { ($0.layer ?? 0) < ($1.layer ?? 0) }
-      guard group.count > 4 else { continue }
+      let group = tensors.filter {
+        $0.group == name && $0.shape.count > 1 && !$0.isConstant && $0.deviation.isFinite
+      }.sorted { ($0.layer ?? 0) < ($1.layer ?? 0) }
+      guard group.count > 2 else { continue }
       for index in group.indices {
         let near = [index - 2, index - 1, index + 1, index + 2].filter(group.indices.contains)
           .map { group[$0].deviation }.sorted()
         let middle = near[near.count / 2]
-        guard middle > 0, group[index].deviation > 0 else { continue }
+        guard middle > 0, group[index].deviation > 0, let layer = group[index].layer else {
+          continue
+        }
         let quotient = group[index].deviation / middle
         let ratio = max(quotient, 1 / quotient)
         // The first and the last layers are their own kind.
-        if ratio > 2, ratio > worst?.ratio ?? 0, index > 0, index < group.count - 1 {
-          worst = (group[index].name, ratio)
+        let isEnd = index == 0 || index == group.count - 1
+        if ratio > (isEnd ? 4 : 2), ratio > worst[layer]?.ratio ?? 0 {
+          worst[layer] = (group[index].name, ratio)
         }
       }
     }
-    if let worst {
+    let found = worst.values.sorted { ($1.ratio, $0.name) < ($0.ratio, $1.name) }
+    for item in found.prefix(3) {
       look(
-        "the deviation of \(worst.name) is \(significant(worst.ratio, digits: 2)) times off "
+        "the deviation of \(item.name) is \(significant(item.ratio, digits: 2)) times off "
           + "that of its neighbours", .deviations)
     }
   }

@@ -289,6 +289,26 @@ public struct Conversion {
     return facts
   }
 
+  /// What the user should know of the curves of the run.
+  public var recordWarnings: [Diagnostic] {
+    guard plan.options.records?.logs != nil else { return [] }
+    guard let curves else {
+      return [Diagnostic(.logsLoss, "the event files have no curve of a training's loss")]
+    }
+    var warnings = curves.warnings
+    if let logged = curves.sequencesAtMark,
+      let own = try? index.arguments.int(ArgumentKey("consumed_train_samples")), own > 0,
+      own != logged
+    {
+      warnings.append(
+        Diagnostic(
+          .logsLoss,
+          "the event files count \(logged) sequences at the checkpoint's iteration, the checkpoint "
+            + "\(own): they may be of another run"))
+    }
+    return warnings
+  }
+
   /// The curves of the run, with the place of the checkpoint.
   public var curves: TrainingCurves? {
     plan.options.records?.logs.flatMap { run in

@@ -122,7 +122,7 @@ struct ConvertCommand: ParsableCommand {
       }
       progress.finish()
       let seconds = Process.monotonicSeconds - started
-      report.warnings += result.warnings
+      report.warnings += result.warnings + converter.recordWarnings
       report.status = result.outcome.rawValue
       describe(converter, result, path, seconds, reused: reused, arbitration, &report)
     }

@@ -44,7 +44,7 @@ struct PlanCommand: ParsableCommand {
       let index = try source.index(Process.path(argument: checkpoint))
       let converter = try request.converter(index)
       let plan = converter.plan
-      report.warnings = plan.warnings
+      report.warnings = plan.warnings + converter.recordWarnings
       if index.trained != nil {
         let progress = ProgressReporter(shown, verb: "comparing masters and weights")
         defer { progress.finish() }

@@ -71,6 +71,7 @@ struct RecordOptions: ParsableArguments {
   /// Reads them; `nil` if there are none.
   ///
   /// - Parameter folder: The checkpoint of a batch, whose names are filled in.
+  /// - Returns: What they say.
   /// - Throws: ``Failure`` 66, 65 or 64.
   func read(for folder: CheckpointFolder? = nil) throws(Failure) -> RunRecords? {
     func filled(_ text: String?) throws(Failure) -> String? {
