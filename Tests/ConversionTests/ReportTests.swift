@@ -44,7 +44,7 @@ import Testing
       }
     }
 
-    func report(_ folder: TemporaryFolder) throws -> ModelReport {
+    func report(_ folder: TemporaryFolder, type: String = "gpt2") throws -> ModelReport {
       let list = tensors.sorted { $0.key < $1.key }.map { name, tensor in
         SafetensorsFile.NewTensor(
           "transformer.\(name)", .f32, tensor.shape,
@@ -52,7 +52,7 @@ import Testing
             (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> UInt32(8 * $0)) }
           })
       }
-      let config = #"{"model_type": "gpt2", "n_head": 4, "n_layer": 6, "n_embd": 16}"#
+      let config = #"{"model_type": "\#(type)", "n_head": 4, "n_layer": 6, "n_embd": 16}"#
       try folder.write("hf/config.json", Array(config.utf8))
       let path = folder.path.appending("hf/model.safetensors")
       try SafetensorsFile.write(list, to: path)
@@ -191,5 +191,12 @@ import Testing
     let addresses = page.matches(of: /https?:[^" ]*/).map { String($0.0) }
     #expect(Set(addresses).isSubset(of: ["http://www.w3.org/2000/svg"]))
     #expect(page.utf8.count < 1_000_000)
+  }
+
+  @Test func aTypeWithMarkupOrControlCharactersStaysText() throws {
+    let folder = try TemporaryFolder()
+    let page = try World().report(folder, type: #"<b>&\u001b\"x"#).html
+    #expect(page.contains("<title>&lt;b&gt;&amp; &quot;x"))
+    #expect(!page.contains("<b>") && !page.contains("\u{1b}"))
   }
 }

@@ -167,7 +167,7 @@ public struct BatchList: Sendable {
 
   /// Fills in the names; `nil` when one is asked for that is not known.
   ///
-  /// - Throws: ``Failure`` 64 for a placeholder that there is none of.
+  /// - Throws: ``Failure`` 64 for a placeholder with an unknown name.
   package static func fill(
     _ pattern: String, _ folder: CheckpointFolder?
   ) throws(Failure) -> String? {

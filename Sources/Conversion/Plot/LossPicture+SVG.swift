@@ -28,7 +28,7 @@ extension LossPicture {
       case .text(let text, let x, let y, let anchor):
         lines.append(
           "<text class=\"t\" x=\"\(one(x))\" y=\"\(one(y))\" text-anchor=\"\(anchor.rawValue)\">"
-            + "\(escaped(text))</text>")
+            + "\(Markup.escaped(text))</text>")
       case .level(let y):
         lines.append("<path class=\"g\" d=\"M\(left) \(one(y))H\(right)\"/>")
       case .curve(let columns, let isPale, let isClipped):
@@ -49,7 +49,7 @@ extension LossPicture {
       case .dot(let x, let y, let title):
         lines.append(
           "<circle class=\"v\" cx=\"\(one(x))\" cy=\"\(one(y))\" r=\"2.6\"><title>"
-            + "\(escaped(title))</title></circle>")
+            + "\(Markup.escaped(title))</title></circle>")
       case .restart(let x):
         lines.append(
           "<path class=\"r\" stroke-dasharray=\"2 3\" d=\"M\(one(x)) \(top)V\(bottom)\"/>")
@@ -57,34 +57,18 @@ extension LossPicture {
         lines.append("<path class=\"r\" d=\"M\(one(x)) \(top - 4)V\(bottom)\"/>")
       case .notFinite(let x, let title):
         lines.append(
-          "<path class=\"n\" d=\"M\(one(x - 3)) \(top)h6l-3 6z\"><title>\(escaped(title))</title>"
-            + "</path>")
+          "<path class=\"n\" d=\"M\(one(x - 3)) \(top)h6l-3 6z\"><title>"
+            + "\(Markup.escaped(title))</title></path>")
       }
     }
     return (lines + ["</svg>"]).joined(separator: "\n") + "\n"
   }
 
   private var title: String {
-    for case .title(let text) in elements { return escaped(text) }
+    for case .title(let text) in elements { return Markup.escaped(text) }
     return ""
   }
 
   /// A coordinate with one decimal.
   private func one(_ value: Double) -> String { decimal(value, places: 1) }
-
-  /// A text as XML takes it.
-  private func escaped(_ text: String) -> String {
-    var result = ""
-    for character in text {
-      switch character {
-      case "&": result += "&amp;"
-      case "<": result += "&lt;"
-      case ">": result += "&gt;"
-      case "\"": result += "&quot;"
-      default:
-        result += character.unicodeScalars.allSatisfy { $0.value >= 32 } ? String(character) : " "
-      }
-    }
-    return result
-  }
 }

@@ -114,7 +114,7 @@ public struct RecordCheck: Hashable, Sendable {
       let (fromLogs, fromScript) = (logs?[name], script?[name])
       guard fromLogs != nil || fromScript != nil else { continue }
       let filled = fills[name]
-      // What the user set is no word of the checkpoint's, and beats the records.
+      // A value that the user set does not come from the checkpoint, and it beats the records.
       let isSet = checkpoint.arguments.source(of: key) == .user
       let own =
         known[name] ?? (isSet ? checkpoint.arguments.replaced[name] : checkpoint.arguments[key])

@@ -76,7 +76,7 @@ public struct RunRecords: Hashable, Sendable {
   /// Reads event files.
   ///
   /// - Parameter path: A folder, or a file.
-  /// - Throws: ``Failure`` 66 where there is none, or ``Interrupted``.
+  /// - Throws: ``Failure`` 66 if there are no event files, or ``Interrupted``.
   public mutating func add(logs path: FilePath) throws {
     let read = try EventLogs(path, isEssential: TrainingTags.mayBeOne)
     let trainings = read.runs.filter { TrainingTags(among: $0.curves.map(\.tag)) != nil }

@@ -22,7 +22,7 @@ public struct TrainingTags: Hashable, Sendable {
 
   private static let monitor = "DeepSpeed's monitor"
 
-  /// The tags among `tags` that a trainer gives its curves; `nil` if there is no curve of a loss.
+  /// Finds the tags of the known trainers among `tags`; `nil` if none of them is a loss.
   public init?(among tags: [String]) {
     let known = Set(tags)
     func first(_ names: String...) -> String? { names.first { known.contains($0) } }
@@ -88,7 +88,7 @@ public struct TrainingTags: Hashable, Sendable {
     ].compactMap { $0 }
   }
 
-  /// Whether a tag may be one of these, whatever else there is in its run.
+  /// Whether a tag could be one of these, judged by its name alone.
   public static func mayBeOne(_ tag: String) -> Bool {
     guard !tag.contains(" vs "), !tag.hasSuffix(" ppl"), !tag.hasSuffix("-time") else {
       return false

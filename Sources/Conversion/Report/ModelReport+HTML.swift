@@ -11,7 +11,7 @@ extension ModelReport {
     }
     let list = findings.map { finding in
       "<li class=\"\(finding.isFact ? "fact" : "look")\"><a href=\"#\(finding.picture.rawValue)\">"
-        + "\(HTML.escaped(finding.text))</a></li>"
+        + "\(Markup.escaped(finding.text))</a></li>"
     }
     let found =
       list.isEmpty
@@ -27,15 +27,15 @@ extension ModelReport {
       <head>
       <meta charset="utf-8">
       <meta name="viewport" content="width=device-width, initial-scale=1">
-      <title>\(HTML.escaped(title))</title>
+      <title>\(Markup.escaped(title))</title>
       <style>
       \(ModelReport.style)
       </style>
       </head>
       <body>
       <header>
-      <h1>\(HTML.escaped(title))</h1>
-      <p>\(HTML.escaped(summary))</p>
+      <h1>\(Markup.escaped(title))</h1>
+      <p>\(Markup.escaped(summary))</p>
       </header>
       <main>
       <section id="findings">
@@ -87,7 +87,7 @@ extension ModelReport {
     case .shares: return shares
     case .run:
       guard let curves else { return nil }
-      return "<p class=\"note\">\(HTML.escaped(LossPicture.description(curves)))</p>\n"
+      return "<p class=\"note\">\(Markup.escaped(LossPicture.description(curves)))</p>\n"
         + "<div class=\"wide\">\(LossPicture(curves).svg)</div>"
     case .numbers: return numbers
     }
@@ -215,7 +215,7 @@ extension ModelReport {
         significant(Double(tensor.largest), digits: 3), "\(tensor.zeroCount)",
         "\(tensor.nonFiniteCount)",
       ]
-      return "<tr>\(cells.map { "<td>\(HTML.escaped($0))</td>" }.joined())</tr>"
+      return "<tr>\(cells.map { "<td>\(Markup.escaped($0))</td>" }.joined())</tr>"
     }
     let heads = [
       "tensor", "shape", "mean", "deviation", "smallest", "largest", "zeros", "not finite",

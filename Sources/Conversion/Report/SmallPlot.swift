@@ -43,8 +43,8 @@ struct SmallPlot {
     }
     var parts = [
       "<svg viewBox=\"0 0 \(Int(width)) \(Int(height))\" role=\"img\" "
-        + "aria-label=\"\(HTML.escaped(title))\">",
-      "<text x=\"4\" y=\"13\" class=\"h\">\(HTML.escaped(title))</text>",
+        + "aria-label=\"\(Markup.escaped(title))\">",
+      "<text x=\"4\" y=\"13\" class=\"h\">\(Markup.escaped(title))</text>",
     ]
     for value in LossPicture.marks(low, high, 3) {
       parts.append(
@@ -81,7 +81,7 @@ struct SmallPlot {
         parts.append(
           "<text x=\"\(Int(width - right) - 56 * (lines.count - 1 - index))\" y=\"13\" "
             + "text-anchor=\"end\" "
-            + "style=\"fill:\(color)\">\(HTML.escaped(line.name))</text>")
+            + "style=\"fill:\(color)\">\(Markup.escaped(line.name))</text>")
       }
     }
     return (parts + ["</svg>"]).joined(separator: "\n")
@@ -100,22 +100,5 @@ struct SmallPlot {
       band.append((Double(sorted[0]), Double(sorted[sorted.count - 1])))
     }
     return (middle, band)
-  }
-}
-
-/// Text for HTML.
-enum HTML {
-  static func escaped(_ text: String) -> String {
-    var result = ""
-    for character in text {
-      switch character {
-      case "&": result += "&amp;"
-      case "<": result += "&lt;"
-      case ">": result += "&gt;"
-      case "\"": result += "&quot;"
-      default: result.append(character)
-      }
-    }
-    return result
   }
 }
