@@ -130,6 +130,26 @@ import Testing
     #expect(decision?["reason"]?.string?.hasPrefix("event files") == true)
   }
 
+  @Test func aScriptBesideTheEventFilesOfAnotherRunIsNotPassedOver() throws {
+    // The checkpoint has no heads, the event files say 4, and the script has 8.
+    let folder = try TemporaryFolder()
+    let bare = try bare(folder)
+    let other = "python pretrain_gpt.py --num-attention-heads 8"
+    try folder.write("other.sh", Array(other.utf8))
+    let words = ["plan", bare, "--training-logs", logs, "--qkv-layout", "heads-3-hn"]
+    let outcome = try meg2hf(words + ["--training-script", "other.sh"], in: folder.path)
+    #expect(outcome.status == 78)
+    let row =
+      "num_attention_heads: checkpoint has no such argument, event files 4, script 8 (line 1)"
+    #expect(outcome.errors.contains(row), "\(outcome.errors)")
+    // What a script only assumes does not stand against them.
+    let open = "python pretrain_gpt.py --num-attention-heads ${HEADS:-8}"
+    try folder.write("open.sh", Array(open.utf8))
+    let assumed = try meg2hf(words + ["--training-script", "open.sh"], in: folder.path)
+    #expect(assumed.status == 0, "\(assumed.errors)")
+    #expect(assumed.output.contains("4 layers, hidden 32, 4 heads"), "\(assumed.output)")
+  }
+
   @Test func aModelThatTheScriptSaysIsNoGPT2IsRefusedByItsName() throws {
     // Weights without arguments, and without a table of positions.
     let folder = try TemporaryFolder()

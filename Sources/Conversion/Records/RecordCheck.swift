@@ -30,7 +30,13 @@ public struct RecordCheck: Hashable, Sendable {
     public let origin: String?
     /// What has to be true so that what was filled in is right.
     public let assumptions: [String]
+
+    /// The value that was filled in, or would have been.
+    var filling: ArgumentValue? { origin == RecordCheck.eventFiles ? logs : script }
   }
+
+  /// The origin of what event files fill in.
+  private static let eventFiles = "event files"
 
   public let rows: [Row]
   /// How many options of the script have no value that is known.
@@ -71,7 +77,7 @@ public struct RecordCheck: Hashable, Sendable {
         result[name] = (value, origin)
       }
     }
-    fill(records.logArguments(upTo: checkpoint.iteration), "event files")
+    fill(records.logArguments(upTo: checkpoint.iteration), eventFiles)
     fill(records.script?.arguments, records.script?.name ?? "script")
     return result
   }
@@ -134,8 +140,14 @@ public struct RecordCheck: Hashable, Sendable {
       } else if differs(fromLogs) || differs(fromScript) {
         let isSure = differs(fromLogs) || fromScript?.isAssumed == false
         verdict = !isFixed ? .mayChange : isSure ? .contradicts : .assumed
-      } else if own == nil, filled != nil {
-        verdict = .filled
+      } else if own == nil, let filled {
+        // Event files are believed before the script, but only one of them can be of this run.
+        let isOther =
+          fromScript.map { script in
+            script.value.map { $0 != .none && !RecordCheck.equal($0, filled.value) } ?? false
+              && !script.isAssumed
+          } ?? false
+        verdict = isFixed && isOther ? .contradicts : .filled
       } else if own == nil {
         continue
       } else {
@@ -145,7 +157,8 @@ public struct RecordCheck: Hashable, Sendable {
         Row(
           name: name, checkpoint: own, logs: fromLogs?.value, script: fromScript?.value,
           verdict: verdict, line: fromScript?.line, origin: filled?.origin,
-          assumptions: filled != nil && fromLogs == nil ? fromScript?.assumptions ?? [] : []))
+          assumptions: filled.map { $0.origin == RecordCheck.eventFiles } ?? true
+            ? [] : fromScript?.assumptions ?? []))
     }
     self.rows = rows
   }
@@ -240,11 +253,11 @@ public struct RecordCheck: Hashable, Sendable {
     rows.compactMap { row in
       switch row.verdict {
       case .filled:
-        guard let value = row.logs ?? row.script else { return nil }
+        guard let value = row.filling else { return nil }
         return Decision(
           row.name, .string(value.text),
           "\(row.origin ?? ""): the checkpoint does not say"
-            + (row.origin == "event files" ? "" : row.line.map { "; line \($0)" } ?? "")
+            + (row.origin == RecordCheck.eventFiles ? "" : row.line.map { "; line \($0)" } ?? "")
             + (row.assumptions.isEmpty ? "" : "; if \(row.assumptions.joined(separator: ", "))"),
           row.assumptions.isEmpty ? .fact : .guess,
           hint: row.assumptions.isEmpty
