@@ -32,19 +32,18 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
   ],
   targets: [
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CNettle", pkgConfig: "nettle", providers: [.apt(["nettle-dev"])]),
     .systemLibrary(name: "CGlibc"),
     .systemLibrary(name: "CKernels"),
     .target(name: "Diagnostics", swiftSettings: settings),
     .target(
       name: "ByteIO",
       dependencies: [
-        "Diagnostics", "CZlib", "CGlibc", "CKernels",
+        "Diagnostics", "CZlib", "CNettle", "CGlibc", "CKernels",
         .product(name: "SystemPackage", package: "swift-system"),
-        .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: settings),
     .target(

@@ -1,24 +1,36 @@
-import Crypto
+internal import CNettle
 
-/// A SHA-256 digest that is fed in pieces (FIPS 180-4, computed by swift-crypto).
+/// A SHA-256 digest that is fed in pieces (FIPS 180-4, computed by nettle, which uses the
+/// instructions that the processor has for it).
 public struct SHA256Hasher {
-  private var hasher = SHA256()
+  private var context = sha256_ctx()
 
-  public init() {}
+  public init() {
+    unsafe nettle_sha256_init(&context)
+  }
 
   /// Adds `range` of `buffer`.
   public mutating func update(_ range: Range<Int>, of buffer: ByteBuffer) {
-    unsafe hasher.update(bufferPointer: UnsafeRawBufferPointer(buffer.slice(range)))
+    unsafe update(UnsafeRawBufferPointer(buffer.slice(range)))
   }
 
   /// Adds `bytes`.
   public mutating func update(_ bytes: [UInt8]) {
-    hasher.update(data: bytes)
+    unsafe bytes.withUnsafeBytes { unsafe update($0) }
+  }
+
+  private mutating func update(_ bytes: UnsafeRawBufferPointer) {
+    unsafe nettle_sha256_update(
+      &context, bytes.count, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
   }
 
   /// The digest of all that was added, as 64 lower-case hexadecimal digits.
   public func hexDigest() -> String {
-    hexadecimal(Array(hasher.finalize()))
+    // nettle starts anew when it has given the digest; more may be added to this one.
+    var last = context
+    var digest = [UInt8](repeating: 0, count: Int(SHA256_DIGEST_SIZE))
+    unsafe cnettle_sha256_digest(&last, &digest)
+    return hexadecimal(digest)
   }
 }
 
