@@ -20,7 +20,7 @@ public protocol Architecture: Sendable {
 
   /// Every reason why the model cannot be converted exactly.
   ///
-  /// - Throws: ``Failure`` 78 for an argument of the wrong type.
+  /// - Throws: `Failure` 78 for an argument of the wrong type.
   func refusals(_ facts: any ModelFacts) throws(Failure) -> [Diagnostic]
 
   /// The sizes, from the tensors, compared with the arguments.
@@ -29,13 +29,13 @@ public protocol Architecture: Sendable {
   ///   - facts: The checkpoint.
   ///   - mergedRanks: How many tensor-parallel ranks were concatenated in each part.
   /// - Returns: The sizes with all rows of the embedding, padding included.
-  /// - Throws: ``Failure`` 65 when tensors are missing or disagree with each other, 78 when they
+  /// - Throws: `Failure` 65 when tensors are missing or disagree with each other, 78 when they
   ///   contradict the arguments or the arguments leave a size open.
   func sizes(_ facts: any ModelFacts, mergedRanks: Int) throws(Failure) -> ModelSizes
 
   /// What the model computes besides its tensors, as `config.json`.
   ///
-  /// - Throws: ``Failure`` 78 for arguments that contradict each other.
+  /// - Throws: `Failure` 78 for arguments that contradict each other.
   func configuration(
     _ facts: any ModelFacts, for output: ModelOutput
   ) throws(Failure) -> ModelConfiguration

@@ -6,7 +6,7 @@ package struct RecordedVocabulary {
   package let reason: String
 
   /// - Returns: `nil` where nothing in the checkpoint says it.
-  /// - Throws: ``Failure`` 78 for a value of the wrong type.
+  /// - Throws: `Failure` 78 for a value of the wrong type.
   package init?(_ facts: any ModelFacts) throws(Failure) {
     let arguments = facts.arguments
     func found(_ rows: Int?, _ reason: String) -> (Int, String)? {

@@ -35,7 +35,7 @@ public struct SpecialTokens: Hashable, Sendable {
     "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2",
   ]
 
-  /// - Throws: ``Failure`` 78 for an argument of the wrong type.
+  /// - Throws: `Failure` 78 for an argument of the wrong type.
   init(_ facts: any ModelFacts, vocabulary: Int, given: Given?) throws(Failure) {
     if let given {
       bos = given.bos

@@ -18,8 +18,8 @@ public struct EventLogs: Sendable {
   ///   - keepsAll: Keeps all points whatever memory they take. Else curves of many points are
   ///     thinned, so that some 50 MB are enough.
   ///   - isEssential: The tags that are thinned last.
-  /// - Throws: ``Failure`` 66 where there is no event file, or none of which a record can be read,
-  ///   65 where there are too many, or ``Interrupted``.
+  /// - Throws: `Failure` 66 where there is no event file, or none of which a record can be read,
+  ///   65 where there are too many, or `Interrupted`.
   public init(
     _ path: FilePath, keepsAll: Bool = false,
     isEssential: @escaping (_ tag: String) -> Bool = { _ in false }

@@ -31,7 +31,7 @@ struct EventRecords {
 
   /// The payload of the next record, as a range of ``window``; `nil` at the end.
   ///
-  /// - Throws: ``FileError`` when the file cannot be read on, or ``Interrupted``.
+  /// - Throws: ``FileError`` when the file cannot be read on, or `Interrupted`.
   mutating func next() throws -> Range<Int>? {
     while position < file.size {
       let left = file.size - position

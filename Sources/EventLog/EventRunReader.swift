@@ -55,7 +55,7 @@ struct EventRunReader {
 
   /// Reads one more file.
   ///
-  /// - Throws: ``FileError``, or ``Interrupted``.
+  /// - Throws: ``FileError``, or `Interrupted`.
   mutating func read(_ path: FilePath) throws {
     let file = try InputFile(opening: path)
     run.files.append(path.lastComponent?.string ?? "")

@@ -28,7 +28,7 @@ public struct CardHeader: Hashable, Sendable {
 
   /// Reads a file of such lines.
   ///
-  /// - Throws: ``Failure`` 64 for a line `---`, a tab at the start of a line, a key twice, or more
+  /// - Throws: `Failure` 64 for a line `---`, a tab at the start of a line, a key twice, or more
   ///   than 64 KiB; 66 for a file that cannot be read.
   public init(reading path: FilePath) throws(Failure) {
     let text: String

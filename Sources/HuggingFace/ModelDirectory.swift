@@ -18,7 +18,7 @@ public struct ModelDirectory: Sendable {
 
     /// The SHA-256 of its bytes.
     ///
-    /// - Throws: ``Failure`` when the file cannot be read, or ``Interrupted``.
+    /// - Throws: `Failure` when the file cannot be read, or `Interrupted`.
     public func sha256() throws -> String {
       let buffer = ByteBuffer(count: ByteBuffer.passSize)
       var hasher = SHA256Hasher()
@@ -84,7 +84,7 @@ public struct ModelDirectory: Sendable {
 
   /// Reads the headers of all files.
   ///
-  /// - Throws: ``Failure`` 66 when there are no safetensors. Broken files are faults.
+  /// - Throws: `Failure` 66 when there are no safetensors. Broken files are faults.
   public init(reading path: FilePath) throws(Failure) {
     self.path = path
     let kind: FileSystem.Kind?

@@ -22,7 +22,7 @@ public struct ModelVerifier {
 
   /// Reads headers and `config.json`, no tensor but an embedding with a copy of it.
   ///
-  /// - Throws: ``Failure`` 66 when there is no output.
+  /// - Throws: `Failure` 66 when there is no output.
   public init(
     _ path: FilePath, architectures: [any Architecture] = KnownArchitectures.all
   ) throws(Failure) {
@@ -87,7 +87,7 @@ public struct ModelVerifier {
 extension ModelVerifier {
   /// The SHA-256 of each safetensors file; a `SHA256SUMS` next to them must agree.
   ///
-  /// - Throws: ``Failure`` when a file cannot be read.
+  /// - Throws: `Failure` when a file cannot be read.
   public mutating func digests() throws -> [(name: String, digest: String)] {
     guard directory.isFolder else {
       return [

@@ -45,7 +45,7 @@ package struct TensorDifference: Hashable, Sendable {
   /// Compares two tensors part by part. Floating-point tensors of different types are compared by
   /// their values, all others by their bytes.
   ///
-  /// - Throws: What reading throws, or ``Interrupted``.
+  /// - Throws: What reading throws, or `Interrupted`.
   package init(_ a: TensorContent, _ b: TensorContent) throws {
     let most = min(TensorDifference.part, max(a.count, 1))
     if let one = a.format, let two = b.format {

@@ -70,8 +70,8 @@ public struct ForwardCheck: Sendable {
   ///   - ids: The tokens.
   ///   - isExact: Whether the weights are the same numbers on both sides.
   ///   - progress: Called with how many of all steps are done.
-  /// - Throws: ``Failure`` 64 for tokens that the models lack, 65 for sizes that differ or values
-  ///   that are not finite, 74 for weights that cannot be read, or ``Interrupted``.
+  /// - Throws: `Failure` 64 for tokens that the models lack, 65 for sizes that differ or values
+  ///   that are not finite, 74 for weights that cannot be read, or `Interrupted`.
   public init(
     _ output: Network, _ source: Network, ids: [Int], isExact: Bool,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }

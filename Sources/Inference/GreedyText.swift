@@ -63,8 +63,8 @@ public struct GreedyText {
   ///   - network: The model.
   ///   - options: How it is continued.
   ///   - said: Called with each new token.
-  /// - Throws: ``Failure`` 64 for a prompt that the model cannot take, 65 for values that are not
-  ///   finite, or ``Interrupted``.
+  /// - Throws: `Failure` 64 for a prompt that the model cannot take, 65 for values that are not
+  ///   finite, or `Interrupted`.
   public init(
     after prompt: [Int], by network: Network, options: Options = Options(),
     said: (Step) -> Void = { _ in }

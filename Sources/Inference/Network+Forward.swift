@@ -5,8 +5,8 @@ import Diagnostics
 extension Network {
   /// The logits of tokens, a row for each, with the whole of the embedding's rows.
   ///
-  /// - Throws: ``Failure`` 64 for tokens that the model cannot take, 65 for values that are not
-  ///   finite, 74 for weights that cannot be read, or ``Interrupted``.
+  /// - Throws: `Failure` 64 for tokens that the model cannot take, 65 for values that are not
+  ///   finite, 74 for weights that cannot be read, or `Interrupted`.
   public func logits(of tokens: [Int]) throws -> FloatRows {
     let states = try states(of: tokens)
     return try logits(of: states, 0..<tokens.count)
@@ -57,7 +57,7 @@ extension Network {
 
   /// The logits that follow from some rows of states.
   ///
-  /// - Throws: ``Failure`` 65 for logits that are not finite, 74 for weights that cannot be read.
+  /// - Throws: `Failure` 65 for logits that are not finite, 74 for weights that cannot be read.
   public func logits(of states: [FloatRows], _ rows: Range<Int>) throws -> FloatRows {
     let result = FloatRows(rows.count, width: sizes.vocabulary)
     var place = 0
@@ -119,7 +119,7 @@ extension Network {
   ///   - x: A stream for each rank.
   ///   - memory: Room for keys and values, which those of the tokens are added to.
   ///   - before: How many tokens are in it.
-  /// - Throws: ``Failure`` 65 for values that are not finite, or what reading throws.
+  /// - Throws: `Failure` 65 for values that are not finite, or what reading throws.
   func attend(
     _ layer: Int, _ x: [FloatRows], _ memory: [KeysAndValues], after before: Int = 0
   ) throws {

@@ -14,9 +14,9 @@ extension Network {
   /// - Parameters:
   ///   - directory: The folder of the model.
   ///   - options: How it is run.
-  /// - Throws: ``Failure`` 69 for a model that is not GPT-2, or a function that is not known, 65
+  /// - Throws: `Failure` 69 for a model that is not GPT-2, or a function that is not known, 65
   ///   for tensors that are missing or do not fit, 66 for a folder without `config.json`, or
-  ///   ``Interrupted``.
+  ///   `Interrupted`.
   public convenience init(of directory: ModelDirectory, options: Options = Options()) throws {
     // A damaged file, or two files with one tensor.
     if let fault = directory.faults.first { throw Failure(fault) }

@@ -18,8 +18,8 @@ extension Network {
   ///   - order: How the rows of query, key and value lie.
   ///   - mergedRanks: How many tensor-parallel ranks were put together in each part.
   ///   - options: How it is run.
-  /// - Throws: ``Failure`` 65 for tensors that are missing or do not fit, 78 for arguments that are
-  ///   missing, what reading throws, or ``Interrupted``.
+  /// - Throws: `Failure` 65 for tensors that are missing or do not fit, 78 for arguments that are
+  ///   missing, what reading throws, or `Interrupted`.
   public convenience init(
     of checkpoint: Checkpoint, order: QKVOrder, mergedRanks: Int = 1, options: Options = Options()
   ) throws {

@@ -90,7 +90,7 @@ public final class Network: Sendable {
 
   /// Puts a model together, and reads as many weights as memory is granted for.
   ///
-  /// - Throws: ``Failure`` for weights that cannot be read, or ``Interrupted``.
+  /// - Throws: `Failure` for weights that cannot be read, or `Interrupted`.
   init(
     _ sizes: ModelSizes, _ function: Function, layers: [[Block]], ends: [Ends],
     endTokens: [Int] = [], options: Options

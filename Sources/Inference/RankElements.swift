@@ -31,7 +31,7 @@ struct RankElements: StoredElements {
   ///   - part: What the rank holds.
   ///   - tensor: The name of the tensor.
   ///   - files: The files of the checkpoint.
-  /// - Throws: ``Failure`` 69 for elements that are not floating-point numbers of 16 or 32 bits, or
+  /// - Throws: `Failure` 69 for elements that are not floating-point numbers of 16 or 32 bits, or
   ///   what reading throws.
   init(_ part: RankPart, of tensor: String, in files: RankFiles) throws {
     let path = files.path(part.file)

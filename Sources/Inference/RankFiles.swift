@@ -19,7 +19,7 @@ final class RankFiles: Sendable {
 
   /// A file that is open, or is opened now.
   ///
-  /// - Throws: ``Failure`` for one that cannot be opened, or was changed since it was looked at.
+  /// - Throws: `Failure` for one that cannot be opened, or was changed since it was looked at.
   func file(_ position: Int) throws(Failure) -> InputFile {
     let source = files[position]
     do {

@@ -16,7 +16,7 @@ protocol StoredElements: Sendable {
   ///   - elements: Which, counted in row-major order; they must exist.
   ///   - buffer: Where they go.
   ///   - offset: The first byte that they are laid down at.
-  /// - Throws: ``Failure`` for a file that cannot be read.
+  /// - Throws: `Failure` for a file that cannot be read.
   func read(_ elements: Range<Int>, into buffer: ByteBuffer, at offset: Int) throws(Failure)
 }
 

@@ -39,8 +39,8 @@ public struct TextLoss: Sendable {
   ///   - rows: The rows of the vocabulary before padding; `nil` for all.
   ///   - maximum: The most tokens that are predicted.
   ///   - progress: Called with the number of tokens that were predicted so far.
-  /// - Throws: ``Failure`` 64 when there is nothing to predict or for tokens that the model lacks,
-  ///   65 for values that are not finite, or ``Interrupted``.
+  /// - Throws: `Failure` 64 when there is nothing to predict or for tokens that the model lacks,
+  ///   65 for values that are not finite, or `Interrupted`.
   public init(
     of texts: [[Int]], by network: Network, length: Int? = nil, stride: Int? = nil,
     rows: Int? = nil, maximum: Int = 65_536, progress: (Int) -> Void = { _ in }

@@ -22,7 +22,7 @@ public struct TokenFile: Sendable {
   ///   - path: The file.
   ///   - form: How the ids are written down; `nil` for JSON, or for what the `.idx` says that lies
   ///     next to it.
-  /// - Throws: ``Failure`` 66 for a file that cannot be read, 65 for one that is of another form.
+  /// - Throws: `Failure` 66 for a file that cannot be read, 65 for one that is of another form.
   public init(_ path: FilePath, _ form: Form? = nil) throws(Failure) {
     var index = path
     index.extension = "idx"

@@ -23,7 +23,7 @@ struct Weight: Sendable {
 
   /// Reads the matrix into memory.
   ///
-  /// - Throws: ``Failure`` 65 for values that are not finite, or what reading throws.
+  /// - Throws: `Failure` 65 for values that are not finite, or what reading throws.
   mutating func load() throws(Failure) {
     guard resident == nil else { return }
     let buffer = ByteBuffer(count: size)

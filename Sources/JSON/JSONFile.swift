@@ -9,7 +9,7 @@ public enum JSONFile {
 
   /// The value in a file.
   ///
-  /// - Throws: ``Failure`` 66 or 65.
+  /// - Throws: `Failure` 66 or 65.
   public static func read(_ path: FilePath) throws(Failure) -> JSONValue {
     try parse(bytes(path), path)
   }

@@ -64,7 +64,7 @@ public struct LaunchScript: Sendable {
   ///   - path: The file.
   ///   - arguments: What the script was given; `nil` if that is not known.
   ///   - environment: Variables of its environment.
-  /// - Throws: ``Failure`` 66 for a file that cannot be read; 65 for one that is no text or that
+  /// - Throws: `Failure` 66 for a file that cannot be read; 65 for one that is no text or that
   ///   bash would not accept.
   public init(
     _ path: FilePath, arguments: [String]? = nil, environment: [String: String] = [:]
@@ -94,7 +94,7 @@ public struct LaunchScript: Sendable {
   ///   - bytes: The text, of at most 1 MiB.
   ///   - arguments: What the script was given; `nil` if that is not known.
   ///   - environment: Variables of its environment.
-  /// - Throws: ``Failure`` 65 for what is no text or what bash would not accept.
+  /// - Throws: `Failure` 65 for what is no text or what bash would not accept.
   public init(
     _ bytes: [UInt8], arguments: [String]? = nil, environment: [String: String] = [:]
   ) throws(Failure) {

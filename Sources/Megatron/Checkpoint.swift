@@ -67,7 +67,7 @@ public struct Checkpoint: Sendable {
   ///   - choice: Which step of a run is meant.
   ///   - overrides: Arguments that the user set.
   ///   - weights: Which of the two copies of the weights is read.
-  /// - Throws: ``Failure`` 66 when there is none, 65 for a file that is damaged, 78 when several
+  /// - Throws: `Failure` 66 when there is none, 65 for a file that is damaged, 78 when several
   ///   could be meant.
   public init(
     at path: FilePath, choice: CheckpointFolder.Choice = .latest,
@@ -85,7 +85,7 @@ public struct Checkpoint: Sendable {
   ///   - overrides: Arguments that the user set.
   ///   - weights: Which of the two copies of the weights is read.
   ///   - limits: How much a file may make the reader do.
-  /// - Throws: ``Failure``.
+  /// - Throws: `Failure`.
   public init(
     reading folder: CheckpointFolder, overrides: ArgumentOverrides = ArgumentOverrides(),
     weights: WeightSource = .model, limits: TorchLimits = TorchLimits()

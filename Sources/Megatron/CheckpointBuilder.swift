@@ -113,7 +113,7 @@ package struct CheckpointBuilder {
 
   /// The tensor of a name in a file, unless it is known to be no part of a model.
   ///
-  /// - Throws: ``Failure``, naming the tensor, for one that cannot be read.
+  /// - Throws: `Failure`, naming the tensor, for one that cannot be read.
   mutating func kept(
     _ named: NamedTensor, of file: TorchFile, _ source: String
   ) throws(Failure) -> TorchTensor? {

@@ -18,7 +18,7 @@ public struct ArgumentOverrides: Hashable, Sendable {
   /// Adds what a JSON object holds, by Megatron's argument names. Single settings that were added
   /// before win. A file may hold all arguments of a run; those that play no part are passed over.
   ///
-  /// - Throws: ``Failure`` 64 when none plays a part.
+  /// - Throws: `Failure` 64 when none plays a part.
   public mutating func add(config: JSONObject, file: String) throws(Failure) {
     let decisive = config.members.filter { known.contains($0.key) }
     guard !decisive.isEmpty else {
@@ -37,7 +37,7 @@ public struct ArgumentOverrides: Hashable, Sendable {
 
   /// Adds a text of the form `KEY=VALUE`.
   ///
-  /// - Throws: ``Failure`` 64.
+  /// - Throws: `Failure` 64.
   public mutating func add(setting text: String) throws(Failure) {
     let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
     guard parts.count == 2, !parts[0].isEmpty else {

@@ -103,7 +103,7 @@ public struct TrainingArguments: Hashable, Sendable {
 
   /// A value that the checkpoint records next to the arguments.
   ///
-  /// - Throws: ``Failure`` 78 for a value that is not a number.
+  /// - Throws: `Failure` 78 for a value that is not a number.
   package static func recorded(
     _ value: ArgumentValue?, as key: ArgumentKey, in file: String
   ) throws(Failure) -> Double? {

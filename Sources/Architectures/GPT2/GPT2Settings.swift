@@ -18,7 +18,7 @@ struct GPT2Settings {
 
   /// Works out the settings.
   ///
-  /// - Throws: ``Failure`` 78 for an argument of the wrong type.
+  /// - Throws: `Failure` 78 for an argument of the wrong type.
   init(_ facts: any ModelFacts, _ output: ModelOutput) throws(Failure) {
     let arguments = facts.arguments
     var decisions = [AttentionMask.decision(facts)]

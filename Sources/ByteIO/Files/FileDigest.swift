@@ -5,7 +5,7 @@ public import SystemPackage
 public enum FileDigest {
   /// The CRC-32 of a file.
   ///
-  /// - Throws: ``Failure`` 66 or 74, or ``Interrupted`` when a signal asked for a stop.
+  /// - Throws: `Failure` 66 or 74, or `Interrupted` when a signal asked for a stop.
   package static func crc32(_ path: FilePath) throws -> UInt32 {
     do {
       return try crc32(path, through: ByteBuffer(count: ByteBuffer.passSize))
@@ -18,7 +18,7 @@ public enum FileDigest {
 
   /// The CRC-32 of a file, read from front to back.
   ///
-  /// - Throws: ``FileError``, or ``Interrupted``.
+  /// - Throws: ``FileError``, or `Interrupted`.
   package static func crc32(_ path: FilePath, through buffer: ByteBuffer) throws -> UInt32 {
     let file = try InputFile(opening: path)
     var crc: UInt32 = 0
@@ -35,7 +35,7 @@ public enum FileDigest {
 
   /// The SHA-256 of a file, as `sha256sum` prints it.
   ///
-  /// - Throws: ``Failure`` 66 or 74, or ``Interrupted`` when a signal asked for a stop.
+  /// - Throws: `Failure` 66 or 74, or `Interrupted` when a signal asked for a stop.
   public static func sha256(_ path: FilePath) throws -> String {
     do {
       let file = try InputFile(opening: path)

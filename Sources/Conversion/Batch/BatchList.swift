@@ -30,7 +30,7 @@ public struct BatchList: Sendable {
   ///   - template: The path of each OUTPUT, in which `{tag}`, `{iteration}` and `{name}` (of the
   ///     run) are filled in; `nil` if each line names its own.
   ///   - layout: How the checkpoints are laid out; `nil` to tell by the names.
-  /// - Throws: ``Failure`` 66 when the list is missing, 64 when a line of it makes no sense.
+  /// - Throws: `Failure` 66 when the list is missing, 64 when a line of it makes no sense.
   public init(
     reading path: FilePath, template: String?, layout: CheckpointLayout? = nil
   ) throws(Failure) {
@@ -167,7 +167,7 @@ public struct BatchList: Sendable {
 
   /// Fills in the names; `nil` when one is asked for that is not known.
   ///
-  /// - Throws: ``Failure`` 64 for a placeholder with an unknown name.
+  /// - Throws: `Failure` 64 for a placeholder with an unknown name.
   package static func fill(
     _ pattern: String, _ folder: CheckpointFolder?
   ) throws(Failure) -> String? {

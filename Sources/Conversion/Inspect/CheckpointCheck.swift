@@ -27,7 +27,7 @@ public struct CheckpointCheck: Sendable {
   ///   - limits: How much a file may make the reader do.
   ///   - started: Called with the number of bytes that will be read.
   ///   - progress: Called with the number of bytes that were read so far.
-  /// - Throws: ``Failure`` when a file cannot be opened, or ``Interrupted``.
+  /// - Throws: `Failure` when a file cannot be opened, or `Interrupted`.
   public init(
     _ inspection: CheckpointInspection, threads: Int = 1, limits: TorchLimits = TorchLimits(),
     started: (_ bytes: Int) -> Void = { _ in },

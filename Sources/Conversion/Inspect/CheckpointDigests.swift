@@ -16,7 +16,7 @@ public struct CheckpointDigests: Sendable {
   ///   - crc: How much of the recorded CRCs is checked.
   ///   - limits: How much a file may make the reader do.
   ///   - progress: Called with the number of bytes that were read so far.
-  /// - Throws: ``Failure``, or ``Interrupted``.
+  /// - Throws: `Failure`, or `Interrupted`.
   public init(
     _ index: Checkpoint, crc: CRCMode, limits: TorchLimits = TorchLimits(),
     progress: ExecutionReport.Progress = { _ in }

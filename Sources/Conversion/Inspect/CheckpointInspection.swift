@@ -57,7 +57,7 @@ public struct CheckpointInspection: Sendable {
   ///   - index: The checkpoint.
   ///   - options: What the user chose.
   ///   - architectures: The families that are asked.
-  /// - Throws: ``Failure`` 78 for an argument of the wrong type.
+  /// - Throws: `Failure` 78 for an argument of the wrong type.
   public init(
     _ index: Checkpoint, options: ConversionOptions = ConversionOptions(),
     architectures: [any Architecture] = KnownArchitectures.all

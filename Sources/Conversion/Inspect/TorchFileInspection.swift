@@ -26,7 +26,7 @@ public struct TorchFileInspection: Sendable {
 
   /// Lists the tensors of a file, and hashes them on request.
   ///
-  /// - Throws: ``Failure`` when the file as a whole cannot be read; a tensor that cannot be
+  /// - Throws: `Failure` when the file as a whole cannot be read; a tensor that cannot be
   ///   read has its error with it.
   public init(
     _ path: FilePath, sha256: Bool, crc: CRCMode = .auto, limits: TorchLimits = TorchLimits()

@@ -5,7 +5,7 @@ import Transfer
 
 /// Compares the float32 masters, rounded to the type that was trained in, with the weights.
 ///
-/// Neither is held in memory, and no order of reading is asked for: of each tensor a ``WordHash``
+/// Neither is held in memory, and no order of reading is asked for: of each tensor a `WordHash`
 /// is formed where its elements are read, once from the masters and once from the weights.
 public struct MasterComparison: Sendable {
   /// The names of the tensors whose weights are not their rounded masters.

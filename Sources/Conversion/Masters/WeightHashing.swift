@@ -23,7 +23,7 @@ final class WeightHashing {
   /// Waits for the hashes.
   ///
   /// - Returns: The hashes, by the positions of the tensors.
-  /// - Throws: ``Failure``, or ``Interrupted``.
+  /// - Throws: `Failure`, or `Interrupted`.
   func found() throws -> [Int: WordHash] {
     try work.wait()
     return hashes.found

@@ -29,7 +29,7 @@ public struct Planner {
   ///   - options: What the user chose.
   ///   - tokenizer: The tokenizer that was given.
   /// - Returns: The plan.
-  /// - Throws: ``Failure`` 69 for a model that cannot be converted exactly, 65 for tensors that are
+  /// - Throws: `Failure` 69 for a model that cannot be converted exactly, 65 for tensors that are
   ///   missing, left over or of the wrong shape, 78 for arguments that contradict the tensors.
   public static func plan(
     _ model: Recognition, options: ConversionOptions = ConversionOptions(),

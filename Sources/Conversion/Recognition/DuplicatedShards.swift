@@ -25,7 +25,7 @@ enum DuplicatedShards {
   ///   - model: The model as it was recognised.
   ///   - accepted: Whether they are taken all the same.
   /// - Returns: A warning where they are.
-  /// - Throws: ``Failure`` 65.
+  /// - Throws: `Failure` 65.
   static func check(
     _ model: Recognition, accepted: Bool
   ) throws(Failure) -> Diagnostic? {
@@ -176,7 +176,7 @@ enum DuplicatedShards {
   ///   - b: The other one.
   ///   - whole: Whether all bytes are compared, as where no checksum says that they agree.
   /// - Returns: Whether they agree.
-  /// - Throws: ``Failure`` when a file cannot be read.
+  /// - Throws: `Failure` when a file cannot be read.
   static func areTheSame(
     _ a: Run, _ b: Run, whole: Bool = false
   ) throws(Failure) -> Bool {

@@ -16,7 +16,7 @@ struct MergedRanks {
   ///   - index: The checkpoint.
   ///   - order: The order of the rows.
   ///   - chosen: What the user said.
-  /// - Throws: ``Failure`` 78 where more processes took part than the degrees account for.
+  /// - Throws: `Failure` 78 where more processes took part than the degrees account for.
   init(_ index: Checkpoint, order: QKVOrder, chosen: Int?) throws(Failure) {
     if let chosen {
       count = chosen

@@ -32,7 +32,7 @@ public struct Recognition: Sendable {
   ///     ``ConversionOptions/mergedRanks`` settle what the checkpoint leaves open.
   ///   - architectures: The families that are asked, in their order; the last one takes what no
   ///     other claims.
-  /// - Throws: ``Failure`` 78 for an argument of the wrong type.
+  /// - Throws: `Failure` 78 for an argument of the wrong type.
   public init(
     _ checkpoint: Checkpoint, options: ConversionOptions = ConversionOptions(),
     architectures: [any Architecture] = KnownArchitectures.all
@@ -88,7 +88,7 @@ public struct Recognition: Sendable {
 
   /// Makes sure that this is a model at all, and one that can be converted.
   ///
-  /// - Throws: ``Failure`` 69, or 65 without an embedding.
+  /// - Throws: `Failure` 69, or 65 without an embedding.
   func requireModel() throws(Failure) {
     if let refusal = refusals.first { throw Failure(refusal) }
     if let contradiction { throw contradiction }

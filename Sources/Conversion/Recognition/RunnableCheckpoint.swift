@@ -21,7 +21,7 @@ public struct RunnableCheckpoint: Sendable {
   /// - Parameters:
   ///   - checkpoint: The checkpoint.
   ///   - options: What the user chose.
-  /// - Throws: ``Failure`` for one that cannot be converted.
+  /// - Throws: `Failure` for one that cannot be converted.
   public init(
     _ checkpoint: Checkpoint, options: ConversionOptions = ConversionOptions()
   ) throws(Failure) {
@@ -52,7 +52,7 @@ public struct RunnableCheckpoint: Sendable {
   ///   - started: Called with the number of bytes that will be read.
   ///   - progress: Called with the number of bytes that were read so far.
   /// - Returns: What is worth knowing of the values, such as replicas that differ.
-  /// - Throws: ``Failure`` 65, or ``Interrupted``.
+  /// - Throws: `Failure` 65, or `Interrupted`.
   public func check(
     crc: CRCMode, threads: Int, started: (Int) -> Void = { _ in },
     progress: @escaping ExecutionReport.Progress = { _ in }

@@ -224,7 +224,7 @@ public struct RecordCheck: Hashable, Sendable {
   /// Makes sure that nothing that cannot change within a run differs.
   ///
   /// - Parameter records: The records, by whose names messages call them.
-  /// - Throws: ``Failure`` 78 with all that differ.
+  /// - Throws: `Failure` 78 with all that differ.
   func requireAgreement(_ records: RunRecords) throws(Failure) {
     let wrong = rows.filter { $0.verdict == .contradicts }
     guard !wrong.isEmpty else { return }

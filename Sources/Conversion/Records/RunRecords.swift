@@ -61,7 +61,7 @@ public struct RunRecords: Hashable, Sendable {
   ///   - path: The file.
   ///   - arguments: What the script was given; `nil` if that is not known.
   ///   - environment: Variables of its environment.
-  /// - Throws: ``Failure`` 66 or 65, also for a script that starts no training.
+  /// - Throws: `Failure` 66 or 65, also for a script that starts no training.
   public mutating func add(
     script path: FilePath, arguments: [String]?, environment: [String: String]
   ) throws {
@@ -76,7 +76,7 @@ public struct RunRecords: Hashable, Sendable {
   /// Reads event files.
   ///
   /// - Parameter path: A folder, or a file.
-  /// - Throws: ``Failure`` 66 if there are no event files, or ``Interrupted``.
+  /// - Throws: `Failure` 66 if there are no event files, or `Interrupted`.
   public mutating func add(logs path: FilePath) throws {
     let read = try EventLogs(path, isEssential: TrainingTags.mayBeOne)
     let trainings = read.runs.filter { TrainingTags(among: $0.curves.map(\.tag)) != nil }

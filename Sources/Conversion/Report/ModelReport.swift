@@ -48,7 +48,7 @@ public struct ModelReport: Sendable {
   ///   - curves: The curves of the run.
   ///   - started: Called with the number of bytes that will be read.
   ///   - progress: Called with the number of bytes that were read so far.
-  /// - Throws: ``Failure``, or ``Interrupted``.
+  /// - Throws: `Failure`, or `Interrupted`.
   public init(
     _ path: FilePath, against checkpoint: Checkpoint? = nil, curves: TrainingCurves? = nil,
     started: (Int) -> Void = { _ in }, progress: (Int) -> Void = { _ in }

@@ -52,7 +52,7 @@ public struct TensorSummary: Hashable, Sendable {
   /// - Parameters:
   ///   - tensor: The tensor.
   ///   - progress: Called with the number of bytes that were read.
-  /// - Throws: ``FileError`` or ``Interrupted``.
+  /// - Throws: ``FileError`` or `Interrupted`.
   init?(_ tensor: ModelDirectory.Tensor, _ progress: (Int) -> Void) throws {
     let declared = tensor.declared
     guard let format = FloatFormat(declared.dtype), declared.elementCount > 0 else { return nil }

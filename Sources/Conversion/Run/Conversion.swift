@@ -50,7 +50,7 @@ public struct Conversion {
 
   /// Prepares a conversion: all that can be decided without reading a tensor.
   ///
-  /// - Throws: ``Failure``.
+  /// - Throws: `Failure`.
   public init(
     of index: Checkpoint, options: ConversionOptions = ConversionOptions(),
     tokenizer: ModelTokenizer? = nil,
@@ -164,7 +164,7 @@ public struct Conversion {
   ///   - options: How it is done.
   ///   - watcher: Called for each step.
   /// - Returns: What was made, and what was found on the way.
-  /// - Throws: ``Failure``, or ``Interrupted`` when a signal asked for a stop.
+  /// - Throws: `Failure`, or `Interrupted` when a signal asked for a stop.
   public func run(
     to output: FilePath, options: RunOptions = RunOptions(),
     watcher: @escaping (Event) -> Void = { _ in }
@@ -237,7 +237,7 @@ public struct Conversion {
   ///   - threads: How many threads share the work.
   ///   - progress: Called with the number of bytes that were read.
   /// - Returns: Which tensors differ.
-  /// - Throws: ``Failure``, or ``Interrupted``.
+  /// - Throws: `Failure`, or `Interrupted`.
   public func compareMasters(
     crc: CRCMode = .auto, threads: Int = 1, progress: @escaping ExecutionReport.Progress = { _ in }
   ) throws -> MasterComparison? {

@@ -71,7 +71,7 @@ public struct ConversionManifest: Sendable {
 
   /// Reads a manifest.
   ///
-  /// - Throws: ``Failure`` when it is not a manifest.
+  /// - Throws: `Failure` when it is not a manifest.
   public init(reading path: FilePath) throws(Failure) {
     let json = try JSONFile.read(path)
     guard let object = json.object, let found = object["schema"]?.string,

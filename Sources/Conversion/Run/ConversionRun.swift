@@ -54,7 +54,7 @@ final class ConversionRun {
   /// - Parameters:
   ///   - shards: The positions of the files in the plan.
   ///   - part: The part that this is, if it is one.
-  /// - Throws: ``Failure``, ``Interrupted``, or ``OutputTransaction/StagingTaken``.
+  /// - Throws: `Failure`, `Interrupted`, or ``OutputTransaction/StagingTaken``.
   func write(_ shards: [Int], part: WorkShare? = nil) throws {
     for shard in shards {
       try Interrupted.check()
@@ -70,7 +70,7 @@ final class ConversionRun {
 
   /// Takes up the files that the parts have made.
   ///
-  /// - Throws: ``Failure`` 75 when some are missing or damaged.
+  /// - Throws: `Failure` 75 when some are missing or damaged.
   func adoptParts() throws {
     let missing = try plan.shards.indices.filter { shard in
       guard try reuse(shard) else { return true }
@@ -164,7 +164,7 @@ final class ConversionRun {
 
   /// Checks what was found, writes the small files, and makes OUTPUT.
   ///
-  /// - Throws: ``Failure``, ``Interrupted``, or ``OutputTransaction/StagingTaken``.
+  /// - Throws: `Failure`, `Interrupted`, or ``OutputTransaction/StagingTaken``.
   func finish() throws -> Conversion.Result {
     let report = try checkSources()
     var warnings = plan.warnings + plan.warnings(about: report)

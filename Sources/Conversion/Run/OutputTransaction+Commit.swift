@@ -6,7 +6,7 @@ extension OutputTransaction {
   /// Turns the finished files into OUTPUT.
   ///
   /// - Returns: `created`, or `overwritten`.
-  /// - Throws: ``StagingTaken`` when another process has taken the hidden folder; ``Failure`` 73
+  /// - Throws: ``StagingTaken`` when another process has taken the hidden folder; `Failure` 73
   ///   when OUTPUT exists by now, and 74.
   func commit() throws -> Outcome {
     let taken = try take()

@@ -49,7 +49,7 @@ public final class OutputTransaction {
   /// Prepares to make `path`; nothing is created yet, but what an interrupted exchange left is put
   /// right.
   ///
-  /// - Throws: ``Failure`` 73 when OUTPUT exists and must not be replaced, or when it is the
+  /// - Throws: `Failure` 73 when OUTPUT exists and must not be replaced, or when it is the
   ///   input or holds it.
   public init(
     _ path: FilePath, fingerprint: String, overwrite: Bool, inputs: [FilePath]
@@ -109,7 +109,7 @@ public final class OutputTransaction {
 
   /// Creates the hidden folder, or takes up the one that an earlier run left.
   ///
-  /// - Throws: ``StagingTaken``, ``Interrupted``, ``Failure`` 73, or 74 for a full disk.
+  /// - Throws: ``StagingTaken``, `Interrupted`, `Failure` 73, or 74 for a full disk.
   func begin(bytes: Int) throws {
     do {
       madeParents = try FileSystem.makeFolders(parent)
@@ -172,7 +172,7 @@ public final class OutputTransaction {
 
   /// Gives a file that is whole and durable its final name.
   ///
-  /// - Throws: ``StagingTaken``, or ``Failure`` 74.
+  /// - Throws: ``StagingTaken``, or `Failure` 74.
   func finish(_ temporary: FilePath, as name: String, belongsToOutput: Bool = true) throws {
     let target = staging.appending(name)
     do {
@@ -196,7 +196,7 @@ public final class OutputTransaction {
 
   /// Writes a small file.
   ///
-  /// - Throws: ``StagingTaken``, or ``Failure`` 74.
+  /// - Throws: ``StagingTaken``, or `Failure` 74.
   func write(_ bytes: [UInt8], as name: String, belongsToOutput: Bool = true) throws {
     let temporary = temporaryPath(name)
     do {
@@ -213,7 +213,7 @@ public final class OutputTransaction {
   /// Copies a file, some of it at a time.
   ///
   /// - Returns: Its CRC-32.
-  /// - Throws: ``StagingTaken``, ``Failure`` 66 or 74, or ``Interrupted``.
+  /// - Throws: ``StagingTaken``, `Failure` 66 or 74, or `Interrupted`.
   func copy(_ source: FilePath, as name: String) throws -> UInt32 {
     let temporary = temporaryPath(name)
     let buffer = ByteBuffer(count: ByteBuffer.passSize)

@@ -20,7 +20,7 @@ extension Conversion {
   ///   - folder: The hidden folder that they are in.
   ///   - options: What is read, and on how many threads.
   /// - Returns: What the user should know.
-  /// - Throws: ``Failure`` 74 when a file is not what was written.
+  /// - Throws: `Failure` 74 when a file is not what was written.
   func recheck(
     _ folder: OutputTransaction, _ options: RunOptions
   ) throws -> [Diagnostic] {

@@ -11,7 +11,7 @@ import SystemPackage
 enum ReplaceableFolder {
   /// Makes sure that OUTPUT may be made in the place of `path`.
   ///
-  /// - Throws: ``Failure`` 73, naming the first file that is not part of a model.
+  /// - Throws: `Failure` 73, naming the first file that is not part of a model.
   static func check(_ path: FilePath, overwrite: Bool) throws(Failure) {
     guard FileSystem.exists(path) else { return }
     let names: [String]

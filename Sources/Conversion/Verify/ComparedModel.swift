@@ -31,7 +31,7 @@ public struct ComparedModel {
   ///   - options: What the user chose about checkpoints.
   ///   - limits: How much a PyTorch file may make the reader do.
   ///   - checkpoint: Reads a folder that is a checkpoint.
-  /// - Throws: ``Failure`` when it cannot be read.
+  /// - Throws: `Failure` when it cannot be read.
   public init(
     _ path: FilePath, options: ConversionOptions = ConversionOptions(),
     limits: TorchLimits = TorchLimits(),
@@ -105,7 +105,7 @@ public struct ComparedModel {
 
   /// What a path is, by its name and what lies in it.
   ///
-  /// - Throws: ``Failure`` 66.
+  /// - Throws: `Failure` 66.
   public static func kind(of path: FilePath) throws(Failure) -> Kind {
     let kind: FileSystem.Kind?
     do {
@@ -163,7 +163,7 @@ private final class MemorySink: TensorSink {
 
   /// The bytes of an output tensor, as a conversion would write them.
   ///
-  /// - Throws: ``Failure``, or ``Interrupted``.
+  /// - Throws: `Failure`, or `Interrupted`.
   static func bytes(of position: Int, in plan: ConversionPlan) throws -> ByteBuffer {
     let target = ByteBuffer(count: plan.tensors[position].byteCount)
     let executor = PlanExecutor(plan.transfer)

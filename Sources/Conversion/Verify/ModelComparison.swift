@@ -41,7 +41,7 @@ public struct ModelComparison: Sendable {
   ///   - a: One side.
   ///   - b: The other one.
   ///   - progress: Called with the number of tensors that were compared.
-  /// - Throws: ``Failure`` when one side cannot be read, or ``Interrupted``.
+  /// - Throws: `Failure` when one side cannot be read, or `Interrupted`.
   public init(
     _ a: ComparedModel, _ b: ComparedModel,
     progress: (_ compared: Int, _ total: Int) -> Void = { _, _ in }

@@ -30,7 +30,7 @@ extension ModelVerifier {
   /// itself. The order of query, key and value is derived again.
   ///
   /// - Returns: What the pass over the sources found out.
-  /// - Throws: ``Failure`` when the checkpoint cannot be read.
+  /// - Throws: `Failure` when the checkpoint cannot be read.
   public mutating func compare(
     with index: Checkpoint, choices: VerificationChoices = VerificationChoices(),
     progress: @escaping ExecutionReport.Progress = { _ in },

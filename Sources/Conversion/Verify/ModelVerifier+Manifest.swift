@@ -6,7 +6,7 @@ public import SystemPackage
 extension ModelVerifier {
   /// Checks a directory as whatever it is, and what a conversion wrote down about it, if one did.
   ///
-  /// - Throws: ``Failure`` 66 when there is no output.
+  /// - Throws: `Failure` 66 when there is no output.
   public init(output path: FilePath) throws(Failure) {
     try self.init(path)
     if directory.isFolder { checkManifest(path) }

@@ -23,7 +23,7 @@ extension ModelVerifier {
   ///   - started: Called with the number of bytes that will be read.
   ///   - progress: Called with the number of bytes that were read so far.
   /// - Returns: How many tensors agree; those that do not are faults.
-  /// - Throws: ``Failure`` when a file cannot be read, or ``Interrupted``.
+  /// - Throws: `Failure` when a file cannot be read, or `Interrupted`.
   public mutating func checkValues(
     threads: Int = 1, started: (_ bytes: Int) -> Void = { _ in },
     progress: @escaping ExecutionReport.Progress = { _ in }

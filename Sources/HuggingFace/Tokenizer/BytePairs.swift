@@ -15,7 +15,7 @@ struct BytePairs {
 
   /// Reads two files and checks that each merge makes a token.
   ///
-  /// - Throws: ``Failure`` 66 for a file that cannot be read, 65 for one that contradicts itself.
+  /// - Throws: `Failure` 66 for a file that cannot be read, 65 for one that contradicts itself.
   init(vocabulary path: FilePath, merges: FilePath) throws(Failure) {
     vocabularyBytes = try ModelTokenizer.bytes(path)
     mergesBytes = try ModelTokenizer.bytes(merges)

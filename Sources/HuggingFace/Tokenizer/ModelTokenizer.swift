@@ -38,7 +38,7 @@ public struct ModelTokenizer: Sendable {
 
   /// Reads and checks Megatron's two files.
   ///
-  /// - Throws: ``Failure`` 66 for a file that cannot be read, 65 when the ids are not 0 to
+  /// - Throws: `Failure` 66 for a file that cannot be read, 65 when the ids are not 0 to
   ///   n - 1, or a merge makes no token.
   public init(vocabulary: FilePath, merges: FilePath) throws(Failure) {
     let pairs = try BytePairs(vocabulary: vocabulary, merges: merges)
@@ -51,7 +51,7 @@ public struct ModelTokenizer: Sendable {
 
   /// Reads a folder: all files of a tokenizer in it are kept.
   ///
-  /// - Throws: ``Failure`` 66 when the folder has no tokenizer, 65 when its files
+  /// - Throws: `Failure` 66 when the folder has no tokenizer, 65 when its files
   ///   contradict each other.
   public init(folder: FilePath) throws(Failure) {
     func has(_ name: String) -> Bool { FileSystem.exists(folder.appending(name)) }
@@ -144,7 +144,7 @@ public struct ModelTokenizer: Sendable {
 
   /// Compares the tokenizer with the embedding of a model.
   ///
-  /// - Throws: ``Failure`` 78 when it has ids that the embedding lacks.
+  /// - Throws: `Failure` 78 when it has ids that the embedding lacks.
   package func check(rows: Int) throws(Failure) {
     guard size <= rows else {
       throw Failure(

@@ -33,7 +33,7 @@ public struct Tokenizer: Sendable {
 
   /// Reads the tokenizer of a folder: `tokenizer.json`, else vocabulary and merges.
   ///
-  /// - Throws: ``Failure`` 66 when the folder has no tokenizer, 65 when its files
+  /// - Throws: `Failure` 66 when the folder has no tokenizer, 65 when its files
   ///   contradict each other, 69 for a tokenizer that is not a plain byte-level BPE.
   public init(folder: FilePath) throws(Failure) {
     let fast = folder.appending("tokenizer.json")
@@ -97,7 +97,7 @@ public struct Tokenizer: Sendable {
 
   /// Reads Megatron's own files: a vocabulary, and merges with a pair on each line.
   ///
-  /// - Throws: ``Failure`` 66 for a file that cannot be read, 65 for one that is damaged.
+  /// - Throws: `Failure` 66 for a file that cannot be read, 65 for one that is damaged.
   public init(vocabulary: FilePath, merges: FilePath) throws(Failure) {
     let pairs = try BytePairs(vocabulary: vocabulary, merges: merges)
     let end = pairs.vocabulary[ModelTokenizer.endOfText]?.int
@@ -183,7 +183,7 @@ public struct Tokenizer: Sendable {
 
   /// The ids of a text; those of added tokens where their content stands in it.
   ///
-  /// - Throws: ``Failure`` 65 for a byte that the vocabulary lacks.
+  /// - Throws: `Failure` 65 for a byte that the vocabulary lacks.
   public func encode(_ text: String) throws(Failure) -> [Int] {
     let bytes = Array(text.utf8)
     var ids: [Int] = []

@@ -12,7 +12,7 @@ public struct QKVEvidence: Hashable, Sendable {
 
   /// Decides for a checkpoint.
   ///
-  /// - Throws: ``Failure`` 78 when nothing tells.
+  /// - Throws: `Failure` 78 when nothing tells.
   package init(_ index: Checkpoint, chosen: QKVOrder?) throws(Failure) {
     try self.init(
       chosen: chosen, version: index.checkpointVersion, arguments: index.arguments,
@@ -28,7 +28,7 @@ public struct QKVEvidence: Hashable, Sendable {
   ///   - firstBlock: The number of the first block's layer file, in pipeline layouts.
   ///   - layout: How the checkpoint is laid out.
   ///   - isCore: Whether the tensors have the names of Megatron-core.
-  /// - Throws: ``Failure`` 78 when nothing tells.
+  /// - Throws: `Failure` 78 when nothing tells.
   init(
     chosen: QKVOrder?, version: Double?, arguments: TrainingArguments, firstBlock: Int?,
     layout: CheckpointLayout, isCore: Bool = false

@@ -18,12 +18,12 @@ package protocol LayoutReader: Sendable {
 
   /// Reads the pickles of all files and brings their tensors into the form that all layouts share.
   ///
-  /// - Throws: ``Failure``.
+  /// - Throws: `Failure`.
   func read(into checkpoint: inout CheckpointBuilder) throws(Failure)
 
   /// Puts the float32 masters in the place of the weights.
   ///
-  /// - Throws: ``Failure`` with `masters/none` when there are none.
+  /// - Throws: `Failure` with `masters/none` when there are none.
   func readMasters(into checkpoint: inout CheckpointBuilder) throws(Failure)
 
   /// What the folder holds of the optimizer, by names alone.

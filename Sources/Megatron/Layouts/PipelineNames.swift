@@ -9,7 +9,7 @@ struct PipelineNames {
   private(set) var blockCount = 0
   private(set) var firstBlock: Int?
 
-  /// - Throws: ``Failure`` 65 when a block is missing between others.
+  /// - Throws: `Failure` 65 when a block is missing between others.
   init(_ names: [String]) throws(Failure) {
     var keys: [Int: Set<String>] = [:]
     for name in names {

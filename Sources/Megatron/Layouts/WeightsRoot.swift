@@ -49,7 +49,7 @@ struct WeightsRoot {
 
   /// The dictionaries with weights in a file: one for each chunk of a virtual pipeline.
   ///
-  /// - Throws: ``Failure`` 65 when there are none, 78 when there are several that could be meant.
+  /// - Throws: `Failure` 65 when there are none, 78 when there are several that could be meant.
   static func all(in file: TorchFile, named name: String) throws -> [WeightsRoot] {
     let graph = file.graph
     func root(_ key: String) throws -> WeightsRoot? {

@@ -32,7 +32,7 @@ public struct CheckpointFolder: Sendable {
   ///   - root: The folder of a run or of a step, or the file of a single rank.
   ///   - choice: Which step of a run is meant.
   ///   - layout: How it is laid out; `nil` to tell by the names.
-  /// - Throws: ``Failure`` 66 when there is none, 78 when there are several.
+  /// - Throws: `Failure` 66 when there is none, 78 when there are several.
   public init(
     scanning root: FilePath, choice: Choice = .latest, layout: CheckpointLayout? = nil
   ) throws(Failure) {
@@ -153,7 +153,7 @@ public struct CheckpointFolder: Sendable {
   ///   - limits: How much the file may make the reader do.
   ///   - body: What is done with it; its errors are told as those of this file.
   /// - Returns: What the body returns.
-  /// - Throws: ``Failure``.
+  /// - Throws: `Failure`.
   func open<Value>(
     _ name: String, _ limits: TorchLimits, _ body: (TorchFile) throws -> Value
   ) throws(Failure) -> Value {

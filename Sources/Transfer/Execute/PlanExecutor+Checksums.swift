@@ -30,7 +30,7 @@ extension PlanExecutor {
   /// Compares the CRC of every storage that was touched, as far as it was read in all runs. An
   /// output is whole only after that.
   ///
-  /// - Throws: ``Failure`` 65 for a storage that is damaged, or what ``checkWanted()`` throws.
+  /// - Throws: `Failure` 65 for a storage that is damaged, or what ``checkWanted()`` throws.
   package func finish() throws {
     defer {
       ledgers = [:]

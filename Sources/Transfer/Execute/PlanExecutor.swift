@@ -94,7 +94,7 @@ package final class PlanExecutor {
   /// - Parameters:
   ///   - positions: Which tensors.
   ///   - sink: Where they go; without one, they are read and checked and not made.
-  /// - Throws: ``Failure``, or what the sink throws; 130 and the like when a signal asked
+  /// - Throws: `Failure`, or what the sink throws; 130 and the like when a signal asked
   ///   for a stop.
   package func run(_ positions: [Int]? = nil, into sink: (any TensorSink)?) throws {
     let schedule = Schedule(
@@ -118,7 +118,7 @@ package final class PlanExecutor {
 
   /// Ends the work when its result is not wanted any more.
   ///
-  /// - Throws: ``Interrupted``, or ``TensorHashes/Cancelled``.
+  /// - Throws: `Interrupted`, or ``TensorHashes/Cancelled``.
   func checkWanted() throws {
     try Interrupted.check()
     for observer in observers { try observer.checkWanted() }

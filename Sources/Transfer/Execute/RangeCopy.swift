@@ -44,7 +44,7 @@ struct RangeCopy: Sendable {
   ///   - checksums: Whether the CRC is computed along the way.
   ///   - sink: Where the elements go.
   /// - Returns: What was found.
-  /// - Throws: ``Failure``, or what the sink throws.
+  /// - Throws: `Failure`, or what the sink throws.
   func carryOut(
     from file: InputFile, _ plan: TransferPlan, on bench: WorkerBuffers, checksums: Bool,
     to sink: (any TensorSink)?

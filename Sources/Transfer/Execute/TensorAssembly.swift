@@ -113,7 +113,7 @@ struct TensorAssembly: Sendable {
   ///   - window: Where the rows come together; without one, they do not.
   /// - Returns: The CRC of what was read of each part, to be joined by XOR with those of the other
   ///   strips; how many bytes were read; and what was counted.
-  /// - Throws: ``Failure``, or what was left to do before throws.
+  /// - Throws: `Failure`, or what was left to do before throws.
   func read(
     _ strip: Range<Int>, from files: [Int: InputFile], _ plan: TransferPlan,
     on bench: WorkerBuffers,
@@ -221,7 +221,7 @@ struct TensorAssembly: Sendable {
   ///   - stage: The buffers of the thread.
   ///   - sink: Where the rows go.
   /// - Returns: How many finite values became infinite.
-  /// - Throws: What the sink throws, or ``Interrupted``.
+  /// - Throws: What the sink throws, or `Interrupted`.
   func write(
     _ groups: ArraySlice<(first: Int, rows: BufferRows)>, _ plan: TransferPlan,
     on stage: WorkerBuffers.ThreadBuffers, to sink: any TensorSink

@@ -45,7 +45,7 @@ package final class TensorHashes: ElementObserver {
   /// Hashes all elements of a plan as they are stored.
   ///
   /// - Returns: The hashes, by the positions of the tensors.
-  /// - Throws: ``Failure``, or ``Interrupted``.
+  /// - Throws: `Failure`, or `Interrupted`.
   package static func ofAll(
     _ plan: TransferPlan, _ crc: CRCMode, threads: Int
   ) throws -> [Int: WordHash] {
@@ -56,7 +56,7 @@ package final class TensorHashes: ElementObserver {
 
   /// Reads all elements of a plan, adds them, and makes nothing else of them.
   ///
-  /// - Throws: ``Failure``, ``Interrupted``, or ``Cancelled``.
+  /// - Throws: `Failure`, `Interrupted`, or ``Cancelled``.
   package func addAll(
     of plan: TransferPlan, _ crc: CRCMode, threads: Int,
     progress: @escaping ExecutionReport.Progress = { _ in }

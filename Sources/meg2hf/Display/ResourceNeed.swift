@@ -21,7 +21,7 @@ struct ResourceNeed {
   /// Makes sure that the file system of OUTPUT has room for it.
   ///
   /// - Returns: The free bytes; `nil` where they are not known.
-  /// - Throws: ``Failure`` 74.
+  /// - Throws: `Failure` 74.
   func requireRoom(for output: FilePath) throws(Failure) -> Int? {
     var folder = FileSystem.absolute(output)
     while !FileSystem.exists(folder), !folder.components.isEmpty { folder.removeLastComponent() }

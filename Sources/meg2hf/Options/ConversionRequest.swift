@@ -12,7 +12,7 @@ struct ConversionRequest {
 
   /// Reads what the options name.
   ///
-  /// - Throws: ``Failure`` for a tokenizer that cannot be read.
+  /// - Throws: `Failure` for a tokenizer that cannot be read.
   init(
     _ source: SourceOptions, _ output: OutputOptions, _ execution: ExecutionOptions,
     work: RunOptions.Work = .all
@@ -24,7 +24,7 @@ struct ConversionRequest {
 
   /// Prepares the conversion of a checkpoint.
   ///
-  /// - Throws: ``Failure``.
+  /// - Throws: `Failure`.
   func converter(_ checkpoint: Checkpoint) throws(Failure) -> Conversion {
     try Conversion(of: checkpoint, options: options, tokenizer: tokenizer)
   }

@@ -49,7 +49,7 @@ struct ForwardOptions: ParsableArguments {
   ///   - vocabulary: Arbitrary tokens are below it.
   ///   - positions: At most so many arbitrary tokens are run.
   /// - Returns: Their ids.
-  /// - Throws: ``Failure`` for a text without a tokenizer, or what are no ids.
+  /// - Throws: `Failure` for a text without a tokenizer, or what are no ids.
   func tokens(_ output: FilePath, vocabulary: Int, positions: Int) throws(Failure) -> [Int] {
     if let ids { return try TextInput.ids(ids) }
     guard let text else {

@@ -66,7 +66,7 @@ enum FoundModel {
   /// transformers records no checksums.
   ///
   /// - Returns: What is worth knowing of them.
-  /// - Throws: ``Failure`` 65 for damage.
+  /// - Throws: `Failure` 65 for damage.
   func check(_ crc: CRCMode, threads: Int, _ shown: DisplayOptions) throws -> [Diagnostic] {
     guard case .checkpoint(let found) = self, crc != .none else { return [] }
     let progress = ProgressReporter(shown, verb: "checking")

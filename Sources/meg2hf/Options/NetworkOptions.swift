@@ -34,7 +34,7 @@ struct NetworkOptions: ParsableArguments {
   ///   - shown: How progress is shown.
   ///   - warnings: What is worth knowing.
   /// - Returns: A model that can be run.
-  /// - Throws: ``Failure`` for one that is damaged, or cannot be converted.
+  /// - Throws: `Failure` for one that is damaged, or cannot be converted.
   func find(
     allowingEach: Bool = false, _ shown: DisplayOptions, _ warnings: inout [Diagnostic]
   ) throws -> FoundModel {
@@ -80,7 +80,7 @@ struct NetworkOptions: ParsableArguments {
   ///     a warning.
   ///   - warnings: What is worth knowing.
   /// - Returns: The tokenizer; `nil` where there is none and none is needed.
-  /// - Throws: ``Failure`` for one that is needed, or was named, and cannot be read.
+  /// - Throws: `Failure` for one that is needed, or was named, and cannot be read.
   func readTokenizer(
     isNeeded: Bool, _ warnings: inout [Diagnostic]
   ) throws(Failure) -> Tokenizer? {

@@ -31,7 +31,7 @@ struct ProofOptions: ParsableArguments {
   /// Finds out whether a text speaks for the order of query, key and value that is to be written.
   ///
   /// - Returns: `nil` where no text was given.
-  /// - Throws: ``Failure`` 78 where it speaks for another one, 66 for a text without a tokenizer.
+  /// - Throws: `Failure` 78 where it speaks for another one, 66 for a text without a tokenizer.
   func arbitrate(
     _ model: RunnableCheckpoint, _ tokenizer: TokenizerOptions, threads: Int,
     _ shown: DisplayOptions, _ warnings: inout [Diagnostic]
@@ -59,7 +59,7 @@ struct ProofOptions: ParsableArguments {
   /// Has the checkpoint continue the sample.
   ///
   /// - Returns: `nil` where none was given.
-  /// - Throws: ``Failure`` 66 without a tokenizer.
+  /// - Throws: `Failure` 66 without a tokenizer.
   func speak(
     _ model: RunnableCheckpoint, _ tokenizer: TokenizerOptions, end: Int?, threads: Int
   ) throws -> ModelCard.Sample? {

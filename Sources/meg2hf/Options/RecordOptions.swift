@@ -20,7 +20,7 @@ struct ScriptOptions: ParsableArguments {
 
   /// The words and variables that were given.
   ///
-  /// - Throws: ``Failure`` 64.
+  /// - Throws: `Failure` 64.
   func given() throws(Failure) -> (words: [String]?, environment: [String: String]) {
     var environment: [String: String] = [:]
     for item in scriptEnv {
@@ -72,7 +72,7 @@ struct RecordOptions: ParsableArguments {
   ///
   /// - Parameter folder: The checkpoint of a batch, whose names are filled in.
   /// - Returns: What they say.
-  /// - Throws: ``Failure`` 66, 65 or 64.
+  /// - Throws: `Failure` 66, 65 or 64.
   func read(for folder: CheckpointFolder? = nil) throws(Failure) -> RunRecords? {
     func filled(_ text: String?) throws(Failure) -> String? {
       guard let text, let folder else { return text }

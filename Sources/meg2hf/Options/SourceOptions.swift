@@ -150,7 +150,7 @@ struct SourceOptions: ParsableArguments {
 
   /// The order that was given; `nil` to go by the evidence.
   ///
-  /// - Throws: ``Failure`` 64 where all of them are asked for.
+  /// - Throws: `Failure` 64 where all of them are asked for.
   func order() throws(Failure) -> QKVOrder? {
     guard qkvLayout != .each else {
       throw Failure(
@@ -236,7 +236,7 @@ struct SourceOptions: ParsableArguments {
   ///   - fallback: Which weights are read when the user did not say.
   ///   - settings: Training arguments that were set before; those that the user gives now win.
   /// - Returns: What is known of it.
-  /// - Throws: ``Failure``.
+  /// - Throws: `Failure`.
   func index(
     _ directory: CheckpointFolder, weights fallback: WeightSource = .model,
     settings: JSONObject = JSONObject()

@@ -13,7 +13,7 @@ enum TextInput {
   ///   - file: The file with it; `-` for standard input.
   ///   - argument: What the argument is called.
   /// - Returns: The text.
-  /// - Throws: ``Failure`` 65, with the offset, for what is not UTF-8.
+  /// - Throws: `Failure` 65, with the offset, for what is not UTF-8.
   static func read(
     _ text: String?, _ file: String?, named argument: String
   ) throws(Failure) -> String {
