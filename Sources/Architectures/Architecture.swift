@@ -12,7 +12,7 @@ public protocol Architecture: Sendable {
   var format: ModelFormat { get }
   /// Every tensor, from Megatron to transformers.
   var table: RuleTable { get }
-  /// The names of training arguments that the family reads besides ``ArgumentOverrides/common``.
+  /// The names of training arguments that the family reads besides `ArgumentOverrides.common`.
   var argumentKeys: [String] { get }
 
   /// Whether a checkpoint holds a model of the family, be it one that cannot be converted.
