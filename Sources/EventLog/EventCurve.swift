@@ -6,6 +6,7 @@ public struct EventCurve: Hashable, Sendable {
   public struct Point: Hashable, Sendable {
     /// The iteration, or whatever the trainer counts: samples, tokens.
     public let step: Int
+    /// As it was logged, often in binary32; it may be NaN or infinite.
     public let value: Double
     /// Seconds since 1970.
     public let time: Double

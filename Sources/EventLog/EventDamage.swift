@@ -17,6 +17,7 @@ public struct EventDamage: Hashable, Sendable {
     case tooLong = "too-long"
   }
 
+  /// What is wrong with the stretch.
   public let kind: Kind
   /// The name of the file.
   public let file: String

@@ -2,7 +2,9 @@
 public struct EventRun: Hashable, Sendable {
   /// A text that was logged, as trainers do with each of their arguments.
   public struct Text: Hashable, Sendable {
+    /// The step that it was logged at, as a rule 0 or that at which the job began.
     public let step: Int
+    /// At most 64 KiB, cut after that; what is not UTF-8 is shown as U+FFFD.
     public let text: String
     /// Which of the files it is from, counted from 0 in the order of reading.
     public let job: Int
@@ -10,13 +12,17 @@ public struct EventRun: Hashable, Sendable {
 
   /// A curve with its tag.
   public struct NamedCurve: Hashable, Sendable {
+    /// Under which the trainer logged it, such as `lm loss`.
     public let tag: String
+    /// Its values, of which a restart may have made all void.
     public internal(set) var curve: EventCurve
   }
 
   /// The texts of a tag.
   public struct NamedTexts: Hashable, Sendable {
+    /// Under which the trainer logged them, such as `hidden_size/text_summary`.
     public let tag: String
+    /// In the order of reading, those of later jobs after those of earlier ones.
     public internal(set) var texts: [Text]
   }
 

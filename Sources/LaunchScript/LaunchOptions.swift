@@ -19,6 +19,7 @@ extension LaunchScript {
     public let launcher: [String]
     /// The program, as a rule a Python file.
     public let program: String
+    /// Each name once, in the order in which they were met first.
     public let options: [Option]
     /// Words that are not known and stand where an option could stand: they may be any options.
     public let mayBeOptions: [String]

@@ -10,6 +10,7 @@ public import SystemPackage
 public struct LaunchScript: Sendable {
   /// An option over all launches and ways.
   public struct Option: Hashable, Sendable {
+    /// Without the dashes before it, and with a dash for each underscore.
     public let name: String
     /// The values that it has; an absent one is `nil`.
     public let alternatives: [[String]?]

@@ -20,22 +20,32 @@ public struct PickleError: Error, Hashable, Sendable, CustomStringConvertible {
     case unsupportedOpcode = "pickle/unsupported-opcode"
     /// A protocol above 5.
     case unsupportedProtocol = "pickle/unsupported-protocol"
+    /// More instructions than ``PickleLimits/opcodes``.
     case limitOpcodes = "limit/opcodes"
+    /// More values than ``PickleLimits/nodes``, or too many copied between containers.
     case limitNodes = "limit/nodes"
+    /// More containers than ``PickleLimits/containers``.
     case limitContainers = "limit/containers"
+    /// More values put into containers than ``PickleLimits/items``.
     case limitItems = "limit/items"
+    /// More values, or marks, on the stack than ``PickleLimits/stack``.
     case limitStack = "limit/stack"
+    /// More slots of the memo than ``PickleLimits/memo``.
     case limitMemo = "limit/memo"
+    /// An integer of more bytes, or digits, than ``PickleLimits/integerBytes``.
     case limitInteger = "limit/integer"
+    /// A string of more bytes than ``PickleLimits/stringBytes``, or too many bytes in all texts.
     case limitString = "limit/string"
   }
 
+  /// The kind of fault, apart from where it is.
   public let code: Code
   /// The offset of the instruction in the pickle.
   public let offset: Int
   /// What was found and what was expected.
   public let detail: String
 
+  /// An error of the instruction at `offset`; `detail` becomes the beginning of the message.
   public init(_ code: Code, at offset: Int, _ detail: String) {
     self.code = code
     self.offset = offset

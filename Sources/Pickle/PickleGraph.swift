@@ -10,22 +10,31 @@ public struct NodeID: Hashable, Sendable {
 /// Nothing here is an object of the program that wrote the pickle: classes and functions are
 /// names, and what they were called with is kept as it stands.
 public enum PickleNode: Hashable, Sendable {
+  /// Python's `None`.
   case none
+  /// `True` or `False`, which are no integers here.
   case bool(Bool)
+  /// An integer that fits into 64 bits, signed.
   case int(Int)
   /// An integer of more than 64 bits: little-endian two's complement bytes.
   case bigInt(Range<Int>)
   /// An integer that does not fit into 64 bits, as the decimal digits of a text.
   case bigDecimal(Range<Int>)
+  /// An IEEE 754 binary64; it may be NaN or infinite.
   case float(Double)
   /// UTF-8, in which surrogates may occur (as Python writes them).
   case string(Range<Int>)
+  /// Bytes, or a string of Python 2 that is not UTF-8; ``PickleGraph/bytes(_:)`` has them.
   case bytes(Range<Int>)
+  /// A list; ``PickleGraph/items(_:)`` has its elements.
   case list(Int)
+  /// A tuple; ``PickleGraph/tuple(_:)`` has its elements.
   case tuple(Int)
+  /// A set; its elements are in the order of the pickle, and may be repeated.
   case set(Int)
   /// A set that cannot change, and so can be a key.
   case frozenSet(Int)
+  /// A dictionary or an `OrderedDict`; ``PickleGraph/entries(_:)`` has its contents.
   case dict(Int)
   /// A class or function by name.
   case global(Int)
@@ -37,9 +46,12 @@ public enum PickleNode: Hashable, Sendable {
 
 /// A class or function that a pickle names. A dot in the name is a part of the name.
 public struct GlobalName: Hashable, Sendable, CustomStringConvertible {
+  /// The module as the pickle writes it; below protocol 3 that can be a name of Python 2.
   public let module: String
+  /// The class or function within the module.
   public let name: String
 
+  /// The name of what `name` is in `module`; whether there is such a thing is not asked.
   public init(_ module: String, _ name: String) {
     self.module = module
     self.name = name
@@ -70,9 +82,12 @@ public struct PickleObject: Hashable, Sendable {
 
 /// A key and its value.
 public struct PickleEntry: Hashable, Sendable {
+  /// As a rule a text; ``PickleGraph/label(_:)`` shows keys of any kind.
   public let key: NodeID
+  /// In a dictionary, the last value that its key was given.
   public var value: NodeID
 
+  /// An entry of two values of one graph.
   public init(key: NodeID, value: NodeID) {
     self.key = key
     self.value = value

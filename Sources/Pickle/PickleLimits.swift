@@ -20,5 +20,6 @@ public struct PickleLimits: Hashable, Sendable {
   /// Bytes of one string.
   public var stringBytes = 1 << 28
 
+  /// The defaults, each of which can be changed.
   public init() {}
 }

@@ -19,7 +19,9 @@ public func load(
 
 /// A value of a pickle, and the way to what it holds.
 public struct PickleValue: Sendable {
+  /// All values of the pickle, which share it: a copy of the value copies none of them.
   public let graph: PickleGraph
+  /// The position of the value in ``graph``.
   public let id: NodeID
 
   /// The value that a pickle builds.
@@ -60,6 +62,7 @@ public struct PickleValue: Sendable {
     if case .float(let value) = graph[id] { value } else { int.map { Double($0) } }
   }
 
+  /// A boolean; `nil` for anything else, integers included.
   public var bool: Bool? { graph.bool(id) }
 
   /// A text; parts that are not Unicode are shown as U+FFFD.

@@ -45,8 +45,11 @@ extension SafetensorsFile {
 extension SafetensorsFile {
   /// A tensor to write.
   public struct NewTensor: Hashable, Sendable {
+    /// Any text but `__metadata__`; each tensor of a file needs one of its own.
     public let name: String
+    /// The type of the elements in ``bytes``.
     public let dtype: DType
+    /// The sizes of the dimensions; empty for a single element.
     public let shape: [Int]
     /// Row-major, little-endian.
     public let bytes: [UInt8]

@@ -3,7 +3,9 @@ public import SystemPackage
 
 /// A safetensors file whose header was checked in full.
 public struct SafetensorsFile: Sendable {
+  /// The file, which stays open for reading tensors.
   public let file: InputFile
+  /// The header, checked against the size of the file: its tensors end where the file does.
   public let header: SafetensorsHeader
   /// Where the tensor bytes begin in the file.
   public let dataStart: Int

@@ -3,7 +3,9 @@ import JSON
 
 /// A tensor as the header of a safetensors file declares it.
 public struct SafetensorsTensor: Hashable, Sendable {
+  /// Any text; no other tensor of the header has the same.
   public let name: String
+  /// The type of the elements, which are little-endian.
   public let dtype: DType
   /// The sizes of the dimensions; row-major, without gaps.
   public let shape: [Int]
@@ -21,6 +23,7 @@ public struct SafetensorsHeader: Hashable, Sendable {
 
   /// The tensors in the order of their bytes.
   public let tensors: [SafetensorsTensor]
+  /// The texts of `__metadata__`; `nil` when the header has none.
   public let metadata: [String: String]?
   /// Things that readers let pass although the format forbids them.
   public let notes: [String]

@@ -13,6 +13,8 @@ public struct ShardIndex: Hashable, Sendable {
   /// The name of the index of `model-….safetensors` shards.
   public static let fileName = "model.safetensors.index.json"
 
+  /// An index to write: file names by tensor names, the sum of the sizes in bytes, and the number
+  /// of elements.
   public init(weightMap: [String: String], totalSize: Int, totalParameters: Int) {
     self.weightMap = Dictionary(
       weightMap.map { (UTF8Key($0.key), $0.value) }, uniquingKeysWith: { $1 })

@@ -2,10 +2,15 @@
 public struct StoredBytes: Hashable, Sendable {
   /// How the bytes are stored.
   public enum Compression: Hashable, Sendable {
-    case stored, deflated
+    /// As they are.
+    case stored
+    /// Compressed by deflate (RFC 1951), without a header.
+    case deflated
   }
 
+  /// The path within the archive, root folder included; in legacy files the key of the storage.
   public let name: String
+  /// Always `stored` in legacy files.
   public let compression: Compression
   /// The CRC-32 of the contents; `nil` when the writer recorded none (a zero with contents).
   public let crc: UInt32?

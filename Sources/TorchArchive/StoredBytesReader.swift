@@ -18,6 +18,7 @@ public final class StoredBytesReader {
     case notChecked
   }
 
+  /// What is read; offsets count from the beginning of its contents.
   public let entry: StoredBytes
   /// The checksums of what was read so far; kept by the caller when it reads an entry in turns.
   public var ledger: ChecksumLedger

@@ -26,6 +26,7 @@ public struct NamedTensor: Hashable, Sendable {
   public let name: String
   /// The same, step by step, which no two tensors share.
   public let path: [Step]
+  /// The value that describes it, for ``TorchFile/tensor(_:)``; several names can lead to one.
   public let node: NodeID
 }
 

@@ -2,15 +2,70 @@ public import Pickle
 
 /// The element types of PyTorch, by torch's names without the prefix `torch.`.
 public enum TorchDType: String, Hashable, Sendable, CaseIterable {
-  case float64, float32, float16, bfloat16
-  case int64, int32, int16, int8
-  case uint64, uint32, uint16, uint8
+  /// IEEE 754 binary64.
+  case float64
+  /// IEEE 754 binary32.
+  case float32
+  /// IEEE 754 binary16.
+  case float16
+  /// The upper half of a binary32.
+  case bfloat16
+  /// A signed integer of 64 bits, in two's complement.
+  case int64
+  /// A signed integer of 32 bits, in two's complement.
+  case int32
+  /// A signed integer of 16 bits, in two's complement.
+  case int16
+  /// A signed integer of 8 bits, in two's complement.
+  case int8
+  /// An unsigned integer of 64 bits.
+  case uint64
+  /// An unsigned integer of 32 bits.
+  case uint32
+  /// An unsigned integer of 16 bits.
+  case uint16
+  /// An unsigned integer of 8 bits; also the bytes of untyped storages.
+  case uint8
+  /// A boolean in a byte; readers take any byte but 0 as true.
   case bool
-  case complex128, complex64, complex32
-  case float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu
+  /// A complex number: two binary64, the real part first.
+  case complex128
+  /// A complex number: two binary32, the real part first.
+  case complex64
+  /// A complex number: two binary16, the real part first.
+  case complex32
+  /// A number of 8 bits, of them 4 of exponent, with NaN but no infinities (OCP FP8).
+  case float8_e4m3fn
+  /// A number of 8 bits, of them 5 of exponent, with infinities and NaN (OCP FP8).
+  case float8_e5m2
+  /// A number of 8 bits, of them 4 of exponent, without infinities and negative zero.
+  case float8_e4m3fnuz
+  /// A number of 8 bits, of them 5 of exponent, without infinities and negative zero.
+  case float8_e5m2fnuz
+  /// A power of two as its exponent of 8 bits: a scale of the OCP microscaling formats.
+  case float8_e8m0fnu
+  /// Two numbers of 4 bits, of them 2 of exponent, in a byte (OCP microscaling formats).
   case float4_e2m1fn_x2
-  case bits8, bits16, bits1x8, bits2x4, bits4x2
-  case qint8, quint8, qint32, quint4x2, quint2x4
+  /// 8 bits without a meaning.
+  case bits8
+  /// 16 bits without a meaning.
+  case bits16
+  /// 8 values of 1 bit in a byte, without a meaning.
+  case bits1x8
+  /// 4 values of 2 bits in a byte, without a meaning.
+  case bits2x4
+  /// 2 values of 4 bits in a byte, without a meaning.
+  case bits4x2
+  /// A signed code of 8 bits.
+  case qint8
+  /// An unsigned code of 8 bits.
+  case quint8
+  /// A signed code of 32 bits.
+  case qint32
+  /// 2 unsigned codes of 4 bits in a byte.
+  case quint4x2
+  /// 4 unsigned codes of 2 bits in a byte.
+  case quint2x4
 
   /// The size of an element in bytes.
   public var size: Int {

@@ -10,7 +10,9 @@ extension TorchFile {
     /// Where its elements are.
     public let view: TorchTensor
 
+    /// The type of the elements, in memory as in the file.
     public var dtype: TorchDType { view.dtype }
+    /// The sizes of the dimensions; empty for a single element.
     public var shape: [Int] { view.sizes }
   }
 

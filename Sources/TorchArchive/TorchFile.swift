@@ -16,7 +16,9 @@ public struct TorchFile: Sendable {
     case legacy
   }
 
+  /// The file, which stays open for reading tensors.
   public let file: InputFile
+  /// As the first bytes of the file tell it, whatever its name.
   public let container: Container
   /// The objects of the file.
   public let graph: PickleGraph
@@ -24,6 +26,7 @@ public struct TorchFile: Sendable {
   public let isBigEndian: Bool
   /// The CRC of the pickle was recorded, and checked.
   public let isPickleVerified: Bool
+  /// What it was opened with; the search for tensors and their readers keep to them, too.
   public let limits: TorchLimits
   /// The runs of bytes that hold storages, by the key of the storage.
   let storageEntries: [UTF8Key: StoredBytes]

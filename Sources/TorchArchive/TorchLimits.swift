@@ -18,6 +18,7 @@ public struct TorchLimits: Hashable, Sendable {
   /// in a file.
   public var expansion = 64
 
+  /// The defaults, each of which can be changed.
   public init() {}
 
   /// The limits by the names under which a user can raise them.

@@ -13,11 +13,13 @@ public struct BatchList: Sendable {
   public struct Item: Sendable {
     /// The checkpoint as it was found by names alone, or why it was not.
     public let folder: Result<CheckpointFolder, Failure>
+    /// The path that the list names; for each step in a folder, that folder.
     public let checkpoint: FilePath
     /// The folder to make; `nil` when its name depends on a checkpoint that was not found.
     public let output: FilePath?
   }
 
+  /// In the order of the list, or of the steps; never empty.
   public let items: [Item]
 
   /// Larger files are not lists.

@@ -8,13 +8,17 @@ public import Transfer
 /// What reading a checkpoint to its end brings to light: damage wherever a checksum was recorded,
 /// replicas that differ, partitions that occur twice, and values that are not finite.
 public struct CheckpointCheck: Sendable {
-  /// Entries whose checksum agrees, and those that have none.
+  /// Entries whose checksum agrees.
   public private(set) var verified = 0
+  /// Entries whose writer recorded no checksum; empty ones do not count.
   public private(set) var notRecorded = 0
+  /// PyTorch files that could be opened, those of the optimizer included.
   public private(set) var filesRead = 0
+  /// Bytes that were read, those of weights twice when their replicas were compared.
   public private(set) var bytesRead = 0
   /// Damage, and files that are there in the place of others.
   public private(set) var errors: [Failure] = []
+  /// What is missing of the optimizer, replicas that differ, and values that are not finite.
   public private(set) var warnings: [Diagnostic] = []
   /// Tensors whose replicas were compared; `nil` where the model is not one that is converted.
   public private(set) var comparedTensors: Int?

@@ -10,15 +10,19 @@ public struct CheckpointInspection: Sendable {
   public struct Row: Hashable, Sendable {
     /// The name in Megatron, as all layouts share it.
     public let name: String
+    /// The type of the elements on the first rank, by torch's name without `torch.`.
     public let dtype: String
     /// The shapes on the tensor-parallel ranks; one if they are all the same.
     public let shardShapes: [[Int]]
+    /// The number of tensor-parallel ranks that hold a part of it, or all of it.
     public let ranks: Int
     /// The shape over all ranks; `nil` for a tensor that no rule names.
     public let mergedShape: [Int]?
+    /// How the ranks share it, as `Partition` spells it; `nil` for a tensor that no rule names.
     public let partition: String?
-    /// The name and shape in transformers; `nil` for a tensor that no rule names.
+    /// The name in transformers; `nil` for a tensor that no rule names.
     public let target: String?
+    /// The shape in transformers, padding included; `nil` where ``mergedShape`` is.
     public let targetShape: [Int]?
     /// Where the values are, one for each rank.
     public let shards: [Shard]
@@ -29,22 +33,27 @@ public struct CheckpointInspection: Sendable {
 
   /// What one rank holds of a tensor.
   public struct Shard: Hashable, Sendable {
+    /// The tensor-parallel rank, from 0 on.
     public let rank: Int
     /// The name of the file within the checkpoint's folder; the first one where there are several.
     public let file: String
     /// The pipeline stage, where the name of the file tells it.
     public let stage: Int?
+    /// What this rank has: the whole shape where every rank has all of it.
     public let shape: [Int]
+    /// The size of its elements in bytes, without what else is in the storage.
     public let byteCount: Int
   }
 
   /// The model as it was recognised.
   public let model: Recognition
+  /// All tensors in the order of the model, also those that no rule names.
   public let rows: [Row]
   /// Why it cannot be converted; empty if it can.
   public let reasons: [Failure]
   /// The sizes of the model, if they could be worked out.
   public let sizes: ModelSizes?
+  /// The order of the query, key and value rows; `nil` if nothing tells it.
   public let qkv: QKVEvidence?
   /// What was concluded, as far as the checkpoint can be converted.
   public let decisions: [Decision]

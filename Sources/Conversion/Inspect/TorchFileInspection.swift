@@ -10,18 +10,23 @@ public import Transfer
 public struct TorchFileInspection: Sendable {
   /// A tensor, or why it cannot be read.
   public struct Tensor: Sendable {
+    /// Keys, positions and attributes from the root on, joined by dots; not always unique.
     public let name: String
     /// The way from the root to it, which no two tensors share.
     public let path: [NamedTensor.Step]
+    /// Where its elements are; `nil` when ``error`` says why that cannot be told.
     public let tensor: TorchTensor?
     /// The SHA-256 of the contiguous row-major little-endian bytes, when it was asked for.
     public var sha256: String?
+    /// Why it cannot be read, or the damage that reading it brought to light.
     public var error: Failure?
   }
 
+  /// In the order of the pickle; one tensor may be there under several names.
   public private(set) var tensors: [Tensor] = []
   /// What the user should know although it stops nothing.
   public private(set) var warnings: [Diagnostic] = []
+  /// The file, as it was given.
   public let path: FilePath
 
   /// Lists the tensors of a file, and hashes them on request.

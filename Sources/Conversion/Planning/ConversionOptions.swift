@@ -30,19 +30,24 @@ public struct ConversionOptions: Hashable, Sendable {
     case keep
     /// Those before the padding.
     case trim
+    /// So many from the first one on: at least 1, and not more than are stored.
     case rows(Int)
   }
 
   /// The element type of the output; `nil` for the one that is stored.
   public var dtype: DType?
+  /// The order of the query, key and value rows; `nil` for the one that the checkpoint tells.
   public var qkvLayout: QKVOrder?
   /// How many tensor-parallel ranks a tool put together in each file; `nil` for what the checkpoint
   /// says.
   public var mergedRanks: Int?
   /// Whether partitions of two ranks that are bit for bit the same are taken all the same.
   public var acceptsDuplicatedShards = false
+  /// What is done about replicas that differ; by default their mean is taken, with a warning.
   public var replicas = Replicas.mean
+  /// Which rows of the embedding the output has.
   public var vocabulary = Vocabulary.keep
+  /// Whether the names of the tensors begin with a prefix.
   public var keyStyle = KeyStyle.transformer
   /// The largest size of a shard in bytes; `nil` puts all into one file.
   public var maximumShardSize: Int? = 5_000_000_000

@@ -4,6 +4,7 @@ import Transfer
 public struct WorkShare: Hashable, Sendable, CustomStringConvertible {
   /// From 1 to ``count``.
   public let number: Int
+  /// The number of all parts, at most a million.
   public let count: Int
 
   /// Reads "K/N".

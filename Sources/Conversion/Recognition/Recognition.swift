@@ -7,7 +7,9 @@ public import Megatron
 ///
 /// What cannot be worked out is kept as the error that says why, since `inspect` shows the rest.
 public struct Recognition: Sendable {
+  /// The checkpoint, with the arguments that records of the run filled in.
   public let checkpoint: Checkpoint
+  /// The family of the model: the first one that claims it, or the last of those asked.
   public let architecture: any Architecture
   /// The rules that fit the checkpoint, one for each tensor of the output.
   public let rules: [RuleTable.Applied]

@@ -6,6 +6,7 @@ public import Transfer
 /// A checkpoint that could be converted, and so can be run as it was trained: nothing is missing or
 /// left over, and every part has the shape that it must have.
 public struct RunnableCheckpoint: Sendable {
+  /// The checkpoint as it was given, without what records of the run fill in.
   public let checkpoint: Checkpoint
   /// The order of query, key and value, or why it is not known.
   public let qkv: Result<QKVEvidence, Failure>

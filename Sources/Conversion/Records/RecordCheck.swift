@@ -10,8 +10,13 @@ import TorchArchive
 public struct RecordCheck: Hashable, Sendable {
   /// What became of an argument.
   public enum Verdict: String, Hashable, Sendable {
-    case same, filled
+    /// No record says anything else than the checkpoint.
+    case same
+    /// The checkpoint does not have it, and the value of a record was taken.
+    case filled
+    /// A record says something else, as it may from job to job: the checkpoint is believed.
     case mayChange = "differs, may change"
+    /// A record says something else of what cannot change within a run: it is of another one.
     case contradicts
     /// It contradicts if what the script assumes is so.
     case assumed = "differs, if the script's assumptions hold"
@@ -19,10 +24,15 @@ public struct RecordCheck: Hashable, Sendable {
 
   /// An argument that more than one of them names, or that was filled in.
   public struct Row: Hashable, Sendable {
+    /// By Megatron's name, with underscores.
     public let name: String
+    /// What shapes prove, else what the arguments say; `nil` where the checkpoint says nothing.
     public let checkpoint: ArgumentValue?
+    /// What the event files say of the job that wrote the checkpoint; `nil` for nothing.
     public let logs: ArgumentValue?
+    /// What the script passes on, as far as it is known; `nil` for nothing.
     public let script: ArgumentValue?
+    /// What became of it, or whether the records agree.
     public let verdict: Verdict
     /// The line of the script.
     public let line: Int?
@@ -38,6 +48,7 @@ public struct RecordCheck: Hashable, Sendable {
   /// The origin of what event files fill in.
   private static let eventFiles = "event files"
 
+  /// In a fixed order: what cannot change within a run comes first.
   public let rows: [Row]
   /// How many options of the script have no value that is known.
   public let unknownCount: Int

@@ -13,11 +13,13 @@ public struct RecordedArguments: Hashable, Sendable {
     public let text: String
     /// What has to be true so that it is so.
     public var assumptions: [String] = []
+    /// Whether it holds under assumptions only.
     public var isAssumed: Bool { !assumptions.isEmpty }
     /// Where it stands in a script.
     public var line: Int?
   }
 
+  /// By Megatron's names, with underscores; those without a known value, too.
   public private(set) var arguments: [String: Argument] = [:]
 
   /// The value of an argument, if it is known.

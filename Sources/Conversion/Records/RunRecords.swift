@@ -11,11 +11,15 @@ public struct RunRecords: Hashable, Sendable {
   public struct Script: Hashable, Sendable {
     /// The last part of its path: where it lies is nobody's business.
     public let name: String
+    /// The size of the file in bytes.
     public let size: Int
+    /// The SHA-256 of the file, as hexadecimal digits.
     public let sha256: String
+    /// Its options by Megatron's names, with the values that those stand for.
     public let arguments: RecordedArguments
     /// What it passes on, with dashes, where that is known whatever the machine is.
     public let options: [LaunchScript.Option]
+    /// What was assumed where the script depends on what is not in it.
     public let assumptions: [String]
     /// What tokenizer files it names.
     public var tokenizerFiles: [String] {
@@ -25,8 +29,11 @@ public struct RunRecords: Hashable, Sendable {
 
   /// One event file.
   public struct LogFile: Hashable, Sendable {
+    /// Where it is read and copied from.
     public let path: FilePath
+    /// The size of the file in bytes.
     public let size: Int
+    /// The SHA-256 of the file, as hexadecimal digits.
     public let sha256: String
 
     /// How the name of a copy begins, as the hub looks for it.
@@ -46,13 +53,16 @@ public struct RunRecords: Hashable, Sendable {
     }
   }
 
+  /// The launch script; `nil` until one is added.
   public var script: Script?
   /// The run of the event files.
   public var logs: EventRun?
+  /// The event files of ``logs``, in the order of reading; empty until some are added.
   public var logFiles: [LogFile] = []
   /// What the user should know of them.
   public private(set) var warnings: [Diagnostic] = []
 
+  /// No records yet; ``add(script:arguments:environment:)`` and ``add(logs:)`` read some.
   public init() {}
 
   /// Reads a launch script.

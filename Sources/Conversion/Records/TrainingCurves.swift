@@ -3,10 +3,13 @@ public import EventLog
 
 /// The curves of a run that matter, with the place of a checkpoint on them.
 public struct TrainingCurves: Sendable {
+  /// What the curves are called in the event files.
   public let tags: TrainingTags
   /// The loss of training, with the part that led to the checkpoint where the run went back later.
   public let loss: [EventCurve.Point]
+  /// The loss of validation, up to the last step of ``loss``; empty if it was not logged.
   public let validation: [EventCurve.Point]
+  /// The learning rate, up to the last step of ``loss``; empty if it was not logged.
   public let learningRate: [EventCurve.Point]
   /// Steps at which a job went on after another one.
   public let restarts: [Int]
@@ -14,6 +17,7 @@ public struct TrainingCurves: Sendable {
   public let mark: Int?
   /// Whether the part of the curve that leads to the checkpoint was computed again later.
   public let wentBack: Bool
+  /// Curves that do not reach the checkpoint's step, and a loss that is not as expected there.
   public let warnings: [Diagnostic]
   /// The batch that was logged, if it is always the same, and whether it is not.
   private let batch: Int?

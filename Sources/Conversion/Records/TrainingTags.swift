@@ -8,10 +8,15 @@ public struct TrainingTags: Hashable, Sendable {
   public let trainer: String
   /// The loss of training, by iteration; of samples with DeepSpeed's monitor.
   public let loss: String
+  /// The loss of validation, on the axis of ``loss``; `nil` if it was not logged.
   public private(set) var validation: String?
+  /// The learning rate; `nil` if it was not logged.
   public private(set) var learningRate: String?
+  /// The norm of the gradient; `nil` if it was not logged, as with DeepSpeed's monitor.
   public private(set) var gradientNorm: String?
+  /// The factor of the loss in float16 runs; `nil` if it was not logged.
   public private(set) var lossScale: String?
+  /// How many sequences each iteration took; `nil` if it was not logged.
   public private(set) var batchSize: String?
   /// How many sequences were seen at each iteration.
   public private(set) var samples: String?

@@ -14,6 +14,7 @@ public struct ModelReport: Sendable {
   public struct Finding: Hashable, Sendable {
     /// Whether it is a fact, or only worth a look.
     public let isFact: Bool
+    /// What was found, as plain text: names are not escaped for HTML.
     public let text: String
     /// The picture that shows it.
     public let picture: Picture
@@ -21,14 +22,31 @@ public struct ModelReport: Sendable {
 
   /// The pictures of a report, by their names in it.
   public enum Picture: String, Hashable, Sendable, CaseIterable {
-    case deviations, gains, bias, words, positions, shares, run, numbers
+    /// The standard deviation of each kind of matrix, layer by layer.
+    case deviations
+    /// The weights and biases of the layernorms, layer by layer.
+    case gains
+    /// The biases of query, key and value by layer, and the deviations of their weights by head.
+    case bias
+    /// The norms of the rows of the token embedding.
+    case words
+    /// The norms of the rows of the position embedding.
+    case positions
+    /// What each tensor-parallel rank held, compared layer by layer.
+    case shares
+    /// The curves of the run, where its event files were given.
+    case run
+    /// The table of all tensors.
+    case numbers
   }
 
+  /// The folder of the model, as it was given.
   public let path: FilePath
   /// Every tensor, in the order of the files.
   public let tensors: [TensorSummary]
   /// How many heads the model has, if its configuration says so.
   public let heads: Int?
+  /// Facts first, and at most ten; the last one stands for the rest where there are more.
   public let findings: [Finding]
   /// The run, where its event files were given.
   public let curves: TrainingCurves?

@@ -8,13 +8,21 @@ import Transfer
 public struct TensorSummary: Hashable, Sendable {
   /// The name without the prefix of the model.
   public let name: String
+  /// The sizes of the dimensions, as the file has them.
   public let shape: [Int]
+  /// The number of elements, at least 1.
   public let count: Int
+  /// The mean of all elements; what is not finite counts as 0.
   public let mean: Double
+  /// The standard deviation of all elements; what is not finite counts as 0.
   public let deviation: Double
+  /// The smallest element; what is not finite counts as 0.
   public let smallest: Float
+  /// The largest element; what is not finite counts as 0.
   public let largest: Float
+  /// How many elements are 0, of either sign.
   public let zeroCount: Int
+  /// How many elements are NaN or infinite.
   public let nonFiniteCount: Int
   /// The CRC-32 of its bytes.
   public let crc: UInt32

@@ -18,9 +18,13 @@ public import Transfer
 public struct Conversion {
   /// What was made, and what was found on the way.
   public struct Result: Sendable {
+    /// Whether OUTPUT was made, was there already, or is made later of its parts.
     public let outcome: OutputTransaction.Outcome
+    /// A SHA-256 of all that decides about OUTPUT, as hexadecimal digits.
     public let fingerprint: String
+    /// What reading the sources brought to light; empty for a part, and when OUTPUT was there.
     public let report: ExecutionReport
+    /// Those of the plan, and what reading and writing added.
     public let warnings: [Diagnostic]
     /// What was concluded, with its reasons.
     public let decisions: [Decision]
@@ -32,8 +36,11 @@ public struct Conversion {
 
   /// A step of a conversion, for progress displays.
   public enum Event: Sendable {
+    /// Comes first, with the number of stored bytes that all files to be made need.
     case started(totalBytes: Int)
+    /// So many bytes were read so far.
     case reading(bytes: Int)
+    /// A file of weights is written, of so many bytes.
     case finishedFile(name: String, bytes: Int)
     /// A file that an earlier run, or another part, had finished.
     case resumedFile(name: String, bytes: Int)
@@ -41,9 +48,11 @@ public struct Conversion {
 
   /// The model as it was recognised.
   public let model: Recognition
+  /// What will be made, and of what.
   public let plan: ConversionPlan
   /// The same output made of the weights as trained, to compare the masters with.
   let trained: ConversionPlan?
+  /// The tokenizer that is written along; `nil` for an output without one.
   public let tokenizer: ModelTokenizer?
   /// A SHA-256 of all that decides about the output, but for the checks of a run.
   private let identity: String
@@ -126,9 +135,11 @@ public struct Conversion {
 
   /// How far an output is.
   public enum State: Hashable, Sendable {
+    /// OUTPUT is there, made of this checkpoint in this way.
     case done
     /// Some of its files are finished.
     case begun(finished: Int, of: Int)
+    /// Nothing of it is there yet.
     case absent
     /// Something else is in the place of OUTPUT: what a conversion would say of it.
     case other(Failure)

@@ -15,11 +15,15 @@ public struct ConversionManifest: Sendable {
   /// Those that are read, too.
   private static let known = [schema, "meg2hf.manifest/1"]
 
+  /// All of it, as it stands in the file.
   public private(set) var json: JSONValue
+  /// A SHA-256 of all that decided about the output, as hexadecimal digits.
   public let fingerprint: String
   /// A file of the output.
   public struct Output: Hashable, Sendable {
+    /// The name in the folder of the output, without a path.
     public let name: String
+    /// The size in bytes.
     public let size: Int
     /// The CRC-32 of its bytes; `nil` in manifests of the first version.
     public let crc: UInt32?

@@ -13,7 +13,9 @@ public import SystemPackage
 public final class OutputTransaction {
   /// What became of OUTPUT.
   public enum Outcome: String, Hashable, Sendable {
+    /// It was not there, or was an empty folder.
     case created
+    /// It took the place of an earlier one.
     case overwritten
     /// It was there already, made from the same input with the same options.
     case unchanged
@@ -25,6 +27,7 @@ public final class OutputTransaction {
   /// now, or this process begins again with what it finds.
   struct StagingTaken: Error {}
 
+  /// Where OUTPUT appears: the folder itself where a link to one was given.
   public let path: FilePath
   /// What identifies plan, options and inputs.
   public let fingerprint: String

@@ -10,6 +10,7 @@ public enum ReadBack: String, Hashable, Sendable, CaseIterable {
   case fast
   /// Every tensor is computed once more, and all bytes are compared.
   case full
+  /// Nothing is read again.
   case none
 }
 

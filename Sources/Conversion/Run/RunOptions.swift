@@ -5,6 +5,7 @@ public import Transfer
 public struct RunOptions: Hashable, Sendable {
   /// Which files of the output are made.
   public enum Work: Hashable, Sendable {
+    /// All of them, and OUTPUT is made.
     case all
     /// Those of one part; OUTPUT is not made.
     case part(WorkShare)
@@ -25,6 +26,7 @@ public struct RunOptions: Hashable, Sendable {
   public var sha256: Bool
   /// Whether files that an earlier run finished are taken up.
   public var resume: Bool
+  /// Which files this run makes.
   public var work: Work
   /// How many threads share the work; `nil` for as many as the process may keep busy, up to
   /// ``maximumThreads``.
@@ -33,6 +35,7 @@ public struct RunOptions: Hashable, Sendable {
   /// How many threads there are.
   public var threads: Int { jobs ?? min(Workers.granted, RunOptions.maximumThreads) }
 
+  /// The usual choices, each of which can be given.
   public init(
     crc: CRCMode = .auto, overwrite: Bool = false, check: ReadBack = .fast,
     sha256: Bool = false, resume: Bool = true, work: Work = .all, jobs: Int? = nil

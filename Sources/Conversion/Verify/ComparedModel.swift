@@ -11,13 +11,19 @@ import Transfer
 public struct ComparedModel {
   /// What kind of place the tensors come from.
   public enum Kind: String, Hashable, Sendable {
+    /// A folder that holds `config.json` or a safetensors file.
     case directory
+    /// A file that is named so, or begins like one.
     case safetensorsFile = "safetensors-file"
+    /// Any other file.
     case torchFile = "torch-file"
+    /// Any other folder; compared is what a conversion would make of it.
     case checkpoint
   }
 
+  /// The folder or file, as it was given.
   public let path: FilePath
+  /// As ``kind(of:)`` tells it of the path.
   public let kind: Kind
   /// What the user should know of this side.
   public let warnings: [Diagnostic]

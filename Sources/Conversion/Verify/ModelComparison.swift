@@ -8,15 +8,23 @@ public struct ModelComparison: Sendable {
   public struct Row: Hashable, Sendable {
     /// The kinds of outcome.
     public enum Status: String, Hashable, Sendable {
+      /// Type, shape and all values agree.
       case equal
+      /// The second side has no such tensor.
       case onlyInA = "only in A"
+      /// The first side has no such tensor.
       case onlyInB = "only in B"
+      /// The shapes differ; values were not compared.
       case shape
+      /// The types differ; values were compared if both are floating-point, and may be equal.
       case dtype
+      /// Type and shape agree, and some values do not.
       case values
     }
 
+    /// Without the prefix `transformer.`.
     public let name: String
+    /// What the tensor came to: the first difference that was found.
     public let status: Status
     /// What differs, in words.
     public let detail: String

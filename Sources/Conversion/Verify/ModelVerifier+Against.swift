@@ -8,8 +8,11 @@ public import Transfer
 
 /// What the user chose about a comparison with the source; `nil` where the output itself tells.
 public struct VerificationChoices: Hashable, Sendable {
+  /// The order of the query, key and value rows; `nil` for the one that the checkpoint tells.
   public var qkvLayout: QKVOrder?
+  /// What was done about replicas; `nil` for what the manifest says, else their mean.
   public var replicas: ConversionOptions.Replicas?
+  /// How much of the recorded CRCs is checked.
   public var crc = CRCMode.auto
   /// How many tensor-parallel ranks a tool put together in each file of the checkpoint.
   public var mergedRanks: Int?
@@ -20,6 +23,7 @@ public struct VerificationChoices: Hashable, Sendable {
   /// How many threads share the work.
   public var threads = 1
 
+  /// Nothing is chosen, and one thread does the work.
   public init() {}
 }
 

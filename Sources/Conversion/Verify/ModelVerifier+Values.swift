@@ -12,6 +12,7 @@ extension ModelVerifier {
     /// Tensors whose checksum was not recorded.
     public var notRecorded = 0
 
+    /// Nothing is counted yet.
     public init() {}
   }
 
