@@ -72,6 +72,13 @@ let package = Package(
       ],
       swiftSettings: settings),
     .target(
+      name: "DistributedCheckpoint",
+      dependencies: [
+        "ByteIO", "Diagnostics", "JSON", "Pickle", "Safetensors", "TorchArchive",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .target(
       name: "EventLog",
       dependencies: [
         "ByteIO", "Diagnostics", .product(name: "SystemPackage", package: "swift-system"),
@@ -103,7 +110,8 @@ let package = Package(
     .target(
       name: "Megatron",
       dependencies: [
-        "Architectures", "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive",
+        "Architectures", "Diagnostics", "ByteIO", "DistributedCheckpoint", "JSON", "Pickle",
+        "TorchArchive",
         .product(name: "OrderedCollections", package: "swift-collections"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -111,8 +119,9 @@ let package = Package(
     .target(
       name: "Conversion",
       dependencies: [
-        "Diagnostics", "ByteIO", "JSON", "Pickle", "TorchArchive", "Safetensors", "Transfer",
-        "Architectures", "EventLog", "HuggingFace", "LaunchScript", "Megatron",
+        "Diagnostics", "DistributedCheckpoint", "ByteIO", "JSON", "Pickle", "TorchArchive",
+        "Safetensors", "Transfer", "Architectures", "EventLog", "HuggingFace", "LaunchScript",
+        "Megatron",
         .product(name: "OrderedCollections", package: "swift-collections"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -127,8 +136,9 @@ let package = Package(
     .executableTarget(
       name: "meg2hf",
       dependencies: [
-        "Architectures", "ByteIO", "Conversion", "Diagnostics", "EventLog", "HuggingFace",
-        "Inference", "JSON", "LaunchScript", "Megatron", "Safetensors", "TorchArchive", "Transfer",
+        "Architectures", "ByteIO", "Conversion", "Diagnostics", "DistributedCheckpoint", "EventLog",
+        "HuggingFace", "Inference", "JSON", "LaunchScript", "Megatron", "Safetensors",
+        "TorchArchive", "Transfer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -167,7 +177,8 @@ let package = Package(
     .testTarget(
       name: "ConversionTests",
       dependencies: [
-        "Architectures", "Conversion", "Diagnostics", "EventLog", "HuggingFace", "Inference",
+        "Architectures", "Conversion", "Diagnostics", "DistributedCheckpoint", "EventLog",
+        "HuggingFace", "Inference",
         "Megatron", "Transfer", "TorchArchive", "Safetensors", "ByteIO",
         "JSON", "TestSupport",
       ]),

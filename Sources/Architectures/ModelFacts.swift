@@ -16,6 +16,8 @@ public protocol ModelFacts {
   var tensorParallel: Int { get }
   /// How many tensor-parallel ranks were concatenated in each of those parts.
   var mergedRanks: Int { get }
+  /// Whether every tensor is stored as a whole, whatever number of ranks it was trained on.
+  var isWhole: Bool { get }
   /// Rows of the vocabulary before padding, where the files record it next to the arguments.
   var originalVocabularySize: Int? { get }
   /// Whether the embedding was cut to the rows before padding.
@@ -43,5 +45,10 @@ extension ModelFacts {
   public func has(_ name: String) -> Bool { shape(of: name) != nil }
 
   /// The number of tensor-parallel ranks that the model was trained on.
-  public var trainedTensorParallel: Int { tensorParallel * mergedRanks }
+  public var trainedTensorParallel: Int {
+    guard isWhole, let said = (try? arguments.int(.tensorModelParallelSize)) ?? nil,
+      (1...ModelBounds.count).contains(said)
+    else { return tensorParallel * mergedRanks }
+    return said
+  }
 }

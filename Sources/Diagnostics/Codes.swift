@@ -89,6 +89,20 @@ extension Diagnostic.Code {
   // Decisions
   public static let decisionGuess = Self("decision/guess", .note)
 
+  // Distributed checkpoints
+  public static let distributedBackend = Self("distributed/backend", .unsupported)
+  public static let distributedChunks = Self("distributed/chunks", .malformed)
+  public static let distributedIncomplete = Self("distributed/incomplete", .noInput)
+  public static let distributedIntegrity = Self("distributed/integrity", .malformed)
+  public static let distributedMetadata = Self("distributed/metadata", .malformed)
+  public static let distributedMismatch = Self("distributed/mismatch", .malformed)
+  public static let distributedPath = Self("distributed/path", .malformed)
+  public static let distributedRange = Self("distributed/range", .malformed)
+  public static let distributedRanks = Self("distributed/ranks", .unsupported)
+  public static let distributedTransform = Self("distributed/transform", .unsupported)
+  public static let distributedUnfinished = Self("distributed/unfinished", .tryAgain)
+  public static let distributedZarr = Self("distributed/zarr", .unsupported)
+
   // Element types
   public static let dtypeMixed = Self("dtype/mixed", .note)
 
@@ -121,7 +135,6 @@ extension Diagnostic.Code {
 
   // Layouts
   public static let layoutAbsent = Self("layout/absent", .undecided)
-  public static let layoutMegatronCore = Self("layout/megatron-core", .unsupported)
   public static let layoutSeveral = Self("layout/several", .undecided)
 
   // Limits
@@ -147,6 +160,7 @@ extension Diagnostic.Code {
   public static let mastersMismatch = Self("masters/mismatch", .malformed)
   public static let mastersNoShapes = Self("masters/no-shapes", .malformed)
   public static let mastersNone = Self("masters/none", .noInput)
+  public static let mastersOrder = Self("masters/order", .undecided)
   public static let mastersSubPartitions = Self("masters/sub-partitions", .unsupported)
 
   // Models

@@ -1,5 +1,6 @@
 import ByteIO
 import Diagnostics
+import Megatron
 import SystemPackage
 
 /// The elements of a tensor where they are stored, read as row-major little-endian values.
@@ -66,3 +67,5 @@ extension StoredElements {
     }
   }
 }
+
+extension RankElements: StoredElements {}

@@ -8,6 +8,8 @@ extension Checkpoint: ModelFacts {
   // Universal checkpoints are cut to the rows before padding.
   public var isCutToVocabulary: Bool { folder.layout == .universal }
 
+  public var isWhole: Bool { folder.layout == .distributed }
+
   public var isOfPipelineModule: Bool {
     folder.layout == .deepspeedPipeline || folder.layout == .universal
   }

@@ -41,7 +41,7 @@ extension Checkpoint {
         "save it with weights in a plain type"
       )
     }
-    if let said = try? arguments.int(.tensorModelParallelSize) ?? 1,
+    if !isWhole, let said = try? arguments.int(.tensorModelParallelSize) ?? 1,
       said > trainedTensorParallel
     {
       return (

@@ -1,5 +1,6 @@
 public import Architectures
 public import Diagnostics
+public import DistributedCheckpoint
 public import SystemPackage
 public import TorchArchive
 
@@ -26,6 +27,9 @@ public struct Checkpoint: Sendable {
   public let trained: [IndexedTensor]?
   /// Whether the masters had no names, and were told by their order.
   package let areMastersUnnamed: Bool
+  /// Whether that order is not recorded at all, so that every master must be its weight when it is
+  /// rounded.
+  package let mustMastersFit: Bool
   /// The number of tensor-parallel ranks.
   public let tensorParallel: Int
   /// The number of pipeline stages, when it is known.
@@ -51,8 +55,11 @@ public struct Checkpoint: Sendable {
   public let passedOver: [String: String]
   /// The first mask next to the weights that is not causal, and where it is not.
   public let oddMask: String?
-  /// Whether the tensors have the names of Megatron-core.
-  let isCore: Bool
+  /// Whose names the tensors have.
+  let names: NamingConvention
+  /// All that a distributed checkpoint holds, the optimizer's part included; `nil` in other
+  /// layouts.
+  public let distributed: DistributedCheckpoint?
   private let positions: [String: Int]
 
   /// Finds a checkpoint and reads the pickles of its files.
@@ -102,6 +109,7 @@ public struct Checkpoint: Sendable {
     weights = builder.weights
     self.trained = trained
     areMastersUnnamed = builder.areMastersUnnamed
+    mustMastersFit = builder.mustMastersFit
     tensorParallel = builder.tensorParallel
     pipelineParallel = builder.pipelineParallel
     blockCount = builder.blockCount
@@ -116,7 +124,8 @@ public struct Checkpoint: Sendable {
     decisions = builder.decisions
     passedOver = builder.passedOver
     oddMask = builder.oddMask
-    isCore = builder.isCore
+    names = builder.names
+    distributed = builder.distributed
     positions = Dictionary(
       tensors.enumerated().map { ($0.element.name, $0.offset) },
       uniquingKeysWith: { first, _ in first })

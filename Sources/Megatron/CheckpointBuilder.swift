@@ -1,6 +1,7 @@
 import Architectures
 import ByteIO
 import Diagnostics
+import DistributedCheckpoint
 import Pickle
 import SystemPackage
 import TorchArchive
@@ -16,6 +17,7 @@ package struct CheckpointBuilder {
   private(set) var weights = WeightSource.model
   private(set) var trained: [IndexedTensor]?
   var areMastersUnnamed = false
+  var mustMastersFit = false
   var tensorParallel = 1
   var pipelineParallel: Int?
   var blockCount = 0
@@ -30,7 +32,10 @@ package struct CheckpointBuilder {
   private(set) var decisions: [Decision] = []
   private(set) var passedOver: [String: String] = [:]
   private(set) var oddMask: String?
-  var isCore = false
+  /// Whose names the tensors have.
+  var names = NamingConvention.megatron
+  /// What a distributed checkpoint holds besides the model.
+  var distributed: DistributedCheckpoint?
   /// Checksums, offsets and shapes of the masks that were read.
   private var knownMasks: Set<[Int]> = []
   private var positions: [String: Int] = [:]
@@ -51,6 +56,7 @@ package struct CheckpointBuilder {
     weights = checkpoint.weights
     trained = checkpoint.trained
     areMastersUnnamed = checkpoint.areMastersUnnamed
+    mustMastersFit = checkpoint.mustMastersFit
     tensorParallel = checkpoint.tensorParallel
     pipelineParallel = checkpoint.pipelineParallel
     blockCount = checkpoint.blockCount
@@ -65,7 +71,8 @@ package struct CheckpointBuilder {
     decisions = checkpoint.decisions
     passedOver = checkpoint.passedOver
     oddMask = checkpoint.oddMask
-    isCore = checkpoint.isCore
+    names = checkpoint.names
+    distributed = checkpoint.distributed
   }
 
   /// Reads the weights by the reader of the layout, and their masters where they are asked for.

@@ -14,10 +14,24 @@ public struct RankPart: Hashable, Sendable {
     public let start: Int
   }
 
+  /// A box of the elements of the shard, which is stored as a tensor of its sizes.
+  public struct Box: Hashable, Sendable {
+    /// Where it begins along each axis of the shard.
+    public let offsets: [Int]
+    /// The position of the file in ``Checkpoint/files``.
+    public let file: Int
+    /// Its elements.
+    public let tensor: TorchTensor
+  }
+
   /// Where the elements are.
   public enum Content: Hashable, Sendable {
+    /// In a tensor of the same shape.
     case whole(file: Int, TorchTensor)
+    /// In runs, which follow each other.
     case runs([Run])
+    /// In boxes, which fill the shard.
+    case boxes([Box])
   }
 
   /// The tensor-parallel rank.
@@ -46,10 +60,44 @@ public struct RankPart: Hashable, Sendable {
     content = .runs(runs)
   }
 
+  /// A shard that is put together from boxes, which fill it.
+  init(rank: Int, key: String, dtype: TorchDType, sizes: [Int], boxes: [Box]) {
+    self.rank = rank
+    self.key = key
+    self.dtype = dtype
+    self.sizes = sizes
+    content =
+      if let box = boxes.first, boxes.count == 1, box.tensor.sizes == sizes {
+        .whole(file: box.file, box.tensor)
+      } else {
+        .boxes(boxes)
+      }
+  }
+
+  /// A matrix with rows and columns exchanged; what is no matrix as it is, and so are runs.
+  var transposed: RankPart {
+    let turned = sizes.count == 2 ? sizes.reversed() : sizes
+    return switch content {
+    case .whole(let file, let tensor):
+      RankPart(
+        rank: rank, key: key, dtype: dtype, sizes: turned,
+        boxes: [Box(offsets: sizes.map { _ in 0 }, file: file, tensor: tensor.transposed)])
+    case .boxes(let boxes):
+      RankPart(
+        rank: rank, key: key, dtype: dtype, sizes: turned,
+        boxes: boxes.map {
+          Box(
+            offsets: sizes.count == 2 ? $0.offsets.reversed() : $0.offsets, file: $0.file,
+            tensor: $0.tensor.transposed)
+        })
+    case .runs: self
+    }
+  }
+
   /// Where the runs begin and end, counted in elements of the shard.
   package var cuts: [Int] {
     switch content {
-    case .whole: []
+    case .whole, .boxes: []
     case .runs(let runs): runs.flatMap { [$0.elements.lowerBound, $0.elements.upperBound] }
     }
   }
@@ -69,6 +117,7 @@ public struct RankPart: Hashable, Sendable {
     switch content {
     case .whole(let file, _): file
     case .runs(let runs): runs.first?.file ?? 0
+    case .boxes(let boxes): boxes.first?.file ?? 0
     }
   }
 }

@@ -174,24 +174,7 @@ extension TorchFile {
   }
 
   /// A tuple of integers, which may be wrapped into `torch.Size`.
-  func integers(_ id: NodeID) -> [Int]? {
-    var source = id
-    if let object = graph.object(id), graph.global(object.callable) == GlobalName("torch", "Size"),
-      let inner = graph.tuple(object.arguments)?.first
-    {
-      source = inner
-    }
-    // One more than PyTorch allows, so that the rank can be reported.
-    guard let items = graph.tuple(source), items.count <= TorchTensor.maximumRank + 1 else {
-      return nil
-    }
-    var result: [Int] = []
-    for item in items {
-      guard let value = graph.int(item) else { return nil }
-      result.append(value)
-    }
-    return result
-  }
+  func integers(_ id: NodeID) -> [Int]? { graph.sizes(id) }
 
   private func bad(_ detail: String) -> TorchFileError {
     TorchFileError(.badArguments, "\(detail), where a tensor is described")
@@ -200,7 +183,25 @@ extension TorchFile {
 
 extension TorchFile {
   /// A shape: a tuple of integers, be it wrapped into `torch.Size` or not; `nil` for anything else.
-  public func sizes(_ id: NodeID) -> [Int]? {
-    integers(id)
+  public func sizes(_ id: NodeID) -> [Int]? { graph.sizes(id) }
+}
+
+extension PickleGraph {
+  /// A shape: a tuple of integers, be it wrapped into `torch.Size` or not; `nil` for anything else.
+  package func sizes(_ id: NodeID) -> [Int]? {
+    var source = id
+    if let object = object(id), global(object.callable) == GlobalName("torch", "Size"),
+      let inner = tuple(object.arguments)?.first
+    {
+      source = inner
+    }
+    // One more than PyTorch allows, so that the rank can be reported.
+    guard let items = tuple(source), items.count <= TorchTensor.maximumRank + 1 else { return nil }
+    var result: [Int] = []
+    for item in items {
+      guard let value = int(item) else { return nil }
+      result.append(value)
+    }
+    return result
   }
 }

@@ -75,6 +75,7 @@ import Testing
       ["convert", "/nowhere", "x"], ["plan", dump],
       ["plan", other, second, "--weights", "fp32-master"],
       ["inspect", dump, "--check", "--sha256"],
+      ["inspect", fixture("dumps/mcore020_tp2pp2_bf16/ckpt").string],
       ["inspect", other], ["inspect", folder.path.appending("odd").string], ["inspect", bloom],
       ["inspect", fixture("torch/small.pt").string, "--sha256"],
       ["inspect", output, "--sha256"], ["verify", output, "--sha256"],

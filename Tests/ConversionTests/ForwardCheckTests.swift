@@ -277,8 +277,11 @@ import Testing
   /// A side that used the rules of the other would share their mistakes.
   @Test func theSideOfTheCheckpointUsesNoRuleOfConversions() throws {
     let sources = FilePath(#filePath).removingLastComponent().removingLastComponent()
-      .removingLastComponent().appending("Sources/Inference")
-    let names = ["Network+Megatron.swift", "RankElements.swift", "Network+Forward.swift"]
+      .removingLastComponent().appending("Sources")
+    let names = [
+      "Inference/Network+Megatron.swift", "Megatron/Elements/RankElements.swift",
+      "Inference/Network+Forward.swift",
+    ]
     for name in names {
       let text = String(decoding: try bytes(of: sources.appending(name)), as: UTF8.self)
       let words = Set(text.split { !$0.isLetter && !$0.isNumber }.map(String.init))

@@ -184,15 +184,6 @@ import Testing
     #expect(failure { _ = try index(zip) } == "65 format/nested-archive")
   }
 
-  @Test func aCheckpointOfMegatronCoreIsRefusedByName() throws {
-    let folder = try TemporaryFolder()
-    for name in [".metadata", "__0_0.distcp", "common.pt"] {
-      try folder.write("iter_0000010/\(name)", [1])
-    }
-    try folder.write("latest_checkpointed_iteration.txt", Array("10".utf8))
-    #expect(failure { _ = try index(folder.path) } == "69 layout/megatron-core")
-  }
-
   @Test func anIncompleteGridOfRanksIsNamed() throws {
     for missing in ["mp_rank_00_000", "mp_rank_01_001"] {
       let folder = try TemporaryFolder()

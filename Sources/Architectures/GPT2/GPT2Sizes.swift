@@ -68,7 +68,7 @@ struct GPT2Sizes {
     isUntied = facts.has(GPT2Rules.head.source)
 
     // A missing rank would make everything else look wrong.
-    for key in [ArgumentKey.tensorModelParallelSize, .modelParallelSize] {
+    for key in [ArgumentKey.tensorModelParallelSize, .modelParallelSize] where !facts.isWhole {
       guard let said = try arguments.int(key), said > tensorParallel * mergedRanks,
         arguments.source(of: key) == .checkpoint
       else { continue }
@@ -133,7 +133,7 @@ struct GPT2Sizes {
             : "if the tensors are right: --set \(key)=\(found)")
     }
     // Sizes over all ranks make no sense while a rank is missing, so this comes first.
-    for key in [ArgumentKey.tensorModelParallelSize, .modelParallelSize] {
+    for key in [ArgumentKey.tensorModelParallelSize, .modelParallelSize] where !facts.isWhole {
       // A tool that puts ranks together may have written down how many are left.
       if mergedRanks != facts.mergedRanks, try arguments.int(key) == tensorParallel { continue }
       try check(key, tensorParallel * mergedRanks, "the number of tensor-parallel ranks found is")

@@ -17,10 +17,22 @@ public final class InputFile: Sendable {
   }
 
   public let path: FilePath
-  /// The size in bytes when the file was opened.
+  /// The size in bytes when the file was opened; of a slice, the bytes in it.
   public let size: Int
+  /// What the whole file was when it was opened.
   public let identity: Identity
-  private let descriptor: Int32
+  /// Where a slice begins in the file; 0 for the file itself.
+  public let start: Int
+  private let descriptor: Descriptor
+
+  /// An open file, which is closed when the last slice of it is gone.
+  private final class Descriptor: Sendable {
+    let number: Int32
+
+    init(_ number: Int32) { self.number = number }
+
+    deinit { close(number) }
+  }
 
   /// Opens `path`, following symbolic links, without ever blocking.
   ///
@@ -47,9 +59,27 @@ public final class InputFile: Sendable {
         .notAFile, path: path, operation: "open", reason: "it is \(describe(status.type))")
     }
     self.path = path
-    self.descriptor = descriptor
+    self.descriptor = Descriptor(descriptor)
+    start = 0
     size = Int(status.size)
     identity = Identity(status)
+  }
+
+  private init(_ range: Range<Int>, of file: InputFile) {
+    path = file.path
+    descriptor = file.descriptor
+    start = file.start + range.lowerBound
+    size = range.count
+    identity = file.identity
+  }
+
+  /// A part of the file that is read as if it were a file of its own; offsets count from its
+  /// beginning.
+  ///
+  /// - Throws: ``FileError`` `changed` for a range that is not within the file.
+  public func slice(_ range: Range<Int>) throws(FileError) -> InputFile {
+    try checkBounds(range.lowerBound, range.count)
+    return InputFile(range, of: self)
   }
 
   /// Opens a file that was looked at before.
@@ -64,10 +94,6 @@ public final class InputFile: Sendable {
         .changed, path: path, operation: "read",
         reason: "the file was changed since it was looked at")
     }
-  }
-
-  deinit {
-    close(descriptor)
   }
 
   /// Reads exactly `count` bytes at `offset`.
@@ -108,7 +134,7 @@ public final class InputFile: Sendable {
   public func checkUnchanged() throws(FileError) {
     let status: Stat
     do {
-      status = try FileDescriptor(rawValue: descriptor).stat()
+      status = try FileDescriptor(rawValue: descriptor.number).stat()
     } catch {
       throw FileError(errno: error.rawValue, path: path, operation: "read")
     }
@@ -122,7 +148,7 @@ public final class InputFile: Sendable {
     let (end, overflow) = offset.addingReportingOverflow(count)
     guard offset >= 0, count >= 0, !overflow, end <= size else {
       throw FileError(
-        .changed, path: path, operation: "read", offset: offset,
+        .changed, path: path, operation: "read", offset: start + offset,
         reason: "\(count) bytes were expected there, but the file has \(size) bytes")
     }
   }
@@ -134,18 +160,21 @@ public final class InputFile: Sendable {
     while filled < count {
       // Sound: `target` has `count` bytes, of which `filled` are taken.
       let got = unsafe pread(
-        descriptor, target.baseAddress?.advanced(by: filled), count - filled, offset + filled)
+        descriptor.number, target.baseAddress?.advanced(by: filled), count - filled,
+        start + offset + filled)
       if got > 0 {
         filled += got
       } else if got == 0 {
         return (
           filled,
           FileError(
-            .changed, path: path, operation: "read", offset: offset + filled,
+            .changed, path: path, operation: "read", offset: start + offset + filled,
             reason: "the file ends there, but had \(size) bytes when it was opened")
         )
       } else if errno != EINTR {
-        return (filled, FileError(errno: errno, path: path, operation: "read", offset: offset))
+        return (
+          filled, FileError(errno: errno, path: path, operation: "read", offset: start + offset)
+        )
       }
     }
     return (filled, nil)

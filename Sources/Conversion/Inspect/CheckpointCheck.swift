@@ -1,5 +1,6 @@
 import ByteIO
 public import Diagnostics
+import DistributedCheckpoint
 import Megatron
 import SystemPackage
 public import TorchArchive
@@ -46,13 +47,19 @@ public struct CheckpointCheck: Sendable {
     let weights = inspection.plan?.sourceBytes ?? 0
     started(sizes.reduce(weights, +))
     let buffer = ByteBuffer(count: ByteBuffer.passSize)
-    for file in files {
-      do {
-        try read(file.path, file.name, through: buffer, limits, progress)
-      } catch let stop as Interrupted {
-        throw stop
-      } catch {
-        errors.append(Failure(reading: error, file: file.path))
+    if let source = index.distributed {
+      try read(source, through: buffer, limits, progress)
+    } else {
+      for file in files {
+        do {
+          filesRead += 1
+          try read(TorchFile(opening: file.path, limits: limits), through: buffer, progress)
+        } catch let stop as Interrupted {
+          throw stop
+        } catch {
+          filesRead -= 1
+          errors.append(Failure(reading: error, file: file.path))
+        }
       }
     }
     for rank in optimizer.missing {
@@ -79,12 +86,63 @@ public struct CheckpointCheck: Sendable {
     warnings += plan.warnings(about: executor.report).filter { $0.code != .crcNotChecked }
   }
 
+  /// Reads all chunks and values of a distributed checkpoint, each a file of its own with
+  /// checksums; chunks without are only counted. Where the trainer recorded digests of the files,
+  /// they are compared.
   private mutating func read(
-    _ path: FilePath, _ name: String, through buffer: ByteBuffer, _ limits: TorchLimits,
+    _ source: DistributedCheckpoint, through buffer: ByteBuffer, _ limits: TorchLimits,
     _ progress: ExecutionReport.Progress
   ) throws {
-    let file = try TorchFile(opening: path, limits: limits)
-    filesRead += 1
+    var places: [Int: [Range<Int>]] = [:]
+    for chunk in source.tensors.flatMap(\.chunks) {
+      switch chunk.place.form {
+      case .archive: places[chunk.place.file, default: []].append(chunk.place.bytes)
+      case .elements: notRecorded += 1
+      }
+    }
+    for object in source.objects { places[object.file, default: []].append(object.bytes) }
+    for (position, ranges) in places.sorted(by: { $0.key < $1.key }) {
+      do {
+        let file = try source.open(position)
+        filesRead += 1
+        for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+          try Interrupted.check()
+          do {
+            let archive = try TorchFile(reading: file.slice(range), limits: limits)
+            try read(archive, through: buffer, progress)
+          } catch let stop as Interrupted {
+            throw stop
+          } catch {
+            var failure = Failure(reading: error, file: file.path)
+            failure.offset = range.lowerBound + (failure.offset ?? 0)
+            errors.append(failure)
+          }
+        }
+      } catch let stop as Interrupted {
+        throw stop
+      } catch {
+        errors.append(Failure(reading: error, file: source.path(of: position)))
+      }
+    }
+    for (name, digest) in try source.recordedDigests() {
+      let path = source.folder.appending(FilePath(name).components)
+      let found = try FileDigest.sha256(path)
+      if found == digest {
+        verified += 1
+      } else {
+        errors.append(
+          Failure(
+            .distributedIntegrity,
+            "its SHA-256 is \(found), but integrity.json says \(digest)", file: path.string,
+            hint: "the file is damaged: copy it again"))
+      }
+    }
+  }
+
+  /// Reads all entries of a file.
+  private mutating func read(
+    _ file: TorchFile, through buffer: ByteBuffer, _ progress: ExecutionReport.Progress
+  ) throws {
     for entry in file.entries {
       let reader = StoredBytesReader(entry, in: file.file)
       do {
@@ -101,7 +159,7 @@ public struct CheckpointCheck: Sendable {
         case .partlyRead, .notChecked: verified += entry.size == 0 ? 1 : 0
         }
       } catch let error as TorchFileError {
-        errors.append(Failure(reading: error, file: path))
+        errors.append(Failure(reading: error, file: file.file.path))
       }
     }
     try file.file.checkUnchanged()

@@ -21,6 +21,8 @@ public struct CheckpointDigests: Sendable {
     _ index: Checkpoint, crc: CRCMode, limits: TorchLimits = TorchLimits(),
     progress: ExecutionReport.Progress = { _ in }
   ) throws {
+    let files = RankFiles(index)
+    let window = ByteBuffer(count: ByteBuffer.passSize)
     var readers: [Int: TensorReader] = [:]
     var done = 0
     func reader(_ file: Int) throws -> TensorReader {
@@ -28,7 +30,7 @@ public struct CheckpointDigests: Sendable {
       // Shards of one tensor lie in few files; each reader has buffers of its own.
       if readers.count >= 16 { readers = [:] }
       let made = TensorReader(
-        try TorchFile(opening: index.files[file].path, limits: limits), crc: crc != .none,
+        try files.file(file), expansion: limits.expansion, crc: crc != .none,
         windowSize: ByteBuffer.passSize)
       readers[file] = made
       return made
@@ -50,6 +52,18 @@ public struct CheckpointDigests: Sendable {
         do {
           switch shard.content {
           case .whole(_, let stored): try add(stored)
+          case .boxes:
+            let elements = try RankElements(shard, of: tensor.name, in: files)
+            let step = window.count / elements.format.size
+            let count = elements.shape.reduce(1, *)
+            for start in stride(from: 0, to: count, by: step) {
+              try Interrupted.check()
+              let some = start..<min(start + step, count)
+              try elements.read(some, into: window, at: 0)
+              hasher.update(0..<some.count * elements.format.size, of: window)
+              done += some.count * elements.format.size
+              progress(done)
+            }
           case .runs(let runs):
             for run in runs {
               file = run.file

@@ -37,6 +37,13 @@ public struct MasterComparison: Sendable {
   /// Masters without names are told by their order alone; when most of them are not the weights,
   /// the order is another one, or the file of another run.
   func check(_ index: Checkpoint) throws(Failure) {
+    if index.mustMastersFit, let name = differing.first {
+      throw Failure(
+        .mastersOrder,
+        "\(differing.count) of \(compared) masters, rounded, are not the weights; in which order "
+          + "they lie is not recorded, and it is not the one that was tried", tensor: name,
+        hint: "--weights model takes the weights as trained")
+    }
     guard index.areMastersUnnamed, differing.count * 2 > compared else { return }
     throw Failure(
       .mastersMismatch,

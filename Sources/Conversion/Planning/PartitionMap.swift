@@ -73,6 +73,47 @@ struct PartitionMap {
     )
   }
 
+  /// A box of a rank's shard as boxes with their destinations: it may begin and end in the middle
+  /// of a head.
+  ///
+  /// - Parameters:
+  ///   - rank: The tensor-parallel rank.
+  ///   - origin: Where the box begins in the shard.
+  ///   - stored: The box as stored.
+  /// - Returns: The parts of the box that are kept, and where they go.
+  func place(
+    _ rank: Int, at origin: [Int], _ stored: StoredBox
+  ) -> [(StoredBox, Piece.Destination)] {
+    let shardShape = sizes.shardShape(rule, ranks: ranks.stored)
+    let (rows, column, offset) = axes(rank, rows: shardShape[0])
+    let first = origin[0]
+    let strides = ElementBox(dense: rows.map(\.size)).strides
+    let step = stored.box.strides[0]
+    return ElementBox.boxes(
+      of: first..<first + stored.box.sizes[0], in: rows.map(\.size)
+    ).compactMap { start, extent in
+      var source = stored
+      source.offset -= first * step
+      var target = offset
+      var kept: [Int] = []
+      for (axis, (begin, stride)) in zip(rows, zip(start, strides)) {
+        let part = (begin..<begin + extent[kept.count]).clamped(to: axis.kept)
+        guard !part.isEmpty else { return nil }
+        source.offset += part.lowerBound * stride * step
+        target += (part.lowerBound - axis.kept.lowerBound) * axis.stride
+        kept.append(part.count)
+      }
+      for (axis, begin) in zip(column, origin.dropFirst()) { target += begin * axis.stride }
+      source.box = ElementBox(
+        sizes: kept + stored.box.sizes.dropFirst(),
+        strides: strides.map { $0 * step } + stored.box.strides.dropFirst())
+      return (
+        source,
+        Piece.Destination(offset: target, strides: rows.map(\.stride) + column.map(\.stride))
+      )
+    }
+  }
+
   /// A run of elements of a rank's shard, counted in row-major order, as boxes with their
   /// destinations: a run may begin and end in the middle of a row, or of a head.
   ///

@@ -234,22 +234,15 @@ public struct Planner {
   ) throws(Failure) -> [(StoredBox, Piece.Destination)] {
     switch shard.content {
     case .whole(let file, let tensor):
-      // A view can repeat elements; a weight is never larger than its storage.
-      guard tensor.byteCount <= tensor.storage.byteCount else {
-        throw Failure(
-          TorchFileError.Code.limitOutput.diagnostic,
-          "its \(tensor.byteCount) bytes are a view of a storage of \(tensor.storage.byteCount)",
-          file: index.files[file].name, tensor: shard.key)
-      }
-      // Slices of a larger tensor are normal; single elements far apart would take forever.
-      guard tensor.box.extent / 64 <= tensor.elementCount + 1 << 20 else {
-        throw Failure(
-          .limitSpread,
-          "its \(tensor.elementCount) elements are spread over \(tensor.box.extent)",
-          file: index.files[file].name, tensor: shard.key)
-      }
-      let box = try stored(tensor, in: file, shard.key, tensor.box, at: tensor.storageOffset)
+      let box = try storedView(tensor, in: file, shard.key)
       return arranger.place(shard.rank, box).map { [$0] } ?? []
+    case .boxes(let boxes):
+      var result: [(StoredBox, Piece.Destination)] = []
+      for part in boxes {
+        let box = try storedView(part.tensor, in: part.file, shard.key)
+        result += arranger.place(shard.rank, at: part.offsets, box)
+      }
+      return result
     case .runs(let runs):
       var result: [(StoredBox, Piece.Destination)] = []
       for run in runs {
@@ -265,6 +258,27 @@ public struct Planner {
       }
       return result
     }
+  }
+
+  /// A stored tensor as a box, if it is one that a weight can be.
+  private mutating func storedView(
+    _ tensor: TorchTensor, in file: Int, _ key: String
+  ) throws(Failure) -> StoredBox {
+    // A view can repeat elements; a weight is never larger than its storage.
+    guard tensor.byteCount <= tensor.storage.byteCount else {
+      throw Failure(
+        TorchFileError.Code.limitOutput.diagnostic,
+        "its \(tensor.byteCount) bytes are a view of a storage of \(tensor.storage.byteCount)",
+        file: index.files[file].name, tensor: key)
+    }
+    // Slices of a larger tensor are normal; single elements far apart would take forever.
+    guard tensor.box.extent / 64 <= tensor.elementCount + 1 << 20 else {
+      throw Failure(
+        .limitSpread,
+        "its \(tensor.elementCount) elements are spread over \(tensor.box.extent)",
+        file: index.files[file].name, tensor: key)
+    }
+    return try stored(tensor, in: file, key, tensor.box, at: tensor.storageOffset)
   }
 
   /// A box of a stored tensor; notes its file and storage in the plan.

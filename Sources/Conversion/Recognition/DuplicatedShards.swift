@@ -246,6 +246,8 @@ extension RankPart {
       return DuplicatedShards.Run(
         path: index.files[file].path, entry: tensor.storage.entry,
         start: tensor.storageOffset * size, bytes: tensor.box.collapsed.extent * size, size: size)
+    // Stored as a whole, so that there is no other rank.
+    case .boxes: return nil
     case .runs(let runs):
       guard let run = runs.first else { return nil }
       let size = run.tensor.dtype.size

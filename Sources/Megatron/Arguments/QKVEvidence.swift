@@ -16,7 +16,7 @@ public struct QKVEvidence: Hashable, Sendable {
   package init(_ index: Checkpoint, chosen: QKVOrder?) throws(Failure) {
     try self.init(
       chosen: chosen, version: index.checkpointVersion, arguments: index.arguments,
-      firstBlock: index.firstBlockLayer, layout: index.folder.layout, isCore: index.isCore)
+      firstBlock: index.firstBlockLayer, layout: index.folder.layout, names: index.names)
   }
 
   /// Decides by what the user says, else by what the checkpoint says of its age.
@@ -27,22 +27,22 @@ public struct QKVEvidence: Hashable, Sendable {
   ///   - arguments: What the model was trained with.
   ///   - firstBlock: The number of the first block's layer file, in pipeline layouts.
   ///   - layout: How the checkpoint is laid out.
-  ///   - isCore: Whether the tensors have the names of Megatron-core.
+  ///   - names: Whose names the tensors have.
   /// - Throws: `Failure` 78 when nothing tells.
   init(
     chosen: QKVOrder?, version: Double?, arguments: TrainingArguments, firstBlock: Int?,
-    layout: CheckpointLayout, isCore: Bool = false
+    layout: CheckpointLayout, names: NamingConvention = .megatron
   ) throws(Failure) {
     guard let chosen else {
       try self.init(
         version: version, arguments: arguments, firstBlock: firstBlock, layout: layout,
-        isCore: isCore)
+        names: names)
       return
     }
     self.init(layout: chosen, reason: "given by --qkv-layout")
     let evidence = try? QKVEvidence(
       version: version, arguments: arguments, firstBlock: firstBlock, layout: layout,
-      isCore: isCore)
+      names: names)
     if let evidence, evidence.layout != chosen, evidence.basis == .fact {
       overridden = "\(evidence.layout.rawValue) (\(evidence.reason))"
     }
@@ -53,16 +53,22 @@ public struct QKVEvidence: Hashable, Sendable {
   /// deepspeedai/Megatron-DeepSpeed 676a482c; NeMo `megatron/attention.py`).
   private init(
     version: Double?, arguments: TrainingArguments, firstBlock: Int?, layout: CheckpointLayout,
-    isCore: Bool
+    names: NamingConvention
   ) throws(Failure) {
     // What the user sets corrects a value; the age of the file it does not tell.
     func recorded(_ key: ArgumentKey) -> Bool {
       arguments.has(key) && arguments.source(of: key) == .checkpoint
     }
-    if isCore {
+    switch names {
+    case .megatron: break
+    case .core:
       self.init(
         layout: .heads3HN,
         reason: "the tensors have Megatron-core's names, which has one order only")
+      return
+    case .transformers:
+      self.init(
+        layout: .thirds, reason: "the tensors have transformers' names, which has one order only")
       return
     }
     if recorded(.nemo) {

@@ -1,26 +1,25 @@
-import ByteIO
-import Diagnostics
-import Megatron
-import SystemPackage
+package import ByteIO
+package import Diagnostics
+package import SystemPackage
 
 /// The files of a checkpoint, some of them open: large models have more than a process may have.
-final class RankFiles: Sendable {
+package final class RankFiles: Sendable {
   private let files: [SourceFile]
   /// Those that are open, the one that was used last at the end.
   private let open = Locked<[(position: Int, file: InputFile)]>([])
   private static let capacity = 64
 
-  init(_ checkpoint: Checkpoint) {
+  package init(_ checkpoint: Checkpoint) {
     files = checkpoint.files
   }
 
   /// The path of a file, by its position in the checkpoint's list.
-  func path(_ position: Int) -> FilePath { files[position].path }
+  package func path(_ position: Int) -> FilePath { files[position].path }
 
   /// A file that is open, or is opened now.
   ///
   /// - Throws: `Failure` for one that cannot be opened, or was changed since it was looked at.
-  func file(_ position: Int) throws(Failure) -> InputFile {
+  package func file(_ position: Int) throws(Failure) -> InputFile {
     let source = files[position]
     do {
       return try open.withLock { open throws(FileError) in

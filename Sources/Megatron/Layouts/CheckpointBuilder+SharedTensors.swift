@@ -5,7 +5,7 @@ import Diagnostics
 extension CheckpointBuilder {
   /// Megatron-core's last stage has a copy of a tied embedding under the name of a head.
   mutating func foldTiedHead() throws(Failure) {
-    guard isCore, (pipelineParallel ?? 1) > 1,
+    guard names == .core, (pipelineParallel ?? 1) > 1,
       let head = tensor(ParameterName.head),
       let words = tensor(ParameterName.wordEmbeddings)
     else { return }

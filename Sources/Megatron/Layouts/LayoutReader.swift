@@ -1,5 +1,4 @@
 package import Diagnostics
-import SystemPackage
 
 /// Reads the checkpoints of one layout: all that is particular to it. A new layout is one more
 /// reader in ``LayoutReaders/all``.
@@ -59,23 +58,4 @@ package enum LayoutReaders {
     CoreReader(), PipelineReader(), UniversalReader(), Zero3Reader(), DeepSpeedReader(),
     ClassicReader(),
   ]
-}
-
-/// Megatron-core's distributed checkpoint, which is refused by its name.
-struct CoreReader: LayoutReader {
-  let layout = CheckpointLayout.distributed
-  // Megatron-core dist_checkpointing
-  let names: [(form: FilePattern, kind: CheckpointFileKind)] = [
-    (FilePattern("__{rank}_{n}.distcp"), .distributed),
-    (FilePattern(".metadata"), .distributed),
-  ]
-  let marks = [CheckpointFileKind.distributed]
-
-  func read(into checkpoint: inout CheckpointBuilder) throws(Failure) {
-    throw Failure(
-      .layoutMegatronCore,
-      "\(layout.title) (\(checkpoint.folder.reason)) is not read",
-      file: checkpoint.folder.path.string,
-      hint: "Megatron-LM's tools/checkpoint/convert.py writes the classic layout from it")
-  }
 }

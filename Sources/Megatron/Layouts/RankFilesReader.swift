@@ -221,7 +221,7 @@ extension CheckpointBuilder {
       var tensors: [(local: ParameterName.Local, shard: RankPart)] = []
       for named in root.named {
         guard let tensor = try kept(named, of: file, source.name) else { continue }
-        if ParameterName.isCore(named.name) { isCore = true }
+        if ParameterName.isCore(named.name) { names = .core }
         tensors.append(
           (
             ParameterName.local(root.inner(named)),

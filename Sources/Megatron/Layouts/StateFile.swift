@@ -40,6 +40,28 @@ struct StateFile {
     deepspeedVersion = value("ds_version").flatMap { graph.text($0) }
   }
 
+  /// What values of a distributed checkpoint say, each by its name: the arguments (`args`), the
+  /// iteration and the version.
+  init(_ values: [String: TorchFile], named name: String) throws(Failure) {
+    func recorded(_ key: String) -> ArgumentValue? {
+      var budget = 100
+      return values[key].map { ArgumentValue($0.graph.root, in: $0, budget: &budget) }.flatMap {
+        $0 == .none ? nil : $0
+      }
+    }
+    file = name
+    arguments = values["args"].flatMap { TrainingArguments($0.graph.root, in: $0) }
+    if let found = values["args"], arguments == nil {
+      throw Failure(
+        .argumentsType,
+        "the arguments (args) are no Namespace; \(WeightsRoot.holdings(of: found))", file: name)
+    }
+    checkpointVersion = recorded("checkpoint_version")
+    iteration = recorded("iteration")
+    originalVocabularySizes = []
+    deepspeedVersion = nil
+  }
+
   /// The dictionary of a state: the root, the only one in a list, or what some programs wrapped as
   /// the only value of another.
   private static func home(in graph: PickleGraph) -> NodeID? {
@@ -88,8 +110,8 @@ struct StateFile {
   private static let shared: [ArgumentKey] = [
     .numLayers, .hiddenSize, .numAttentionHeads, .paddedVocabSize,
     .tensorModelParallelSize, .pipelineModelParallelSize, .maxPositionEmbeddings,
-    .biasGeluFusion, .openaiGelu, .onnxSafe, .layernormEpsilon, .applyLayernorm1p,
-    .dsSequenceParallelFpdt,
+    .biasGeluFusion, .openaiGelu, .onnxSafe, .layernormEpsilon, .normEpsilon, .applyLayernorm1p,
+    .layernormZeroCenteredGamma, .dsSequenceParallelFpdt,
   ]
 
   /// Compares the states of all ranks: files of several checkpoints may lie in one folder.

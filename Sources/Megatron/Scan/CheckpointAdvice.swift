@@ -95,8 +95,9 @@ enum CheckpointAdvice {
         > 2
     {
       return (
-        .layoutMegatronCore, "this is a distributed checkpoint of Megatron-core in zarr form",
-        "convert it with Megatron-LM's tools/checkpoint/convert.py first"
+        .distributedIncomplete,
+        "folders of tensors in zarr form are here, but no metadata.json beside them",
+        "give the folder of a step of Megatron-core, which has it, or copy the missing file"
       )
     }
     for (ending, program) in [".gz": "gunzip", ".xz": "unxz", ".zst": "unzstd", ".bz2": "bunzip2"] {

@@ -1,5 +1,6 @@
 import Architectures
 import ByteIO
+import DistributedCheckpoint
 public import JSON
 package import SystemPackage
 
@@ -77,6 +78,19 @@ public struct OptimizerFiles: Hashable, Sendable {
       files.isEmpty
         ? "in the files of the ranks, if it was saved"
         : "\(files.count) files of a distributed optimizer",
+      [])
+  }
+
+  /// The keys of the optimizer in a distributed checkpoint, which lie in the files of the model.
+  init(keysOf source: DistributedCheckpoint?) {
+    let keys = (source?.tensors.map(\.name) ?? []) + (source?.objects.map(\.name) ?? [])
+    let own = keys.count { $0.hasPrefix("optimizer.") }
+    let form = source.flatMap { CoreMasterForm($0) }
+    self.init(
+      [],
+      own == 0
+        ? "none"
+        : "\(own) keys in the same files" + (form.map { ", \($0.title)" } ?? ", of no known form"),
       [])
   }
 

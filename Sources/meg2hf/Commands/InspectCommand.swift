@@ -265,7 +265,9 @@ struct InspectCommand: ParsableCommand {
       "replicas",
       found.comparedTensors == nil
         ? "not compared"
-        : differing == 0 ? "equal on all ranks" : "\(plural(differing, "tensor")) differ")
+        : inspection.index.distributed != nil
+          ? "not stored"
+          : differing == 0 ? "equal on all ranks" : "\(plural(differing, "tensor")) differ")
     table.add(
       "values",
       found.comparedTensors == nil

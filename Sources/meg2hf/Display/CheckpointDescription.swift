@@ -82,6 +82,7 @@ struct CheckpointDescription {
         ["name": .string($0.key), "reason": .string($0.value)]
       })
     result["optimizer"] = OptimizerFiles(index).json
+    result["distributed"] = index.distributed.map { DistributedDescription($0).json } ?? nil
     result["tensors"] = .array(inspection.rows.map(row))
     result["files"] = .array(
       index.files.map { ["name": .string($0.name), "size": .int($0.identity.size)] })
@@ -127,6 +128,9 @@ struct CheckpointDescription {
   func text(verbose: Bool, listing: TensorListing, columns: [TensorColumn]?) -> String {
     var table = TextTable()
     table.add("layout", "\(index.folder.layout.title) (\(index.folder.reason))")
+    if let source = index.distributed {
+      table.add("stored as", DistributedDescription(source).summary)
+    }
     table.add("iteration", index.iteration.map { "\($0)" } ?? "not recorded")
     table.add(
       "parallel",
@@ -179,6 +183,9 @@ struct CheckpointDescription {
       text += "\nPASSED OVER\n" + table.text()
     }
     text += "\n" + tensorTable(listing, columns)
+    if let source = index.distributed, verbose || !isConvertible {
+      text += "\nSTORED\n" + DistributedDescription(source).table
+    }
     return text
   }
 

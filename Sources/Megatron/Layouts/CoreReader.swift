@@ -1,0 +1,95 @@
+import Architectures
+import ByteIO
+import Diagnostics
+import DistributedCheckpoint
+import OrderedCollections
+import SystemPackage
+import TorchArchive
+
+/// Distributed checkpoints: those of Megatron-core (`torch_dist`, zarr, `torch_dcp`,
+/// `fsdp_dtensor`), and those that other programs wrote with `torch.distributed.checkpoint`.
+///
+/// Their tensors are stored as wholes, in chunks: how many ranks trained them leaves no trace, and
+/// replicas of other ranks were left out (Megatron-core `dist_checkpointing/strategies/torch.py`).
+struct CoreReader: LayoutReader {
+  let layout = CheckpointLayout.distributed
+  // swift-format-ignore
+  let names: [(form: FilePattern, kind: CheckpointFileKind)] = [
+    // PyTorch torch/distributed/checkpoint/filesystem.py
+    (FilePattern(".metadata"),                                     .distributed),
+    (FilePattern(".metadata.tmp"),                                 .distributed),
+    (FilePattern("__{rank}.metadata"),                             .distributed),
+    (FilePattern("__{rank}_{n}.distcp"),                           .distributed),
+    // Megatron-core dist_checkpointing/strategies/common.py
+    (FilePattern("common.pt"),                                     .distributed),
+    // PyTorch torch/distributed/checkpoint/hf_storage.py
+    (FilePattern("shard-{rank}-model-{i}-of-{n}.safetensors"),     .distributed),
+  ]
+  let marks = [CheckpointFileKind.distributed]
+
+  func read(into checkpoint: inout CheckpointBuilder) throws(Failure) {
+    let source = try DistributedCheckpoint(
+      opening: checkpoint.folder.path, limits: checkpoint.limits)
+    checkpoint.distributed = source
+    try checkpoint.readCommonState(source)
+    let names = CoreNames(source.tensors.map(\.name))
+    checkpoint.names = names.convention
+    if names.convention == .core {
+      checkpoint.note(
+        Decision(
+          "replicas", "not stored",
+          "the trainer left out the copies of other ranks: whether they had drifted apart cannot "
+            + "be seen"))
+    }
+    var parts = CoreParts(source)
+    for tensor in source.tensors where !names.isBeside(tensor.name) {
+      for (name, whole) in try parts.tensors(of: tensor, names: names) {
+        guard parts.isNew(name) else {
+          throw Failure(
+            .checkpointDuplicateTensor, "two of its keys have this tensor",
+            file: checkpoint.folder.path.string, tensor: name)
+        }
+        checkpoint.tensors.append(IndexedTensor(name: name, shards: [whole]))
+      }
+    }
+    checkpoint.tensors.sort { CoreNames.precedes($0.name, $1.name) }
+    checkpoint.files = parts.files
+    checkpoint.blockCount =
+      (checkpoint.tensors.compactMap { ParameterName.local($0.name).layer }.max() ?? -1) + 1
+  }
+
+  func readMasters(into checkpoint: inout CheckpointBuilder) throws(Failure) {
+    try checkpoint.readCoreMasters()
+  }
+
+  func optimizerFiles(of checkpoint: Checkpoint) -> OptimizerFiles {
+    OptimizerFiles(keysOf: checkpoint.distributed)
+  }
+}
+
+extension CheckpointBuilder {
+  /// What the trainer says besides tensors: in a file of its own, in a value of that name, or in
+  /// values for each part of it.
+  fileprivate mutating func readCommonState(_ source: DistributedCheckpoint) throws(Failure) {
+    let path = folder.path.appending("common.pt")
+    if FileSystem.exists(path) {
+      try adopt([
+        CheckpointFolder.open(path, limits) { try StateFile($0, named: "common.pt") }
+      ])
+    } else if let state = source.objects.first(where: { $0.name.hasPrefix("common_state/") }) {
+      try adopt([StateFile(try source.archive(of: state), named: state.name)])
+    } else if let arguments = source.object("args") {
+      var values: [String: TorchFile] = ["args": try source.archive(of: arguments)]
+      for key in ["iteration", "checkpoint_version"] {
+        if let object = source.object(key) { values[key] = try source.archive(of: object) }
+      }
+      try adopt([StateFile(values, named: "args")])
+    } else {
+      warnings.append(
+        Diagnostic(.argumentsAbsent, "the checkpoint holds no training arguments"))
+      try applyOverrides()
+    }
+    iteration = iteration ?? folder.stepNumber
+    pipelineParallel = try arguments.int(.pipelineModelParallelSize)
+  }
+}

@@ -1,0 +1,354 @@
+import Architectures
+import Diagnostics
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import Conversion
+@testable import DistributedCheckpoint
+@testable import HuggingFace
+@testable import Megatron
+
+/// Checkpoints of Megatron-core and of `torch.distributed.checkpoint`.
+@Suite struct DistributedTests {
+  // MARK: - Genuine ones
+
+  @Test(
+    arguments: [
+      "mcore020_tp2pp2_bf16", "mcore020_tp2dp2_bf16_te_do_dpr",
+      "mcore020_tp2dp2_bf16_do_dpr_buckets", "mcore012_tp2dp2_bf16_do_fsms",
+      "mcore012_tp2dp2_bf16_do_zero", "mcore008_tp2_bf16_zarr", "mcore020_fsdp2_bf16_torchdcp",
+      "mcore020_mfsdp2_bf16_fsdpdtensor", "mcore020_tp2_fp32_te_ln1p",
+      "mcore020_tp2dp2_bf16_perrank_do", "mcore020_tp2pp2_bf16_te_perrank", "dcp_dtensor2",
+      "dcp_safetensors2", "dcp_hf_sharded2",
+    ])
+  func aGenuineCheckpointGivesTheTensorsThatWereTrained(dump: String) throws {
+    let world = try TemporaryFolder()
+    let settings = dump.hasPrefix("dcp") ? ["num_attention_heads=4"] : []
+    let checkpoint = try index(fixture("dumps/\(dump)/ckpt"), settings)
+    _ = try Conversion(of: checkpoint).run(to: world.path.appending("out"))
+    #expect(try digests(world.path.appending("out")) == expectedDigests(dump))
+  }
+
+  @Test(
+    arguments: [
+      "mcore020_tp2pp2_bf16", "mcore020_tp2dp2_bf16_te_do_dpr",
+      "mcore020_tp2dp2_bf16_do_dpr_buckets", "mcore012_tp2dp2_bf16_do_fsms",
+      "mcore012_tp2dp2_bf16_do_zero", "mcore008_tp2_bf16_zarr",
+      "mcore020_mfsdp2_bf16_fsdpdtensor", "mcore020_tp2_fp32_te_ln1p",
+      "mcore020_tp2dp2_bf16_perrank_do", "mcore020_tp2pp2_bf16_te_perrank",
+    ])
+  func theirMastersAreThoseOfTheOptimizer(dump: String) throws {
+    let world = try TemporaryFolder()
+    let checkpoint = try index(fixture("dumps/\(dump)/ckpt"), weights: .fp32Master)
+    let result = try Conversion(of: checkpoint).run(to: world.path.appending("out"))
+    #expect(!result.warnings.map(\.code).contains(.mastersDiffer))
+    #expect(
+      try digests(world.path.appending("out")) == expectedDigests(dump, "expected_fp32.json"))
+  }
+
+  /// `torch_dcp` has its masters in lists: all are compared with the weights.
+  @Test func mastersInListsAreTheWeightsWhenTheyAreRounded() throws {
+    let world = try TemporaryFolder()
+    let checkpoint = try index(
+      fixture("dumps/mcore020_fsdp2_bf16_torchdcp/ckpt"), weights: .fp32Master)
+    let result = try Conversion(of: checkpoint).run(to: world.path.appending("out"))
+    #expect(!result.warnings.map(\.code).contains(.mastersDiffer))
+    #expect(checkpoint.mustMastersFit)
+  }
+
+  @Test func aCompressedOneIsRefusedByTheNameOfItsCompression() throws {
+    let refusal = #expect(throws: Failure.self) {
+      try index(fixture("dumps/dcp_zstd2/ckpt"), ["num_attention_heads=4"])
+    }
+    #expect(refusal?.code == .distributedTransform)
+    #expect(refusal?.message.contains("stream.zstd/1") == true)
+  }
+
+  // MARK: - Made ones
+
+  @Test(arguments: [1, 2, 4], [true, false])
+  func everyElementLandsInItsPlace(ranks: Int, isStacked: Bool) throws {
+    let world = try DistributedWorld(ranks: ranks, isStacked: isStacked)
+    let outcome = try world.convert()
+    #expect(outcome.isExactly(world.model), "\(outcome.status) \(outcome.text)")
+  }
+
+  /// FSDP cuts rows wherever its buckets end, even in the middle of a head.
+  @Test(arguments: [[1, 1], [5, 1], [3, 3], [1, 4], [24, 8]])
+  func chunksMayBeCutAnywhere(cuts: [Int]) throws {
+    var world = try DistributedWorld(isStacked: false)
+    for index in world.writer.tensors.indices
+    where world.writer.tensors[index].shape.count == 2 {
+      let tensor = world.writer.tensors[index]
+      let values =
+        DistributedWorld.tensors(of: world.model, isStacked: false)
+        .first { $0.name == tensor.name }?.tensor.values ?? []
+      world.writer.tensors[index].chunks = uneven(tensor.shape, values, cuts)
+    }
+    let outcome = try world.convert()
+    #expect(outcome.isExactly(world.model), "\(outcome.status) \(outcome.text)")
+  }
+
+  /// The boxes of a matrix that is cut into parts of growing sizes along both axes.
+  private func uneven(
+    _ shape: [Int], _ values: [Float], _ cuts: [Int]
+  ) -> [DistributedWriter.Chunk] {
+    let bounds = zip(shape, cuts).map { size, count in
+      [0] + (1..<max(1, min(count, size))).map { $0 * $0 * size / (count * count) } + [size]
+    }
+    var chunks: [DistributedWriter.Chunk] = []
+    for (top, bottom) in zip(bounds[0], bounds[0].dropFirst()) where top < bottom {
+      for (left, right) in zip(bounds[1], bounds[1].dropFirst()) where left < right {
+        let inner = (top..<bottom).flatMap { row in
+          (left..<right).map { values[row * shape[1] + $0] }
+        }
+        chunks.append(
+          .init(
+            [top, left], [bottom - top, right - left], inner,
+            in: "__\(chunks.count % 3)_0.distcp"))
+      }
+    }
+    return chunks.reversed()
+  }
+
+  /// Names of transformers: linear layers lie the other way round, and heads in thirds.
+  @Test func aStateDictionaryOfTransformersIsTakenAsItIs() throws {
+    let model = TestModel()
+    let folder = try TemporaryFolder()
+    var writer = DistributedWriter()
+    for rule in GPT2Rules.table.applied(blocks: model.layers, exists: { _ in false }) {
+      guard let tensor = model.expected(rule.source) else { continue }
+      writer.add(
+        "model.transformer.\(rule.target)", tensor.shape, tensor.values,
+        cuts: tensor.shape.map { $0 % 2 == 0 ? 2 : 1 })
+    }
+    try writer.write(to: folder, "step")
+    let outcome = try convert(folder.path.appending("step"), ["num_attention_heads=4"])
+    #expect(outcome.isExactly(model), "\(outcome.status) \(outcome.text)")
+    #expect(outcome.decision("qkv_layout") == "thirds")
+  }
+
+  // MARK: - Arguments
+
+  @Test func oneQueryGroupCountsOnlyWithGroupedAttention() throws {
+    let world = try DistributedWorld()
+    #expect(try world.convert().status == "ok")
+    #expect(try world.convert(["group_query_attention=true"]).status == "69 model/grouped-query")
+  }
+
+  @Test func theDegreesOfParallelismNeedNotFitTheFiles() throws {
+    let world = try DistributedWorld(ranks: 4)
+    let outcome = try world.convert(["tensor_model_parallel_size=4"])
+    #expect(outcome.isExactly(world.model), "\(outcome.status) \(outcome.text)")
+    try world.write()
+    #expect(try index(world.path).trainedTensorParallel == 4)
+  }
+
+  // MARK: - Not whole
+
+  @Test func withoutTheHiddenFileItIsSaidWhatACopyLeavesOut() throws {
+    let world = try DistributedWorld()
+    try world.write()
+    try remove(world.path.appending(".metadata"))
+    let refusal = #expect(throws: Failure.self) { try index(world.path) }
+    #expect(refusal?.code == .distributedIncomplete)
+    #expect(refusal?.hint?.contains("hidden") == true)
+    try world.folder.write("iter_0000007/.metadata.tmp", [1])
+    #expect(failure { _ = try index(world.path) } == "75 distributed/unfinished")
+    try remove(world.path.appending(".metadata.tmp"))
+    try world.folder.write("iter_0000007/__0.metadata", [1])
+    #expect(failure { _ = try index(world.path) } == "69 distributed/ranks")
+  }
+
+  @Test func aMissingFileIsNamed() throws {
+    let world = try DistributedWorld()
+    try world.write()
+    try remove(world.path.appending("__1_0.distcp"))
+    let refusal = #expect(throws: Failure.self) { try index(world.path) }
+    #expect(refusal?.code == .distributedIncomplete)
+    #expect(refusal?.message.contains("__1_0.distcp") == true)
+  }
+
+  @Test func aMissingFileOfZarrIsNamed() throws {
+    let folder = try TemporaryFolder()
+    try copy(fixture("dumps/mcore008_tp2_bf16_zarr/ckpt"), to: folder.path.appending("run"))
+    let step = folder.path.appending("run/iter_0000010")
+    try remove(step.appending("decoder.layers.mlp.linear_fc1.weight/2.1.0"))
+    let refusal = #expect(throws: Failure.self) { try index(step) }
+    #expect(refusal?.code == .distributedIncomplete)
+    #expect(refusal?.message.contains("2.1.0") == true)
+  }
+
+  // MARK: - Hostile ones
+
+  /// What is changed, and what is said to it.
+  private static let attacks:
+    [(name: String, code: String, change: @Sendable (inout DistributedWriter) -> Void)] =
+      [
+        ("a path", "65 distributed/path", { $0.tensors[0].chunks[0].place = ("../x", 0, 9) }),
+        ("a folder", "65 distributed/path", { $0.tensors[0].chunks[0].place = ("a/b", 0, 9) }),
+        (
+          "an absolute path", "65 distributed/path",
+          { $0.tensors[0].chunks[0].place = ("/x", 0, 9) }
+        ),
+        (
+          "a negative offset", "65 distributed/range",
+          {
+            $0.tensors[0].chunks[0].place = ("__0_0.distcp", -1, 9)
+          }
+        ),
+        (
+          "a negative length", "65 distributed/range",
+          {
+            $0.tensors[0].chunks[0].place = ("__0_0.distcp", 0, -9)
+          }
+        ),
+        (
+          "the end of numbers", "65 distributed/range",
+          {
+            $0.tensors[0].chunks[0].place = ("__0_0.distcp", .max, .max)
+          }
+        ),
+        (
+          "beyond the file", "65 distributed/range",
+          {
+            $0.tensors[0].chunks[0].place = ("__0_0.distcp", 0, 1 << 40)
+          }
+        ),
+        (
+          "the bytes of another tensor", "65 distributed/range",
+          {
+            $0.tensors[0].chunks[0].place = ("__0_0.distcp", 0, 600)
+          }
+        ),
+        ("a gap", "65 distributed/chunks", { $0.tensors[0].chunks.removeLast() }),
+        (
+          "a chunk twice", "65 distributed/chunks",
+          {
+            $0.tensors[0].chunks.append($0.tensors[0].chunks[0])
+          }
+        ),
+        ("an overlap", "65 distributed/chunks", { $0.tensors[0].chunks[0].offsets[0] = 1 }),
+        (
+          "outside of the tensor", "65 distributed/chunks",
+          {
+            $0.tensors[0].chunks[0].offsets[0] = 99
+          }
+        ),
+        ("a negative place", "65 distributed/chunks", { $0.tensors[0].chunks[0].offsets[0] = -8 }),
+        ("more axes", "65 distributed/chunks", { $0.tensors[0].chunks[0].offsets.append(0) }),
+        (
+          "an endless shape", "65 distributed/chunks", { $0.tensors[0].shape = [1 << 40, 1 << 40] }
+        ),
+        ("a negative shape", "65 distributed/chunks", { $0.tensors[0].shape[0] = -16 }),
+        (
+          "endless blocks", "65 tensor/unexpected-shape",
+          { writer in
+            let stacked = writer.tensors.firstIndex { $0.name.contains("linear_fc1.bias") } ?? 0
+            writer.tensors[stacked].shape = [1 << 40, 0]
+            writer.tensors[stacked].chunks = []
+          }
+        ),
+        ("a lost place", "65 distributed/chunks", { $0.tensors[0].chunks[0].isLost = true }),
+        ("another type", "65 distributed/mismatch", { $0.tensors[0].dtype = "bfloat16" }),
+        (
+          "another shape", "65 distributed/mismatch",
+          {
+            let sizes = $0.tensors[0].chunks[0].sizes
+            $0.tensors[0].chunks[0].storedSizes = [sizes[0] * sizes[1]]
+          }
+        ),
+        (
+          "an unknown transform", "69 distributed/transform",
+          {
+            $0.tensors[0].chunks[0].transforms = ["stream.rot13/1"]
+          }
+        ),
+        ("another class", "65 distributed/metadata", { $0.rootClass = ("os", "system") }),
+      ]
+
+  @Test(arguments: attacks.indices)
+  func whatContradictsItselfIsRefused(number: Int) throws {
+    let attack = DistributedTests.attacks[number]
+    var world = try DistributedWorld()
+    attack.change(&world.writer)
+    try world.write()
+    #expect(failure { _ = try index(world.path) } == attack.code, "\(attack.name)")
+  }
+
+  @Test func ofAHugeNumberOfEntriesAnErrorIsLeft() throws {
+    let folder = try TemporaryFolder()
+    var pickle = PickleWriter()
+    pickle.object(("torch.distributed.checkpoint.metadata", "Metadata")) { state in
+      state.string("state_dict_metadata")
+      state.dict { _ in }
+      state.string("storage_data")
+      state.dict { entries in
+        for number in 0..<40_000 {
+          entries.object(("torch.distributed.checkpoint.metadata", "MetadataIndex")) { index in
+            index.string("fqn")
+            index.string("\(number)")
+          }
+          entries.none()
+        }
+      }
+    }
+    try folder.write("step/.metadata", pickle.finished)
+    #expect(
+      failure { _ = try index(folder.path.appending("step")) } == "65 distributed/metadata")
+  }
+
+  /// Every prefix and every flipped bit of `.metadata` gives a value or an error.
+  @Test func everyPrefixAndEveryFlippedBitOfMetadataGivesAValueOrAnError() throws {
+    let folder = try TemporaryFolder()
+    var writer = DistributedWriter()
+    writer.add("decoder.final_layernorm.weight", [4], [1, 2, 3, 4], cuts: [2])
+    let (files, metadata) = writer.contents
+    for (file, bytes) in files { try folder.write("step/\(file)", bytes) }
+    #expect(metadata.count < 2048)
+    let path = folder.path.appending("step")
+    var read = 0
+    func attempt(_ bytes: [UInt8]) throws {
+      try folder.write("step/.metadata", bytes)
+      do {
+        let found = try DistributedCheckpoint(opening: path)
+        for tensor in found.tensors {
+          for chunk in tensor.chunks { _ = try found.view(of: chunk, in: tensor) }
+        }
+        read += 1
+      } catch {
+        #expect(error.code.kind != .bug, "\(error)")
+      }
+    }
+    for length in metadata.indices { try attempt(Array(metadata[..<length])) }
+    for index in metadata.indices {
+      for bit in 0..<8 {
+        var changed = metadata
+        changed[index] ^= 1 << UInt8(bit)
+        try attempt(changed)
+      }
+    }
+    #expect(read > 0 && read < metadata.count * 8)
+  }
+
+  // MARK: - Tiling
+
+  @Test func boxesThatCrossAreFoundWhateverTheirOrder() {
+    func fault(_ boxes: [([Int], [Int])], of shape: [Int]) -> String? {
+      ChunkTiling(shape, boxes.map { (offsets: $0.0, sizes: $0.1) }).fault
+    }
+    // A pinwheel tiles without being cut along an axis.
+    let pinwheel: [([Int], [Int])] = [
+      ([0, 0], [1, 2]), ([0, 2], [2, 1]), ([2, 1], [1, 2]), ([1, 0], [2, 1]), ([1, 1], [1, 1]),
+    ]
+    #expect(fault(pinwheel, of: [3, 3]) == nil)
+    #expect(fault(Array(pinwheel.dropLast()), of: [3, 3])?.contains("missing") == true)
+    #expect(
+      fault(pinwheel.dropLast() + [([0, 1], [1, 1])], of: [3, 3])?.contains("overlap") == true)
+    #expect(fault([([], [])], of: []) == nil)
+    #expect(fault([([], []), ([], [])], of: [])?.contains("overlap") == true)
+    #expect(fault([], of: [0, 7]) == nil)
+    #expect(fault([([0, 0], [0, 7])], of: [0, 7]) == nil)
+  }
+}
