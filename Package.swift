@@ -23,6 +23,9 @@ let package = Package(
     .library(name: "Pickle", targets: ["Pickle"]),
     .library(name: "TorchArchive", targets: ["TorchArchive"]),
     .library(name: "Safetensors", targets: ["Safetensors"]),
+    .library(
+      name: "DistributedCheckpoint",
+      targets: ["DistributedCheckpoint", "TorchArchive", "Diagnostics"]),
     .library(name: "EventLog", targets: ["EventLog", "Diagnostics"]),
     .library(name: "LaunchScript", targets: ["LaunchScript", "Diagnostics"]),
     // With the targets whose types its own doors show.
@@ -157,8 +160,8 @@ let package = Package(
     .testTarget(
       name: "ClientTests",
       dependencies: [
-        "Conversion", "EventLog", "LaunchScript", "Megatron", "Pickle", "Safetensors",
-        "TorchArchive", "TestSupport",
+        "Conversion", "DistributedCheckpoint", "EventLog", "LaunchScript", "Megatron", "Pickle",
+        "Safetensors", "TorchArchive", "TestSupport",
       ]),
     .testTarget(
       name: "EventLogTests",
@@ -186,8 +189,8 @@ let package = Package(
     .testTarget(
       name: "FuzzTests",
       dependencies: [
-        "Conversion", "EventLog", "HuggingFace", "JSON", "LaunchScript", "Megatron", "Pickle",
-        "Safetensors", "TorchArchive", "TestSupport",
+        "Conversion", "DistributedCheckpoint", "EventLog", "HuggingFace", "JSON", "LaunchScript",
+        "Megatron", "Pickle", "Safetensors", "TorchArchive", "TestSupport",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
     .testTarget(

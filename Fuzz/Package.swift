@@ -14,6 +14,7 @@ let package = Package(
         .product(name: "TorchArchive", package: "meg2hf"),
         .product(name: "Safetensors", package: "meg2hf"),
         .product(name: "Conversion", package: "meg2hf"),
+        .product(name: "DistributedCheckpoint", package: "meg2hf"),
         .product(name: "EventLog", package: "meg2hf"),
         .product(name: "LaunchScript", package: "meg2hf"),
       ])

@@ -186,7 +186,7 @@ public struct DistributedCheckpoint: Sendable {
   /// - Returns: A tensor of the chunk's sizes, whose bytes are counted from the beginning of the
   ///   file.
   /// - Throws: `Failure` 65 for bytes that are no tensor, or not the one that was described.
-  public func view(
+  package func view(
     of chunk: DistributedTensor.Chunk, in tensor: DistributedTensor, from open: InputFile? = nil
   ) throws(Failure) -> TorchTensor {
     let name = files[chunk.place.file].name
@@ -235,7 +235,7 @@ public struct DistributedCheckpoint: Sendable {
   /// Opens a file of the checkpoint, by its position.
   ///
   /// - Throws: `Failure` for one that is gone, or was changed since it was looked at.
-  public func open(_ position: Int) throws(Failure) -> InputFile {
+  package func open(_ position: Int) throws(Failure) -> InputFile {
     let path = path(of: position)
     do {
       return try InputFile(opening: path, asItWas: files[position].identity)

@@ -67,7 +67,7 @@ public struct TorchTensor: Hashable, Sendable {
 extension TorchTensor {
   /// A tensor whose elements lie in a run of bytes without gaps, row by row, little-endian.
   ///
-  /// - Throws: ``TorchFileError`` `tensor/shape` or `tensor/bounds` for a shape that is none, or that
+  /// - Throws: ``TorchFileError`` for a shape that is none, or that
   ///   the bytes do not fill.
   package init(
     filling entry: StoredBytes, _ dtype: TorchDType, _ sizes: [Int]

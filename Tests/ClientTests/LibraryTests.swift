@@ -1,4 +1,5 @@
 import Conversion
+import DistributedCheckpoint
 import EventLog
 import LaunchScript
 import Megatron
@@ -137,5 +138,22 @@ import TorchArchive
       fixture("launch/2_slurm_double_quotes/train.sbatch"), environment: ["WORK": "/data"])
     let save = script.options.first { $0.name == "save" }
     #expect(save?.values == ["/data/heron/main"])
+  }
+
+  @Test func aTensorOfADistributedCheckpointIsOneCall() throws {
+    let folder = try TemporaryFolder()
+    var writer = DistributedWriter()
+    writer.add("w", [4, 6], (0..<24).map { Float($0) }, cuts: [2, 3])
+    writer.add("scalar", [], [7])
+    writer.add("cube", [2, 3, 4], (0..<24).map { Float($0) }, cuts: [1, 3, 2])
+    try writer.write(to: folder, "step")
+    let checkpoint = try DistributedCheckpoint(opening: folder.path.appending("step"))
+    #expect(checkpoint.tensors.map(\.name) == ["w", "scalar", "cube"])
+    for name in ["w", "cube"] {
+      let tensor = try #require(checkpoint.tensor(name))
+      #expect(try checkpoint.floats(of: tensor) == (0..<24).map { Float($0) })
+    }
+    #expect(try checkpoint.floats(of: checkpoint.tensors[1]) == [7])
+    #expect(checkpoint.tensor("v") == nil)
   }
 }

@@ -1,4 +1,5 @@
 import Conversion
+import DistributedCheckpoint
 import EventLog
 import Glibc
 import HuggingFace
@@ -15,7 +16,8 @@ import TorchArchive
 ///
 /// The tests of the main package compile this file too, to replay the seeds and what was found.
 enum FuzzTarget: String, CaseIterable {
-  case pickle, torch, safetensors, index, json, checkpoint, tokenizer, eventfile, event, shell
+  case pickle, torch, safetensors, index, json, checkpoint, distributed, tokenizer, eventfile, event
+  case shell
 
   /// Does with `bytes` all that the target's reader can do.
   ///
@@ -30,6 +32,7 @@ enum FuzzTarget: String, CaseIterable {
     case .index: _ = try ShardIndex(parsing: bytes)
     case .json: _ = try JSONParser.parse(bytes)
     case .checkpoint: try FuzzTarget.convert(bytes, in: scratch)
+    case .distributed: try FuzzTarget.open(bytes, in: scratch)
     case .tokenizer: try FuzzTarget.tokenize(bytes, in: scratch)
     case .eventfile: _ = try EventLogs(scratch.write(bytes, "events.out.tfevents"))
     case .shell: _ = try LaunchScript(bytes)
@@ -46,6 +49,31 @@ enum FuzzTarget: String, CaseIterable {
       try reader.forEachPart(of: tensor) { _, _ in }
       _ = try reader.verdict(tensor.storage, all: true)
     }
+  }
+
+  /// Takes the input as a distributed checkpoint: after two bytes with its length, `.metadata`, and
+  /// then the only file that it can name; or, after a Z, as the description of a tensor in zarr.
+  private static func open(_ bytes: [UInt8], in scratch: Scratch) throws {
+    let folder = scratch.path.appending("distributed")
+    for path in [folder, folder.appending("w")] { _ = mkdir(path.string, 0o700) }
+    for name in [".metadata", "metadata.json"] { _ = unlink(folder.appending(name).string) }
+    if bytes.first == UInt8(ascii: "Z") {
+      _ = scratch.write(Array(#"{"sharded_backend": "zarr"}"#.utf8), "distributed/metadata.json")
+      _ = scratch.write(Array(bytes.dropFirst()), "distributed/w/.zarray")
+      for name in ["0", "0.0", "1.0"] {
+        _ = scratch.write(Array(repeating: 1, count: 16), "distributed/w/\(name)")
+      }
+    } else {
+      guard bytes.count > 2 else { return }
+      let length = min(Int(bytes[0]) | Int(bytes[1]) << 8, bytes.count - 2)
+      _ = scratch.write(Array(bytes[2..<2 + length]), "distributed/.metadata")
+      _ = scratch.write(Array(bytes[(2 + length)...]), "distributed/__0_0.distcp")
+    }
+    let checkpoint = try DistributedCheckpoint(opening: folder)
+    for tensor in checkpoint.tensors where tensor.shape.reduce(8, *) < 1 << 20 {
+      _ = try checkpoint.bytes(of: tensor)
+    }
+    for object in checkpoint.objects { _ = try checkpoint.archive(of: object) }
   }
 
   /// Takes the input as `tokenizer.json`, or, after its first zero, as merges of the vocabulary
