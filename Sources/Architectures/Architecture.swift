@@ -51,6 +51,14 @@ public protocol Architecture: Sendable {
   /// - Returns: Faults and notes.
   func review(_ config: JSONObject, hasTensor: (String) -> Bool) -> [ReviewFinding]
 
+  /// Whether a configuration asks for a tensor that a model of the family may lack.
+  ///
+  /// - Parameters:
+  ///   - target: Its name in the table.
+  ///   - config: The configuration under the family's own names.
+  /// - Returns: Whether it has to be there.
+  func asks(for target: String, _ config: JSONObject) -> Bool
+
   /// What a tensor is that no rule names; `nil` for one that does not belong to the model.
   ///
   /// - Parameters:
@@ -66,6 +74,7 @@ public protocol Architecture: Sendable {
 extension Architecture {
   public var argumentKeys: [String] { [] }
   public func review(_ config: JSONObject, hasTensor: (String) -> Bool) -> [ReviewFinding] { [] }
+  public func asks(for target: String, _ config: JSONObject) -> Bool { false }
   public func surplus(_ name: String, _ config: JSONObject) -> Surplus? { nil }
   public func statedParameters(_ sizes: ModelSizes) -> Int {
     sizes.parameterCount(table.applied(blocks: sizes.layers) { _ in false })
@@ -75,7 +84,8 @@ extension Architecture {
 /// The families that are converted.
 public enum KnownArchitectures {
   /// In the order in which they are asked.
-  public static let all: [any Architecture] = [GPT2()]
+  public static let all: [any Architecture] =
+    [Bloom()] + Llama.Kind.allCases.map { Llama($0) } + [GPT2()]
 
   /// The names of the training arguments that any family reads.
   public static var argumentKeys: [String] { all.flatMap(\.argumentKeys) }

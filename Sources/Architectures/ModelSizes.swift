@@ -40,6 +40,8 @@ public struct ModelSizes: Hashable, Sendable {
     case .hidden: hidden
     case .query: heads * headSize
     case .qkv: (heads + 2 * keyValueHeads) * headSize
+    case .keyValue: 2 * keyValueHeads * headSize
+    case .headSize: headSize
     case .feedForward: feedForward
     case .twoFeedForward: 2 * feedForward
     case .vocabulary: vocabulary
@@ -67,7 +69,8 @@ public struct ModelSizes: Hashable, Sendable {
     switch rule.rows {
     case .asStored, .fused: break
     case .part(.query): shape[0] = heads * headSize
-    case .part(.key), .part(.value): shape[0] = keyValueHeads * headSize
+    case .part(.key), .part(.value), .part(.keyOfTwo), .part(.valueOfTwo):
+      shape[0] = keyValueHeads * headSize
     case .part(.firstHalf), .part(.secondHalf): shape[0] /= 2
     }
     return rule.isTransposed ? shape.reversed() : shape

@@ -52,10 +52,16 @@ public struct RuleTable: Hashable, Sendable {
   }
 
   /// One rule for each target that the model has.
-  private func chosen(_ exists: (String) -> Bool) -> [TensorRule] {
+  private func chosen(_ isThere: (String) -> Bool) -> [TensorRule] {
     var result: [TensorRule] = []
+    // Of a block's tensor the first block is asked.
+    func exists(_ source: String) -> Bool { isThere(source.replacing("*", with: "0")) }
     for rule in rules {
-      if case .tied = rule.presence, !exists(rule.source) { continue }
+      switch rule.presence {
+      case .tied, .optional: if !exists(rule.source) { continue }
+      case .zerosBeside(let other): if !exists(rule.source), !exists(other) { continue }
+      case .required, .zeros: break
+      }
       if let other = result.firstIndex(where: { $0.target == rule.target }) {
         if !exists(result[other].source), exists(rule.source) { result[other] = rule }
         continue

@@ -31,11 +31,18 @@ public struct TensorRule: Hashable, Sendable {
     case query
     /// The channels of all queries, keys and values.
     case qkv
+    /// The channels of all keys and values.
+    case keyValue
+    /// The channels of a head.
+    case headSize
   }
 
   /// A part of a fused projection.
   public enum Part: String, Hashable, Sendable {
     case query, key, value
+    /// The same of a projection that keys and values share.
+    case keyOfTwo = "key of two"
+    case valueOfTwo = "value of two"
     /// The first and the second half of each rank's rows, as a gated layer has them.
     case firstHalf = "first half"
     case secondHalf = "second half"
@@ -56,8 +63,18 @@ public struct TensorRule: Hashable, Sendable {
     case required
     /// Zeros, where no block has one of its kind: a bias that the model was trained without.
     case zeros
+    /// Nothing at all, where no block has one of its kind: the configuration says so.
+    case optional
+    /// Zeros where another tensor is there, by its name in Megatron, and nothing at all elsewhere:
+    /// a bias that goes with another one in transformers alone.
+    case zerosBeside(String)
     /// Another tensor, by its target name, is used in its place.
     case tied(to: String)
+
+    /// Whether it is zeros wherever it is missing.
+    package var isZeros: Bool {
+      if case .zerosBeside = self { true } else { false }
+    }
   }
 
   /// What the tensor is.

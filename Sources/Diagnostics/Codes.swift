@@ -10,6 +10,7 @@ extension Diagnostic.Code {
   public static let argumentsHeads = Self("arguments/heads", .undecided)
   public static let argumentsOverridden = Self("arguments/overridden", .note)
   public static let argumentsSet = Self("arguments/set", .usage)
+  public static let argumentsSize = Self("arguments/size", .undecided)
   public static let argumentsType = Self("arguments/type", .undecided)
   public static let argumentsUnfamiliar = Self("arguments/unfamiliar", .note)
   public static let argumentsUnknown = Self("arguments/unknown", .usage)

@@ -42,9 +42,12 @@ extension ModelVerifier {
     }
     let layers = min(sizes.layers, found)
     let table = architecture.table
-    // Of the tensors that may be missing, only a head of its own is known to be there.
-    let heads = table.rules.filter { $0.target == format.head }.map(\.source)
-    let rules = table.applied(blocks: layers) { heads.contains($0) && !isTied }
+    // Of the tensors that may be missing, the configuration says which have to be there.
+    let asked = Set(
+      table.rules.filter { rule in
+        rule.target == format.head ? !isTied : architecture.asks(for: rule.target, config)
+      }.map { $0.source.replacing("*", with: "0") })
+    let rules = table.applied(blocks: layers) { asked.contains($0) }
     var expected: Set<String> = []
     for applied in rules {
       let name = fullName(applied.target)

@@ -1,5 +1,6 @@
 public import Architectures
 import SystemPackage
+import TorchArchive
 
 /// What architectures ask of a checkpoint.
 extension Checkpoint: ModelFacts {
@@ -9,6 +10,10 @@ extension Checkpoint: ModelFacts {
   public var isCutToVocabulary: Bool { folder.layout == .universal }
 
   public var isWhole: Bool { folder.layout == .distributed }
+
+  public var isNamedByCore: Bool { names == .core }
+
+  public var isFloat32: Bool { dtypes == [.float32] }
 
   public var isOfPipelineModule: Bool {
     folder.layout == .deepspeedPipeline || folder.layout == .universal

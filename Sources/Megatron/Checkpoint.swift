@@ -55,6 +55,8 @@ public struct Checkpoint: Sendable {
   public let passedOver: [String: String]
   /// The first mask next to the weights that is not causal, and where it is not.
   public let oddMask: String?
+  /// The table of rotary angles beside the weights.
+  public let rotaryTable: RotaryTable?
   /// Whose names the tensors have.
   let names: NamingConvention
   /// All that a distributed checkpoint holds, the optimizer's part included; `nil` in other
@@ -124,6 +126,7 @@ public struct Checkpoint: Sendable {
     decisions = builder.decisions
     passedOver = builder.passedOver
     oddMask = builder.oddMask
+    rotaryTable = builder.rotaryTable
     names = builder.names
     distributed = builder.distributed
     positions = Dictionary(

@@ -32,6 +32,7 @@ package struct CheckpointBuilder {
   private(set) var decisions: [Decision] = []
   private(set) var passedOver: [String: String] = [:]
   private(set) var oddMask: String?
+  var rotaryTable: RotaryTable?
   /// Whose names the tensors have.
   var names = NamingConvention.megatron
   /// What a distributed checkpoint holds besides the model.
@@ -71,6 +72,7 @@ package struct CheckpointBuilder {
     decisions = checkpoint.decisions
     passedOver = checkpoint.passedOver
     oddMask = checkpoint.oddMask
+    rotaryTable = checkpoint.rotaryTable
     names = checkpoint.names
     distributed = checkpoint.distributed
   }

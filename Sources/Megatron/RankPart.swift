@@ -74,6 +74,16 @@ public struct RankPart: Hashable, Sendable {
       }
   }
 
+  /// The boxes that fill the shard; none where it lies in runs.
+  var boxes: [Box] {
+    switch content {
+    case .whole(let file, let tensor):
+      [Box(offsets: sizes.map { _ in 0 }, file: file, tensor: tensor)]
+    case .boxes(let boxes): boxes
+    case .runs: []
+    }
+  }
+
   /// A matrix with rows and columns exchanged; what is no matrix as it is, and so are runs.
   var transposed: RankPart {
     let turned = sizes.count == 2 ? sizes.reversed() : sizes

@@ -179,7 +179,11 @@ import Testing
 
   @Test func aBloomIsCalledBloom() throws {
     let bloom = fixture("dumps/bs_bloom_tp2pp2_bf16/ckpt").string
-    let document = try json(["inspect", bloom])
+    let whole = try json(["inspect", bloom])
+    #expect(whole["convertible"] == true)
+    let family = whole["decisions"]?.array?.first { $0.object?["name"] == "family" }
+    #expect(family?.object?["value"] == "BLOOM")
+    let document = try json(["inspect", bloom, "--set", "embed_layernorm=false"])
     let codes = document["reasons"]?.array?.compactMap { $0.object?["code"]?.string } ?? []
     #expect(codes.contains("model/embedding-layernorm"))
     #expect(!codes.contains("model/gpt-neox"))

@@ -70,6 +70,8 @@ extension ArgumentKey {
   public static let pipelineModelParallelSize = Self("pipeline_model_parallel_size")
   public static let positionEmbeddingType = Self("position_embedding_type")
   public static let pretrainCausalAttention = Self("pretrain_causal_attention")
+  public static let ropeTheta = Self("rope_theta")
+  public static let rotaryBase = Self("rotary_base")
   public static let shareEmbeddingsAndOutputWeights = Self("share_embeddings_and_output_weights")
   public static let swiglu = Self("swiglu")
   public static let tensorModelParallelSize = Self("tensor_model_parallel_size")

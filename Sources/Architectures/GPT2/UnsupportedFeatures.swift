@@ -32,9 +32,7 @@ enum UnsupportedFeatures {
     {
       refuse("norm", "normalization is \(normalization.text): GPT-2 has LayerNorm")
     }
-    if let experts = arguments[.numExperts]?.literal, experts != .none, !isDense(experts) {
-      refuse("experts", "num_experts is \(experts.text): GPT-2 has no mixture of experts")
-    }
+    if let reason = Experts.refusal(arguments, "GPT-2") { refuse("experts", reason) }
     if let heads = try arguments.int(.numAttentionHeads) {
       for key in [ArgumentKey.numKeyValueHeads, .numQueryGroups] {
         // num_query_groups means something only together with group_query_attention.
@@ -110,15 +108,6 @@ enum UnsupportedFeatures {
     case .member(_, let value): ["2", "absolute", "learned_absolute"].contains(value)
     case .string(let name):
       ["absolute", "learned_absolute"].contains { name == $0 || name.hasSuffix(".\($0)") }
-    default: false
-    }
-  }
-
-  /// No experts, or one in every layer.
-  private static func isDense(_ experts: ArgumentValue) -> Bool {
-    switch experts {
-    case .int(let count): count <= 1
-    case .list(let counts): counts.allSatisfy { $0 == .int(1) || $0 == .int(0) }
     default: false
     }
   }

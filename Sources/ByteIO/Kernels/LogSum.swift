@@ -8,6 +8,11 @@ public enum LogSum {
     return Double(top) + Glibc.log(values.reduce(0.0) { $0 + Glibc.exp(Double($1) - Double(top)) })
   }
 
+  /// `base` to the power `exponent`.
+  public static func power(_ base: Double, _ exponent: Double) -> Double {
+    Glibc.pow(base, exponent)
+  }
+
   /// e to the power of a number, such as the perplexity of a loss.
   public static func exp(_ value: Double) -> Double { Glibc.exp(value) }
 

@@ -27,6 +27,8 @@ struct PartitionMap {
   private let qkv: QKVOrder
   /// How many tensor-parallel ranks there are, and how many were concatenated in each of them.
   private let ranks: (stored: Int, merged: Int)
+  private let vocabulary: Int
+  private let areGatesWhole: Bool
 
   /// A map for a rule.
   ///
@@ -36,14 +38,18 @@ struct PartitionMap {
   ///   - qkv: The order in which query, key and value rows are stored.
   ///   - ranks: How many tensor-parallel ranks there are, and how many were concatenated in each.
   ///   - vocabulary: The rows of the embedding that are kept.
+  ///   - areGatesWhole: Whether ranks that were concatenated have their gates before all upward
+  ///     projections.
   init(
     _ rule: TensorRule, sizes: ModelSizes, qkv: QKVOrder, ranks: (stored: Int, merged: Int),
-    vocabulary: Int
+    vocabulary: Int, areGatesWhole: Bool = false
   ) {
     self.rule = rule
     self.sizes = sizes
     self.qkv = qkv
     self.ranks = ranks
+    self.vocabulary = vocabulary
+    self.areGatesWhole = areGatesWhole
     var output = sizes
     output.vocabulary = vocabulary
     shape = output.targetShape(rule)
@@ -58,19 +64,39 @@ struct PartitionMap {
   ///   - rank: The tensor-parallel rank.
   ///   - shard: The shard as stored, of the shape that the rule gives a rank.
   /// - Returns: The part of the shard that is kept, and where it goes; `nil` if nothing is.
-  func place(_ rank: Int, _ shard: StoredBox) -> (StoredBox, Piece.Destination)? {
+  func place(_ rank: Int, _ shard: StoredBox) -> [(StoredBox, Piece.Destination)] {
+    if let whole = acrossRanks {
+      return whole.place(
+        0, at: [rank * shard.box.sizes[0]] + shard.box.sizes.dropFirst().map { _ in 0 }, shard)
+    }
     let (rows, column, offset) = axes(rank, rows: shard.box.sizes[0])
-    guard rows.allSatisfy({ !$0.kept.isEmpty }) else { return nil }
+    guard rows.allSatisfy({ !$0.kept.isEmpty }) else { return [] }
     var source = shard
     let strides = ElementBox(dense: rows.map(\.size)).strides.map { $0 * shard.box.strides[0] }
     source.offset += zip(rows, strides).reduce(0) { $0 + $1.0.kept.lowerBound * $1.1 }
     source.box = ElementBox(
       sizes: rows.map(\.kept.count) + shard.box.sizes.dropFirst(),
       strides: strides + shard.box.strides.dropFirst())
-    return (
-      source,
-      Piece.Destination(offset: offset, strides: rows.map(\.stride) + column.map(\.stride))
-    )
+    return [
+      (
+        source,
+        Piece.Destination(offset: offset, strides: rows.map(\.stride) + column.map(\.stride))
+      )
+    ]
+  }
+
+  /// The map of the ranks one after the other, where their borders go through groups of heads: with
+  /// fewer groups than ranks. The rows are those of the whole, cut evenly.
+  private var acrossRanks: PartitionMap? {
+    switch rule.rows {
+    case .fused, .part(.query), .part(.key), .part(.value): break
+    default: return nil
+    }
+    guard ranks.stored > 1, ranks.merged == 1, qkv == .heads3HN,
+      !sizes.keyValueHeads.isMultiple(of: ranks.stored)
+    else { return nil }
+    return PartitionMap(
+      rule, sizes: sizes, qkv: qkv, ranks: (1, 1), vocabulary: vocabulary)
   }
 
   /// A box of a rank's shard as boxes with their destinations: it may begin and end in the middle
@@ -126,6 +152,11 @@ struct PartitionMap {
     _ rank: Int, run elements: Range<Int>, _ run: StoredBox
   ) -> [(StoredBox, Piece.Destination)] {
     let shardShape = sizes.shardShape(rule, ranks: ranks.stored)
+    if let whole = acrossRanks {
+      let before = rank * shardShape.reduce(1, *)
+      return whole.place(
+        0, run: elements.lowerBound + before..<elements.upperBound + before, run)
+    }
     let (rows, column, offset) = axes(rank, rows: shardShape[0])
     let axes = rows + column
     let strides = ElementBox(dense: axes.map(\.size)).strides
@@ -187,11 +218,20 @@ struct PartitionMap {
     switch rule.rows {
     case .asStored: return nil
     case .part(.firstHalf), .part(.secondHalf):
-      let rows = sizes.sourceShape(rule)[0] / count / 2
+      // Of a universal checkpoint the gates of all ranks come first.
+      let parts = areGatesWhole ? 1 : ranks.merged
+      let rows = sizes.sourceShape(rule)[0] / (ranks.stored * parts) / 2
       let half = rule.rows == .part(.firstHalf) ? 0..<1 : 1..<2
       return [
-        Axis(ranks.merged, stride: rows * stride), Axis(2, stride: rows * stride, kept: half),
+        Axis(parts, stride: rows * stride), Axis(2, stride: rows * stride, kept: half),
         Axis(rows, stride: stride),
+      ]
+    case .part(.keyOfTwo), .part(.valueOfTwo):
+      // A group has one slot for its key and one for its value.
+      let half = rule.rows == .part(.keyOfTwo) ? 0..<1 : 1..<2
+      return [
+        Axis(ranks.merged, stride: groups * hn * stride), Axis(groups, stride: hn * stride),
+        Axis(2, stride: hn * stride, kept: half), Axis(hn, stride: stride),
       ]
     case .part(.query): (apart, kept) = ((queries * hn, hn, 1), 0..<queries)
     case .part(.key): (apart, kept) = ((hn, hn, 1), queries..<queries + 1)

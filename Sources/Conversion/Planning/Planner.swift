@@ -151,7 +151,7 @@ public struct Planner {
     let rule = applied.rule
     let arranger = PartitionMap(
       rule, sizes: sizes, qkv: qkv.layout, ranks: (index.tensorParallel, ranks.count),
-      vocabulary: vocabulary)
+      vocabulary: vocabulary, areGatesWhole: index.folder.layout == .universal)
     let name = model.architecture.format.name(applied.target, options.keyStyle)
     let pieces: [Piece]
     if let tensor = index.tensor(applied.source) {
@@ -161,7 +161,7 @@ public struct Planner {
         ? index.tensor(ParameterName.embeddingCopy) : nil
       if let copies { try checkShapes(copies, rule) }
       pieces = try self.pieces(tensor, copies, arranger, addend: addend)
-    } else if mayLack {
+    } else if mayLack || rule.presence.isZeros {
       let count = arranger.shape.reduce(1, *)
       pieces = [.fill(0, count: count, Piece.Destination(offset: 0, strides: [1]))]
     } else {
@@ -235,7 +235,7 @@ public struct Planner {
     switch shard.content {
     case .whole(let file, let tensor):
       let box = try storedView(tensor, in: file, shard.key)
-      return arranger.place(shard.rank, box).map { [$0] } ?? []
+      return arranger.place(shard.rank, box)
     case .boxes(let boxes):
       var result: [(StoredBox, Piece.Destination)] = []
       for part in boxes {

@@ -1,6 +1,7 @@
 public import Architectures
 public import Diagnostics
 public import Megatron
+import SystemPackage
 public import Transfer
 
 /// A checkpoint that could be converted, and so can be run as it was trained: nothing is missing or
@@ -28,6 +29,12 @@ public struct RunnableCheckpoint: Sendable {
   ) throws(Failure) {
     var options = options
     let model = try Recognition(checkpoint, options: options)
+    guard model.architecture is GPT2 else {
+      throw Failure(
+        .networkUnsupported,
+        "the model is a \(model.architecture.format.title); only GPT-2 is run",
+        file: checkpoint.folder.path.string)
+    }
     self.checkpoint = checkpoint
     qkv = model.qkv
     guard case .failure = qkv else {

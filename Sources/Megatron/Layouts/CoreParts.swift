@@ -80,6 +80,51 @@ struct CoreParts {
     }
   }
 
+  /// Puts a gate and its upward projection together, which some containers have under keys of their
+  /// own (`weight_w` and `weight_v`; Megatron-core `transformer/mlp.py`,
+  /// `apply_swiglu_sharded_factory`).
+  ///
+  /// - Throws: `Failure` for one without the other, or of another shape.
+  static func joiningGates(_ tensors: [IndexedTensor]) throws(Failure) -> [IndexedTensor] {
+    var ups: [String: RankPart] = [:]
+    for tensor in tensors where tensor.name.hasSuffix("_v") {
+      ups[String(tensor.name.dropLast(2))] = tensor.shards.first
+    }
+    guard !ups.isEmpty else { return tensors }
+    var result: [IndexedTensor] = []
+    for tensor in tensors {
+      let name = String(tensor.name.dropLast(2))
+      if tensor.name.hasSuffix("_v"), tensors.contains(where: { $0.name == "\(name)_w" }) {
+        continue
+      }
+      guard tensor.name.hasSuffix("_w"), let gate = tensor.shards.first else {
+        result.append(tensor)
+        continue
+      }
+      guard let up = ups[name], up.sizes == gate.sizes, up.dtype == gate.dtype,
+        let rows = gate.sizes.first
+      else {
+        throw Failure(
+          .checkpointMissingTensor, "its upward projection (\"\(name)_v\") is not of its shape",
+          tensor: tensor.name)
+      }
+      let moved = up.boxes.map { box in
+        RankPart.Box(
+          offsets: [box.offsets[0] + rows] + box.offsets.dropFirst(), file: box.file,
+          tensor: box.tensor)
+      }
+      result.append(
+        IndexedTensor(
+          name: name,
+          shards: [
+            RankPart(
+              rank: 0, key: "\(gate.key), \(up.key)", dtype: gate.dtype,
+              sizes: [2 * rows] + gate.sizes.dropFirst(), boxes: gate.boxes + moved)
+          ]))
+    }
+    return result
+  }
+
   /// All positions of a box.
   static func positions(in box: (origin: [Int], sizes: [Int])) -> [[Int]] {
     zip(box.origin, box.sizes).reduce([[]]) { places, axis in

@@ -52,6 +52,7 @@ struct CoreReader: LayoutReader {
         checkpoint.tensors.append(IndexedTensor(name: name, shards: [whole]))
       }
     }
+    checkpoint.tensors = try CoreParts.joiningGates(checkpoint.tensors)
     checkpoint.tensors.sort { CoreNames.precedes($0.name, $1.name) }
     checkpoint.files = parts.files
     checkpoint.blockCount =

@@ -15,6 +15,8 @@ struct StateFile {
   /// As the states of both kinds of checkpoints that DeepSpeed makes record it.
   let originalVocabularySizes: [ArgumentValue]
   let deepspeedVersion: String?
+  /// The angles of rotary positions, which pipeline dumps have among the arguments.
+  let rotaryTable: RotaryTable?
 
   init(_ file: TorchFile, named name: String) throws(Failure) {
     let graph = file.graph
@@ -38,6 +40,8 @@ struct StateFile {
       recorded(value($0).flatMap { graph.value("original_vocab_size", in: $0) })
     }
     deepspeedVersion = value("ds_version").flatMap { graph.text($0) }
+    rotaryTable =
+      if let found = value("args") { try RotaryTable(in: file, found, named: name) } else { nil }
   }
 
   /// What values of a distributed checkpoint say, each by its name: the arguments (`args`), the
@@ -60,6 +64,7 @@ struct StateFile {
     iteration = recorded("iteration")
     originalVocabularySizes = []
     deepspeedVersion = nil
+    rotaryTable = nil
   }
 
   /// The dictionary of a state: the root, the only one in a list, or what some programs wrapped as
@@ -149,6 +154,7 @@ extension CheckpointBuilder {
     guard let first = states.first else { return try applyOverrides() }
     arguments = first.arguments ?? .absent
     deepspeedVersion = first.deepspeedVersion
+    rotaryTable = first.rotaryTable
     if !arguments.isPresent {
       warnings.append(
         Diagnostic(

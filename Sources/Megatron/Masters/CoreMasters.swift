@@ -60,7 +60,9 @@ extension CheckpointBuilder {
         : try flattened(master, of: weight, &parts, names)
       masters += found.map { IndexedTensor(name: $0.name, shards: [$0.part]) }
     }
-    tensors = masters.sorted { CoreNames.precedes($0.name, $1.name) }
+    tensors = try CoreParts.joiningGates(masters).sorted {
+      CoreNames.precedes($0.name, $1.name)
+    }
   }
 
   /// Masters as `fully_sharded_model_space` has them: an axis for each of the weight's, which
@@ -162,7 +164,9 @@ extension CheckpointBuilder {
         }
       }
     }
-    tensors = masters.sorted { CoreNames.precedes($0.name, $1.name) }
+    tensors = try CoreParts.joiningGates(masters).sorted {
+      CoreNames.precedes($0.name, $1.name)
+    }
     areMastersUnnamed = true
     mustMastersFit = true
   }

@@ -18,14 +18,13 @@ struct GradientBuffers {
   private struct Parameter {
     /// The name that all layouts share.
     let name: String
-    /// The sizes on the rank.
-    let cell: [Int]
-    /// Where the rank's part begins in the whole.
-    let origin: [Int]
+    /// The boxes that the rank has of the whole, one after the other: one, or gate and upward
+    /// projection.
+    let boxes: [(cell: [Int], origin: [Int])]
     /// Whether every tensor-parallel rank has all of it, or it is a copy of another one.
     let isCopy: Bool
 
-    var count: Int { cell.reduce(1, *) }
+    var count: Int { boxes.reduce(0) { $0 + $1.cell.reduce(1, *) } }
   }
 
   /// The order of the parameters of a block.
@@ -39,11 +38,13 @@ struct GradientBuffers {
         case .local:
           [
             "input_layernorm", "self_attention.dense", "self_attention.query_key_value",
+            "self_attention.q_layernorm", "self_attention.k_layernorm",
             "post_attention_layernorm", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h",
           ]
         case .transformerEngine:
           [
             "self_attention.dense", "input_layernorm", "self_attention.query_key_value",
+            "self_attention.q_layernorm", "self_attention.k_layernorm",
             "post_attention_layernorm", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h",
           ]
         }
@@ -56,6 +57,8 @@ struct GradientBuffers {
   private let tensorParallel: Int
   private let stages: Int
   private let chunks: Int
+  /// Whether the feed-forward layer has a gate.
+  private let isGated: Bool
   /// By the number of the group: stage x tensor-parallel ranks + rank; of each its buckets.
   private let vectors: [[FlatVectorSource]]
 
@@ -88,6 +91,7 @@ struct GradientBuffers {
     tensorParallel = try degree(.tensorModelParallelSize)
     stages = try degree(.pipelineModelParallelSize)
     chunks = try degree(ArgumentKey("virtual_pipeline_model_parallel_size"))
+    isGated = try checkpoint.arguments.bool(.swiglu) == true
     let found =
       form == .buckets
       ? try GradientBuffers.buckets(source, &parts)
@@ -214,8 +218,7 @@ struct GradientBuffers {
         for (parameter, runs) in zip(parameters.reversed(), runs ?? [])
         where !parameter.isCopy {
           for run in runs {
-            boxes[parameter.name, default: []] += try RankPart.Box.boxes(
-              of: run, in: parameter.cell, at: parameter.origin, named: parameter.name)
+            boxes[parameter.name, default: []] += try parts(of: run, parameter)
           }
         }
       }
@@ -283,15 +286,47 @@ struct GradientBuffers {
     return names.compactMap { name, isCopy in
       guard let weight = weights[name] else { return nil }
       let axis = GradientBuffers.axis(of: name)
-      var cell = weight.sizes
+      return Parameter(
+        name: name, boxes: boxes(of: weight.sizes, name, axis, rank),
+        isCopy: isCopy || axis == nil && rank > 0)
+    }
+  }
+
+  /// What a rank has of a tensor. Of a gated layer it has its part of the gate, and then its part of
+  /// the upward projection, while the whole has all of the gate first.
+  private func boxes(
+    of sizes: [Int], _ name: String, _ axis: Int?, _ rank: Int
+  ) -> [(cell: [Int], origin: [Int])] {
+    let halves = isGated && name.contains("mlp.dense_h_to_4h.") ? 2 : 1
+    return (0..<halves).map { half in
+      var cell = sizes
       var origin = cell.map { _ in 0 }
       if let axis, cell.indices.contains(axis) {
-        cell[axis] /= tensorParallel
-        origin[axis] = rank * cell[axis]
+        cell[axis] /= tensorParallel * halves
+        origin[axis] = (half * tensorParallel + rank) * cell[axis]
       }
-      return Parameter(
-        name: name, cell: cell, origin: origin, isCopy: isCopy || axis == nil && rank > 0)
+      return (cell, origin)
     }
+  }
+
+  /// A run of a parameter's elements, in each of its boxes.
+  private func parts(
+    of run: RankPart.Run, _ parameter: Parameter
+  ) throws(Failure) -> [RankPart.Box] {
+    var result: [RankPart.Box] = []
+    var first = 0
+    for (cell, origin) in parameter.boxes {
+      let count = cell.reduce(1, *)
+      let some = run.elements.clamped(to: first..<first + count)
+      if !some.isEmpty {
+        let part = RankPart.Run(
+          elements: some.lowerBound - first..<some.upperBound - first, file: run.file,
+          tensor: run.tensor, start: run.start + some.lowerBound - run.elements.lowerBound)
+        result += try RankPart.Box.boxes(of: part, in: cell, at: origin, named: parameter.name)
+      }
+      first += count
+    }
+    return result
   }
 
   /// The axis along which the ranks have parts of their own; `nil` for what all of them have.

@@ -42,13 +42,7 @@ struct MasterProbe {
   /// The bytes of a vector.
   private func bytes(_ part: RankPart) throws(Failure) -> [UInt8] {
     var result = [UInt8](repeating: 0, count: part.sizes.reduce(part.dtype.size, *))
-    let boxes: [RankPart.Box] =
-      switch part.content {
-      case .whole(let file, let tensor): [RankPart.Box(offsets: [0], file: file, tensor: tensor)]
-      case .boxes(let boxes): boxes
-      case .runs: []
-      }
-    for box in boxes {
+    for box in part.boxes {
       let source = checkpoint.files[box.file]
       do {
         let file = try InputFile(opening: source.path, asItWas: source.identity)

@@ -267,19 +267,32 @@ enum FunctionArguments {
   ]
 
   /// Every argument that is in effect.
+  ///
+  /// - Parameters:
+  ///   - arguments: The arguments.
+  ///   - title: What people call the family.
+  ///   - expressible: Arguments that the family's configuration can express.
+  /// - Returns: Codes and reasons.
+  /// - Throws: `Failure` 78 for an argument of the wrong type.
   static func refusals(
-    _ arguments: TrainingArguments
+    _ arguments: TrainingArguments, title: String = "GPT-2", besides expressible: Set<String> = []
   ) throws(Failure) -> [(code: String, reason: String)] {
     let hidden = try arguments.double(.hiddenSize)
     let heads = try arguments.double(.numAttentionHeads)
     var result: [(code: String, reason: String)] = []
     for rule in rules {
-      for key in rule.keys {
+      for key in rule.keys where !expressible.contains(key) {
         guard let value = arguments[ArgumentKey(key)]?.literal, value != .none,
           value != .string(""),
           isInEffect(value, rule.condition, headSize: (hidden ?? 0) / (heads ?? 0))
         else { continue }
-        result.append((rule.code, "\(key) is \(value.quoted): \(rule.reason)"))
+        // Families of rotary positions have them in all layers.
+        let reason =
+          title == "GPT-2"
+          ? rule.reason
+          : rule.reason.replacing("GPT-2", with: title).replacing(
+            "learned absolute positions", with: "rotary positions in all layers")
+        result.append((rule.code, "\(key) is \(value.quoted): \(reason)"))
       }
     }
     return result
