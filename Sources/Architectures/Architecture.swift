@@ -119,13 +119,17 @@ public struct ModelConfiguration: Hashable, Sendable {
   public let generation: JSONObject
   /// What is added to the weights of norms: 1 where they are stored as their distance from 1.
   public let normAddend: Float
+  /// Whether that sum may be rounded to 16 bits.
+  public let mayRoundNorms: Bool
   /// In the order in which they are shown.
   public let decisions: [Decision]
 
   /// A configuration.
   public init(
-    config: JSONObject, generation: JSONObject, normAddend: Float = 0, decisions: [Decision]
+    config: JSONObject, generation: JSONObject, normAddend: Float = 0, mayRoundNorms: Bool = false,
+    decisions: [Decision]
   ) {
+    self.mayRoundNorms = mayRoundNorms
     self.config = config
     self.generation = generation
     self.normAddend = normAddend

@@ -20,8 +20,6 @@ public protocol ModelFacts {
   var isWhole: Bool { get }
   /// Whether the tensors have the names of Megatron-core.
   var isNamedByCore: Bool { get }
-  /// Whether all weights are stored in float32.
-  var isFloat32: Bool { get }
   /// The table of rotary angles that the checkpoint keeps beside the weights.
   var rotaryTable: RotaryTable? { get }
   /// Rows of the vocabulary before padding, where the files record it next to the arguments.

@@ -173,6 +173,9 @@ extension Diagnostic.Code {
   public static let networkTensor = Self("network/tensor", .malformed)
   public static let networkUnsupported = Self("network/unsupported", .unsupported)
 
+  // Norms
+  public static let normRounded = Self("norm/rounded", .note)
+
   // Options
   public static let optionsDtype = Self("options/dtype", .usage)
 

@@ -23,6 +23,13 @@ extension DistributedCheckpoint {
       }
       if inner.contains(".zarray") {
         add(try zarr(name, Set(inner)))
+      } else if let chunk = inner.first(where: { name in
+        !name.isEmpty && name.allSatisfy { $0.isNumber || $0 == "." }
+      }) {
+        throw Failure(
+          .distributedIncomplete,
+          "it has chunks, such as \"\(chunk)\", but no .zarray, which describes them",
+          file: below.string, hint: "a copy left the hidden file out: copy the folder itself")
       } else {
         for file in inner.sorted() where file.hasSuffix(".pt") {
           let position = try add("\(name)/\(file)")

@@ -78,6 +78,13 @@ public struct DistributedCheckpoint: Sendable {
     }
   }
 
+  /// Whether the `metadata.json` of a folder is Megatron-core's.
+  ///
+  /// - Throws: `Failure` for one that is not JSON, or of a backend that is not known.
+  package static func isNamed(byMetadataIn folder: FilePath) throws(Failure) -> Bool {
+    try DistributedFolder(folder).backend() != nil
+  }
+
   /// The tensor of a name.
   public func tensor(_ name: String) -> DistributedTensor? { tensors.first { $0.name == name } }
 

@@ -27,6 +27,14 @@ struct DistributedFolder {
     if try backend() == "zarr" { return .zarr }
     if names.contains(".metadata") { return .torch }
     if names.contains(where: DistributedFolder.isShard) { return .huggingFace }
+    if let array = names.first(where: {
+      FileSystem.exists(folder.appending($0).appending(".zarray"))
+    }) {
+      throw Failure(
+        .distributedIncomplete,
+        "there is no metadata.json beside folders of tensors in zarr form, such as \"\(array)\"",
+        file: folder.string, hint: "the save was not finished, or the file was not copied")
+    }
     let parts = names.filter { $0.hasSuffix(".distcp") }
     if names.contains(where: { $0.hasPrefix("__") && $0.hasSuffix(".metadata") }) {
       throw Failure(
@@ -56,7 +64,7 @@ struct DistributedFolder {
   }
 
   /// `sharded_backend` of `metadata.json`, Megatron-core's own mark.
-  private func backend() throws(Failure) -> String? {
+  func backend() throws(Failure) -> String? {
     guard names.contains("metadata.json") else { return nil }
     let path = folder.appending("metadata.json")
     guard case .object(let object) = try JSONFile.read(path),
@@ -66,6 +74,13 @@ struct DistributedFolder {
       throw Failure(
         .distributedBackend, "its sharded_backend is \"\(backend.prefix(60))\"", file: path.string,
         hint: "torch_dist and zarr are read")
+    }
+    // Up to Megatron-core 0.18 all that is no tensor is in a file of its own.
+    if object["common_backend"] == "torch", !names.contains("common.pt") {
+      throw Failure(
+        .distributedIncomplete,
+        "metadata.json says that there is a common.pt, which has the arguments, and it is missing",
+        file: folder.string, hint: "the save was not finished, or the file was not copied")
     }
     return backend
   }

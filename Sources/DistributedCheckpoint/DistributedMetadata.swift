@@ -53,7 +53,12 @@ struct DistributedMetadata {
       do {
         graph = try Pickle.load(try file.read(at: 0, count: file.size), limits: bounds).graph
       } catch let error as PickleError {
-        throw TorchFileError(error, entry: ".metadata")
+        var failure = Failure(
+          reading: TorchFileError(error, entry: ".metadata"), file: path.string)
+        if error.code == .truncated {
+          failure.hint = "the save was not finished, or the file was not copied whole"
+        }
+        throw failure
       }
     } catch {
       throw Failure(reading: error, file: path.string)

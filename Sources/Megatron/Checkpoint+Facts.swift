@@ -13,8 +13,6 @@ extension Checkpoint: ModelFacts {
 
   public var isNamedByCore: Bool { names == .core }
 
-  public var isFloat32: Bool { dtypes == [.float32] }
-
   public var isOfPipelineModule: Bool {
     folder.layout == .deepspeedPipeline || folder.layout == .universal
   }

@@ -57,6 +57,8 @@ public struct Checkpoint: Sendable {
   public let oddMask: String?
   /// The table of rotary angles beside the weights.
   public let rotaryTable: RotaryTable?
+  /// The keys of the files of the ranks, next to the weights.
+  let stateKeys: [String]
   /// Whose names the tensors have.
   let names: NamingConvention
   /// All that a distributed checkpoint holds, the optimizer's part included; `nil` in other
@@ -127,6 +129,7 @@ public struct Checkpoint: Sendable {
     passedOver = builder.passedOver
     oddMask = builder.oddMask
     rotaryTable = builder.rotaryTable
+    stateKeys = builder.stateKeys
     names = builder.names
     distributed = builder.distributed
     positions = Dictionary(

@@ -33,6 +33,8 @@ package struct CheckpointBuilder {
   private(set) var passedOver: [String: String] = [:]
   private(set) var oddMask: String?
   var rotaryTable: RotaryTable?
+  /// The keys of the files of the ranks, next to the weights.
+  var stateKeys: [String] = []
   /// Whose names the tensors have.
   var names = NamingConvention.megatron
   /// What a distributed checkpoint holds besides the model.
@@ -73,6 +75,7 @@ package struct CheckpointBuilder {
     passedOver = checkpoint.passedOver
     oddMask = checkpoint.oddMask
     rotaryTable = checkpoint.rotaryTable
+    stateKeys = checkpoint.stateKeys
     names = checkpoint.names
     distributed = checkpoint.distributed
   }

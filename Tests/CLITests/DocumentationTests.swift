@@ -33,6 +33,7 @@ import Testing
       {
         codes.insert("model/\(match.1)")
       }
+      for match in source.matches(of: /\.model\("([a-z-]+)"\)/) { codes.insert("model/\(match.1)") }
       // Rules about arguments, and parts of the names of tensors.
       for match in source.matches(of: /Rule\(\s*"([a-z-]+)",|"\], "([a-z-]+)",/) {
         codes.insert("model/\(match.1 ?? match.2 ?? "")")

@@ -145,6 +145,78 @@ import Testing
     #expect(try index(world.path).trainedTensorParallel == 4)
   }
 
+  /// The trainer has more arguments than Megatron-core reads.
+  @Test(
+    arguments: [
+      (["bias_gelu_fusion=true", "onnx_safe=true"], "gelu_fast"),
+      (["bias_gelu_fusion=false", "openai_gelu=true"], "gelu"),
+      (["bias_gelu_fusion=false", "use_te_activation_func=true"], "gelu_fast"),
+    ])
+  func theActivationIsTheOneOfTheCore(settings: [String], name: String) throws {
+    let world = try DistributedWorld()
+    try world.write()
+    let plan = try Planner.plan(index(world.path, settings))
+    #expect(plan.activation?.text == name)
+  }
+
+  @Test(
+    arguments: [
+      ("spec=mine", "69 model/layers"), ("enable_mhc_connections=true", "69 model/residual"),
+      ("multi_modal=true", "69 model/layers"),
+    ])
+  func whatNoTensorShowsIsRefusedByItsArgument(setting: String, code: String) throws {
+    let world = try DistributedWorld()
+    #expect(try world.convert([setting]).status == code)
+  }
+
+  @Test func aModelOfModelOptimizerIsRefusedWhereverItShows() throws {
+    for mark in ["iter_0000007/modelopt_state/x", "iter_0000007/modelopt_run_config.yaml"] {
+      let world = try DistributedWorld()
+      try world.folder.write(mark, [1])
+      #expect(try world.convert().status == "69 model/modelopt", "\(mark)")
+    }
+    var world = try DistributedWorld()
+    world.writer.add("decoder.layers.0.mlp.linear_fc1.weight_quantizer._amax", [1], [1])
+    #expect(try world.convert().status == "69 model/modelopt")
+  }
+
+  /// `add_qkv_bias` is True by itself wherever there are biases at all.
+  @Test func biasesThatAreLostAreNotZeros() throws {
+    var world = try DistributedWorld()
+    world.writer.tensors.removeAll { tensor in
+      ["linear_proj.bias", "linear_fc1.bias", "linear_fc2.bias"].contains {
+        tensor.name.hasSuffix($0)
+      }
+    }
+    #expect(
+      try world.convert(["add_qkv_bias=true"]).status == "65 checkpoint/missing-tensor")
+  }
+
+  @Test func aSumThatIsRoundedIsSaid() throws {
+    let dump = fixture("dumps/mcore020_tp2pp2_bf16/ckpt")
+    let setting = ["layernorm_zero_centered_gamma=true"]
+    let rounded = try Planner.plan(index(dump, setting))
+    #expect(rounded.warnings.map(\.code).contains(.normRounded))
+    var options = ConversionOptions()
+    options.dtype = .f32
+    let exact = try Planner.plan(index(dump, setting), options: options)
+    #expect(!exact.warnings.map(\.code).contains(.normRounded))
+  }
+
+  @Test func buffersThatTransformersMakesAgainArePassedOver() throws {
+    let model = TestModel()
+    let folder = try TemporaryFolder()
+    var writer = DistributedWriter()
+    for rule in GPT2Rules.table.applied(blocks: model.layers, exists: { _ in false }) {
+      guard let tensor = model.expected(rule.source) else { continue }
+      writer.add("transformer.\(rule.target)", tensor.shape, tensor.values)
+    }
+    writer.add("transformer.h.0.attn.bias", [1, 1, 2, 2], [1, 0, 1, 1])
+    try writer.write(to: folder, "step")
+    let outcome = try convert(folder.path.appending("step"), ["num_attention_heads=4"])
+    #expect(outcome.isExactly(model), "\(outcome.status) \(outcome.text)")
+  }
+
   // MARK: - Not whole
 
   @Test func withoutTheHiddenFileItIsSaidWhatACopyLeavesOut() throws {
@@ -168,6 +240,33 @@ import Testing
     let refusal = #expect(throws: Failure.self) { try index(world.path) }
     #expect(refusal?.code == .distributedIncomplete)
     #expect(refusal?.message.contains("__1_0.distcp") == true)
+  }
+
+  @Test func metadataThatWasCutOffIsCalledThat() throws {
+    let world = try DistributedWorld()
+    try world.write()
+    let path = "iter_0000007/.metadata"
+    let whole = try bytes(of: world.folder.path.appending(path))
+    try world.folder.write(path, Array(whole.prefix(whole.count / 2)))
+    let refusal = #expect(throws: Failure.self) { try index(world.path) }
+    #expect(refusal?.hint?.contains("not copied whole") == true, "\(String(describing: refusal))")
+  }
+
+  @Test func aLostCommonFileIsNotAModelWithoutArguments() throws {
+    let folder = try TemporaryFolder()
+    try copy(fixture("dumps/mcore012_tp2dp2_bf16_do_fsms/ckpt"), to: folder.path.appending("run"))
+    let step = folder.path.appending("run/iter_0000010")
+    try remove(step.appending("common.pt"))
+    #expect(failure { _ = try index(step) } == "66 distributed/incomplete")
+    // The same of zarr, and what describes its folders.
+    try copy(fixture("dumps/mcore008_tp2_bf16_zarr/ckpt"), to: folder.path.appending("zarr"))
+    let zarr = folder.path.appending("zarr/iter_0000010")
+    try remove(zarr.appending("decoder.layers.mlp.linear_fc1.weight/.zarray"))
+    let hidden = #expect(throws: Failure.self) { try index(zarr) }
+    #expect(hidden?.message.contains(".zarray") == true)
+    try remove(zarr.appending("metadata.json"))
+    let refusal = #expect(throws: Failure.self) { try index(zarr) }
+    #expect(refusal?.message.contains("zarr") == true)
   }
 
   @Test func aMissingFileOfZarrIsNamed() throws {
@@ -297,6 +396,32 @@ import Testing
     try folder.write("step/.metadata", pickle.finished)
     #expect(
       failure { _ = try index(folder.path.appending("step")) } == "65 distributed/metadata")
+  }
+
+  /// Numbers of the arguments are rumours, too.
+  @Test func vectorsOfMoreRanksThanThereAreAreRefused() throws {
+    let settings = ["tensor_model_parallel_size=1048576", "pipeline_model_parallel_size=1048576"]
+    #expect(
+      failure {
+        _ = try index(
+          fixture("dumps/mcore012_tp2dp2_bf16_do_zero/ckpt"), settings, weights: .fp32Master)
+      } == "78 masters/order")
+  }
+
+  @Test func mastersInAnOrderThatDoesNotFitAreRefused() throws {
+    let folder = try TemporaryFolder()
+    try copy(fixture("dumps/mcore012_tp2dp2_bf16_do_zero/ckpt"), to: folder.path.appending("run"))
+    let step = folder.path.appending("run/iter_0000010")
+    // One number of a vector is another one.
+    let checkpoint = try index(step, weights: .fp32Master)
+    let norm = try #require(checkpoint.tensor("layers.0.input_layernorm.bias"))
+    let box = try #require(norm.shards[0].boxes.first)
+    let file = checkpoint.files[box.file]
+    var contents = try bytes(of: file.path)
+    let start = box.tensor.storage.entry.dataOffset + box.tensor.storageOffset * 4
+    contents[start + 3] ^= 0x40
+    try folder.write("run/iter_0000010/\(file.name)", contents)
+    #expect(failure { _ = try index(step, weights: .fp32Master) } == "78 masters/order")
   }
 
   /// Every prefix and every flipped bit of `.metadata` gives a value or an error.

@@ -151,7 +151,7 @@ enum FunctionArguments {
       "num_residual_streams"),
     Rule(
       "residual", .on, "GPT-2 has one residual stream",
-      "enable_hyper_connections"),
+      "enable_hyper_connections enable_mhc_connections"),
     Rule(
       "scale", .on, "muP scales logits and attention in another way",
       "use_mup mup"),
@@ -241,7 +241,13 @@ enum FunctionArguments {
       "is_hybrid_model"),
     Rule(
       "layers", .given, "the layers are not all alike",
-      "heterogeneous_layers_config_path"),
+      "heterogeneous_layers_config_path heterogeneous_layers_config_encoded_json"),
+    Rule(
+      "layers", .given, "a program of the user's own built the layers",
+      "spec"),
+    Rule(
+      "layers", .on, "GPT-2 takes text alone",
+      "multi_modal"),
     Rule(
       "layers", .on, "GPT-2 retrieves nothing",
       "retro_add_retriever"),

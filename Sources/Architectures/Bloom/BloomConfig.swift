@@ -12,7 +12,7 @@ struct BloomConfig {
     let arguments = facts.arguments
     let tokens = try SpecialTokens(
       facts, vocabulary: output.sizes.vocabulary, given: output.tokens)
-    let activation = try GPT2Activation(arguments)
+    let activation = try GPT2Activation(arguments, isCore: facts.isNamedByCore)
     let sizes = output.sizes
     let isPost = try arguments.bool(.applyResidualConnectionPostLayernorm) == true
     let dtype = JSONValue.string(output.dtype)

@@ -38,7 +38,7 @@ enum BloomFeatures {
     if facts.tensorNames.contains(where: { $0.contains("position_embeddings") }) {
       refuse("positions", "the arguments say alibi, but there is a table of learned positions")
     }
-    let activation = try GPT2Activation(arguments)
+    let activation = try GPT2Activation(arguments, isCore: facts.isNamedByCore)
     if activation.name != "gelu_fast" {
       refuse("activation", "\(activation.reason): BLOOM has the tanh form")
     }

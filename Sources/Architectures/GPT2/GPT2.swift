@@ -9,7 +9,7 @@ public struct GPT2: Architecture {
 
   public var format: ModelFormat { GPT2Config.format }
   public var table: RuleTable { GPT2Rules.table }
-  public var argumentKeys: [String] { FunctionArguments.keys }
+  public var argumentKeys: [String] { FunctionArguments.keys + GPT2Activation.keysOfCore }
 
   /// GPT-2 is what a checkpoint holds that no other family claims.
   public func claims(_ facts: any ModelFacts) -> Bool { true }
@@ -29,7 +29,7 @@ public struct GPT2: Architecture {
     return ModelConfiguration(
       config: GPT2Config(settings, output).json,
       generation: settings.tokens.generation,
-      normAddend: settings.normAddend, decisions: settings.decisions)
+      normAddend: settings.normAddend, mayRoundNorms: true, decisions: settings.decisions)
   }
 
   public func sizes(config: JSONObject) -> ModelSizes? { GPT2Config.sizes(config) }

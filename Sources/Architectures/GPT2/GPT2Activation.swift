@@ -17,7 +17,17 @@ package struct GPT2Activation {
   }
 
   /// Decides by the arguments.
-  package init(_ arguments: TrainingArguments) throws(Failure) {
+  ///
+  /// - Parameters:
+  ///   - arguments: The arguments.
+  ///   - isCore: Whether Megatron-core built the model, which reads fewer of them than its trainer
+  ///     has.
+  /// - Throws: `Failure` 78 for an argument of the wrong type.
+  package init(_ arguments: TrainingArguments, isCore: Bool = false) throws(Failure) {
+    if isCore, let fused = try arguments.bool(.biasGeluFusion) {
+      try self.init(ofCore: arguments, isFused: fused)
+      return
+    }
     let fused = try arguments.bool(.biasGeluFusion)
     let openai = try arguments.bool(.openaiGelu)
     let onnx = try arguments.bool(.onnxSafe)
@@ -63,6 +73,24 @@ package struct GPT2Activation {
     default:
       self.init("gelu", "neither bias_gelu_fusion nor openai_gelu: the exact form")
     }
+  }
+
+  /// What takes Transformer Engine's own activation.
+  static let keysOfCore = ["use_te_activation_func", "use_transformer_engine_op_fuser"]
+
+  /// Megatron-core `transformer/mlp.py`, `fusions/fused_bias_gelu.py`: openai_gelu and onnx_safe
+  /// are the older model's.
+  private init(ofCore arguments: TrainingArguments, isFused: Bool) throws(Failure) {
+    if isFused {
+      self.init("gelu_fast", "bias_gelu_fusion: the tanh form")
+      return
+    }
+    for key in GPT2Activation.keysOfCore
+    where try arguments.bool(ArgumentKey(key)) == true {
+      self.init("gelu_fast", "\(key): Transformer Engine's own, the tanh form")
+      return
+    }
+    self.init("gelu", "bias_gelu_fusion is False: the exact form")
   }
 
   /// Arguments that came after `bias_gelu_fusion` (NVIDIA/Megatron-LM 51a2e6b0 and later).

@@ -22,7 +22,7 @@ struct GPT2Settings {
   init(_ facts: any ModelFacts, _ output: ModelOutput) throws(Failure) {
     let arguments = facts.arguments
     var decisions = [AttentionMask.decision(facts)]
-    activation = try GPT2Activation(arguments)
+    activation = try GPT2Activation(arguments, isCore: facts.isNamedByCore)
     decisions.append(activation.decision)
 
     // The first of some arguments that is there, else a default.
@@ -70,6 +70,13 @@ struct GPT2Settings {
       decisions.append(
         Decision(
           "layernorm_1p", true, "\(offset?.key.name ?? "") is True: 1 is added to the weights"))
+    }
+    if offset == nil, !arguments.isPresent, facts.isNamedByCore {
+      decisions.append(
+        Decision(
+          "layernorm_1p", false,
+          "there are no arguments, and no tensor tells whether norms are stored minus 1", .guess,
+          hint: "--set layernorm_zero_centered_gamma=true or false settles it"))
     }
     // These matter to further training alone, so that a default is not a guess about the function.
     hiddenDropout = try arguments.double(.hiddenDropout) ?? 0.1

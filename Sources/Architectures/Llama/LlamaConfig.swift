@@ -2,8 +2,8 @@ import Diagnostics
 import JSON
 
 /// The configuration of a Llama-type model (transformers `models/llama/configuration_llama.py`,
-/// `models/qwen2`, `models/qwen3`). What those classes take by default is not what Megatron does, so
-/// everything is said.
+/// `models/qwen2`, `models/qwen3`). What those classes take by default is not what Megatron does,
+/// so everything is said.
 struct LlamaConfig {
   let configuration: ModelConfiguration
 
@@ -28,12 +28,14 @@ struct LlamaConfig {
     let eos: JSONValue = tokens.eos.map { .int($0) } ?? nil
     let dtype = JSONValue.string(output.dtype)
     let format = LlamaConfig.format(kind)
+    let hasBias =
+      facts.has("layers.0.self_attention.query_key_value.bias")
+      || facts.has("layers.0.self_attention.query.bias")
+    let hasInnerBias = facts.has("layers.0.mlp.dense_h_to_4h.bias")
     // swift-format-ignore
     var fields: [(String, JSONValue?)] = [
       ("architectures",           [.string(format.className)]),
-      ("attention_bias",          kind == .qwen2 ? nil
-                                    : .bool(facts.has("layers.0.self_attention.query_key_value.bias")
-                                        || facts.has("layers.0.self_attention.query.bias"))),
+      ("attention_bias",          kind == .qwen2 ? nil : .bool(hasBias)),
       ("attention_dropout",       .double(dropout)),
       ("bos_token_id",            bos),
       ("dtype",                   dtype),
@@ -46,8 +48,7 @@ struct LlamaConfig {
       ("initializer_range",       .double(deviation)),
       ("intermediate_size",       .int(sizes.feedForward)),
       ("max_position_embeddings", .int(sizes.positions)),
-      ("mlp_bias",                kind == .llama ? .bool(facts.has("layers.0.mlp.dense_h_to_4h.bias"))
-                                    : nil),
+      ("mlp_bias",                kind == .llama ? .bool(hasInnerBias) : nil),
       ("model_type",              .string(format.modelType)),
       ("num_attention_heads",     .int(sizes.heads)),
       ("num_hidden_layers",       .int(sizes.layers)),

@@ -75,13 +75,6 @@ enum LlamaFeatures {
       refuse(refusal.code, refusal.reason)
     }
     if let reason = try AttentionMask.refusal(facts) { refuse("attention-mask", reason) }
-    for key in [ArgumentKey.applyLayernorm1p, .layernormZeroCenteredGamma]
-    where try arguments.bool(key) == true && !facts.isFloat32 {
-      refuse(
-        "norm-minus-one",
-        "\(key): the weights of the norms are stored minus 1, and in 16 bits the sum would be "
-          + "rounded; --weights fp32-master, or --dtype float32 of a float32 model, is exact")
-    }
     compare(facts, title, refuse)
     try compareNorms(facts, kind, title, refuse)
     for file in facts.expertFiles { refuse("experts", "\(file) belongs to a mixture of experts") }

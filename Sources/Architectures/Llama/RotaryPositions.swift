@@ -1,8 +1,8 @@
 import Diagnostics
 import JSON
 
-/// How a model was told the positions of its tokens: by turning queries and keys. What was turned by
-/// how much stands in the arguments alone, and a wrong reading loads without an error.
+/// How a model was told the positions of its tokens: by turning queries and keys. What was turned
+/// by how much stands in the arguments alone, and a wrong reading loads without an error.
 struct RotaryPositions {
   /// The base of the frequencies.
   let base: Double

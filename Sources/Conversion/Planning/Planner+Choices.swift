@@ -3,6 +3,7 @@ import ByteIO
 import Diagnostics
 import HuggingFace
 import Megatron
+import SystemPackage
 import TorchArchive
 import Transfer
 
@@ -62,6 +63,23 @@ extension Planner {
           + "(\(formats.map(\.torchName).sorted().joined(separator: ", "))); "
           + "all are written as float32, which holds every value"))
     return .float32
+  }
+
+  /// Norms that are stored as their distance from 1: in 16 bits the sum is another number than the
+  /// trainer computed with.
+  ///
+  /// - Throws: `Failure` 69 for a family that does not let that pass.
+  mutating func checkNorms(
+    _ configuration: ModelConfiguration, _ format: FloatFormat
+  ) throws(Failure) {
+    guard configuration.normAddend != 0, format != .float32 else { return }
+    let message =
+      "the weights of the norms are stored minus 1, and in \(format.torchName) the sum is rounded"
+    let hint = "--weights fp32-master or --dtype float32 keeps every digit"
+    guard configuration.mayRoundNorms else {
+      throw Failure(.model("norm-minus-one"), message, hint: hint)
+    }
+    warnings.append(Diagnostic(.normRounded, message, hint: hint))
   }
 
   /// The rows of the vocabulary that are written: all, those before the padding, or a number.
@@ -172,7 +190,9 @@ extension Planner {
         "add_bias_linear is True, but no linear layer of any block has a bias",
         tensor: kinds[0].source.replacing("*", with: "0"),
         hint: "if the model was trained without: --set add_bias_linear=false")
-    } else if lacking.count == kinds.count - 1, try index.arguments.bool(.addQkvBias) == true {
+    } else if lacking.count == kinds.count - 1, said != true,
+      try index.arguments.bool(.addQkvBias) == true
+    {
       reason = "add_qkv_bias is True, and no other linear layer has a bias"
     } else {
       return []
@@ -189,7 +209,14 @@ extension Planner {
   }
 
   /// What is said where no tokenizer is given.
-  static func withoutTokenizer(_ arguments: TrainingArguments) -> Decision {
+  static func withoutTokenizer(_ index: Checkpoint) -> Decision {
+    let arguments = index.arguments
+    // Megatron-core 0.20 keeps one beside the weights.
+    let kept = index.folder.path.appending("tokenizer")
+    if let names = try? FileSystem.list(kept), !names.isEmpty {
+      return Decision(
+        "tokenizer", .null, "the checkpoint has one: --tokenizer \(kept.string) adds it")
+    }
     let type = arguments[.tokenizerType]?.text
     let name = (arguments[.tokenizerNameOrPath] ?? arguments[.tokenizerModel])?.text
     // No path of the run's machine: what comes last says enough.

@@ -80,6 +80,7 @@ public struct Planner {
       for: ModelOutput(
         sizes: sizes, isTied: model.isTied, dtype: format.torchName,
         tokens: tokenizer.map { SpecialTokens.Given(bos: $0.bos, eos: $0.eos) }))
+    try checkNorms(configuration, format)
     decisions.append(headDecision)
     decisions += configuration.decisions
     let lacking = try lackedBiases()
@@ -106,7 +107,7 @@ public struct Planner {
           + "\(model.architecture.format.title) does not "
           + "have it, the logits are wrong")
     }
-    decisions.append(tokenizer?.decision ?? Planner.withoutTokenizer(index.arguments))
+    decisions.append(tokenizer?.decision ?? Planner.withoutTokenizer(index))
     decisions += model.recordCheck?.decisions ?? []
     warnings += (options.records?.warnings ?? []) + (model.recordCheck?.warnings ?? [])
     warnings += decisions.compactMap(\.warning)

@@ -48,7 +48,7 @@ public struct Recognition: Sendable {
     rules = architecture.table.applied(blocks: checkpoint.blockCount) {
       checkpoint.tensor($0) != nil
     }
-    refusals = try architecture.refusals(checkpoint)
+    refusals = try checkpoint.refusals + architecture.refusals(checkpoint)
     let qkv = Result { () throws(Failure) in
       try QKVEvidence(checkpoint, chosen: options.qkvLayout)
     }

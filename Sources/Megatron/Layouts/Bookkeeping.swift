@@ -9,11 +9,17 @@ enum Bookkeeping {
 
   /// Why a tensor is passed over; `nil` for one that is not.
   static func reason(_ name: String, _ tensor: TorchTensor) -> String? {
+    reason(name, tensor.sizes, tensor.dtype)
+  }
+
+  /// The same by shape and type.
+  static func reason(_ name: String, _ sizes: [Int], _ dtype: TorchDType) -> String? {
+    let isEmpty = sizes.contains(0)
     let utf8 = name.utf8
     let start = utf8.lastIndex(of: UInt8(ascii: ".")).map { utf8.index(after: $0) }
     let last = name[(start ?? name.startIndex)...]
     // Nearly all tensors are weights or biases with elements.
-    if tensor.elementCount > 0, last == "weight" || last == "bias" && tensor.sizes.count < 2,
+    if !isEmpty, last == "weight" || last == "bias" && sizes.count < 2,
       !ParameterName.mayBeWrapped(name) || !name.contains("_extra_state")
     {
       return nil
@@ -23,13 +29,13 @@ enum Bookkeeping {
     let isMask =
       masks.contains(last)
       || last == "bias" && parts.dropLast().last.map { isAttention($0) } == true
-    if isMask, isSquare(tensor.sizes) { return mask }
-    if last == "masked_bias", tensor.elementCount <= 1 { return "the value of masked scores" }
-    if last == "position_ids", tensor.dtype == .int64 {
+    if isMask, isSquare(sizes) { return mask }
+    if last == "masked_bias", sizes.allSatisfy({ $0 <= 1 }) { return "the value of masked scores" }
+    if last == "position_ids", dtype == .int64 {
       return "the numbers of the positions, which the program makes again"
     }
     // A weight without elements is one that is missing: the planner says so.
-    if tensor.elementCount == 0, !weights.contains(last) { return "a tensor without elements" }
+    if isEmpty, !weights.contains(last) { return "a tensor without elements" }
     return nil
   }
 

@@ -15,6 +15,8 @@ struct CoreParts {
   private var positions: [Int: Int] = [:]
   private var digests: [Int: SHA256Hasher] = [:]
   private var names: Set<String> = []
+  /// How many tensors were made of stacked ones so far.
+  private var stackedBlocks = 0
   /// The file that was read last, and is likely to be read next.
   private var open: (position: Int, file: InputFile)?
 
@@ -55,7 +57,8 @@ struct CoreParts {
         rank: 0, key: tensor.name, dtype: tensor.dtype, sizes: tensor.shape, boxes: boxes)
       return [(name, isTransposed ? whole.transposed : whole)]
     }
-    guard layers <= ModelBounds.count else {
+    stackedBlocks += layers
+    guard layers <= ModelBounds.count, stackedBlocks <= ModelBounds.count else {
       throw Failure(
         .tensorUnexpectedShape, "its shape is \(tensor.shape), one of \(layers) blocks",
         file: source.folder.string, tensor: tensor.name)
@@ -138,6 +141,13 @@ struct CoreParts {
   ) throws(Failure) -> RankPart.Box {
     let file = try file(chunk.place.file)
     let view = try source.view(of: chunk, in: tensor, from: file)
+    // A view can repeat elements, and so claim any size; a chunk is never larger than its storage.
+    guard view.byteCount <= view.storage.byteCount else {
+      throw Failure(
+        TorchFileError.Code.limitOutput.diagnostic,
+        "its \(view.byteCount) bytes are a view of a storage of \(view.storage.byteCount)",
+        file: source.files[chunk.place.file].name, tensor: tensor.name)
+    }
     return RankPart.Box(
       offsets: chunk.offsets, file: note(chunk.place.file, view), tensor: view)
   }

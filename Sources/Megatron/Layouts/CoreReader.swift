@@ -22,12 +22,19 @@ struct CoreReader: LayoutReader {
     (FilePattern("__{rank}_{n}.distcp"),                           .distributed),
     // Megatron-core dist_checkpointing/strategies/common.py
     (FilePattern("common.pt"),                                     .distributed),
+    (FilePattern("metadata.json"),                                 .distributed),
     // PyTorch torch/distributed/checkpoint/hf_storage.py
     (FilePattern("shard-{rank}-model-{i}-of-{n}.safetensors"),     .distributed),
   ]
   let marks = [CheckpointFileKind.distributed]
 
   func read(into checkpoint: inout CheckpointBuilder) throws(Failure) {
+    // Others have a file of this name, too.
+    if checkpoint.folder.files.filter({ $0.kind == .distributed }).map(\.name) == ["metadata.json"],
+      try !DistributedCheckpoint.isNamed(byMetadataIn: checkpoint.folder.path)
+    {
+      throw CheckpointAdvice.none(in: checkpoint.folder.path)
+    }
     let source = try DistributedCheckpoint(
       opening: checkpoint.folder.path, limits: checkpoint.limits)
     checkpoint.distributed = source
@@ -43,6 +50,10 @@ struct CoreReader: LayoutReader {
     }
     var parts = CoreParts(source)
     for tensor in source.tensors where !names.isBeside(tensor.name) {
+      if let reason = Bookkeeping.reason(tensor.name, tensor.shape, tensor.dtype) {
+        checkpoint.passOver(tensor.name, reason)
+        continue
+      }
       for (name, whole) in try parts.tensors(of: tensor, names: names) {
         guard parts.isNew(name) else {
           throw Failure(

@@ -17,6 +17,8 @@ struct StateFile {
   let deepspeedVersion: String?
   /// The angles of rotary positions, which pipeline dumps have among the arguments.
   let rotaryTable: RotaryTable?
+  /// What it holds at its root.
+  let keys: [String]
 
   init(_ file: TorchFile, named name: String) throws(Failure) {
     let graph = file.graph
@@ -40,6 +42,7 @@ struct StateFile {
       recorded(value($0).flatMap { graph.value("original_vocab_size", in: $0) })
     }
     deepspeedVersion = value("ds_version").flatMap { graph.text($0) }
+    keys = (graph.entries(home) ?? []).prefix(64).map { graph.label($0.key) }
     rotaryTable =
       if let found = value("args") { try RotaryTable(in: file, found, named: name) } else { nil }
   }
@@ -65,6 +68,7 @@ struct StateFile {
     originalVocabularySizes = []
     deepspeedVersion = nil
     rotaryTable = nil
+    keys = values.keys.sorted()
   }
 
   /// The dictionary of a state: the root, the only one in a list, or what some programs wrapped as
@@ -155,6 +159,7 @@ extension CheckpointBuilder {
     arguments = first.arguments ?? .absent
     deepspeedVersion = first.deepspeedVersion
     rotaryTable = first.rotaryTable
+    stateKeys = first.keys
     if !arguments.isPresent {
       warnings.append(
         Diagnostic(

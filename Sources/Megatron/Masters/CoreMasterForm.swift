@@ -15,6 +15,8 @@ enum CoreMasterForm: Hashable, Sendable {
   case listed
   /// Flat vectors whose order is not known (`fully_sharded_bucket_space`, core 0.6 and 0.7).
   case unknownBuckets
+  /// Those of several optimizers, one after the other.
+  case chained
 
   /// - Returns: `nil` for a checkpoint that has none.
   init?(_ source: DistributedCheckpoint) {
@@ -32,6 +34,8 @@ enum CoreMasterForm: Hashable, Sendable {
       self = .listed
     } else if keys.contains(where: { $0.hasPrefix("optimizer.distributed.") }) {
       self = .unknownBuckets
+    } else if keys.contains(where: { $0.hasPrefix("chained_") }) {
+      self = .chained
     } else {
       return nil
     }
@@ -46,6 +50,7 @@ enum CoreMasterForm: Hashable, Sendable {
     case .buckets: "float32 masters in flat vectors by bucket"
     case .coalesced: "float32 masters in flat vectors"
     case .listed: "float32 masters in lists"
+    case .chained: "of several optimizers"
     case .unknownBuckets: "float32 masters in flat vectors of an old order"
     }
   }

@@ -23,6 +23,10 @@ extension CheckpointBuilder {
       tensors = try GradientBuffers(source, form, self, &parts).masters()
       areMastersUnnamed = true
       mustMastersFit = true
+    case .chained:
+      throw Failure(
+        .mastersOrder, "its masters are those of several optimizers (chained_0, ...)",
+        file: folder.path.string, hint: "--weights model takes the weights as trained")
     case .unknownBuckets:
       throw Failure(
         .mastersOrder,
@@ -39,11 +43,13 @@ extension CheckpointBuilder {
     _ prefix: String, _ parts: inout CoreParts, _ names: CoreNames
   ) throws(Failure) {
     let model = Dictionary(
-      parts.source.tensors.filter { !names.isBeside($0.name) }.map { ($0.name, $0) },
+      parts.source.tensors.filter { !names.isBeside($0.name) }.map {
+        (ParameterName.unwrapped($0.name), $0)
+      },
       uniquingKeysWith: { first, _ in first })
     var masters: [IndexedTensor] = []
     for master in parts.source.tensors where master.name.hasPrefix(prefix) {
-      let key = String(master.name.dropFirst(prefix.count))
+      let key = ParameterName.unwrapped(String(master.name.dropFirst(prefix.count)))
       guard let weight = model[key] else {
         throw Failure(
           .mastersMismatch, "the optimizer has a master of it, the model has no weight",

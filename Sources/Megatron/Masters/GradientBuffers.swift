@@ -96,11 +96,12 @@ struct GradientBuffers {
       form == .buckets
       ? try GradientBuffers.buckets(source, &parts)
       : try GradientBuffers.coalesced(source, &parts)
-    guard found.keys.sorted() == Array(0..<tensorParallel * stages) else {
+    let groups = tensorParallel * stages
+    guard found.count == groups, found.keys.allSatisfy({ $0 < groups }) else {
       throw Failure(
         .mastersOrder,
-        "there are flat vectors of the groups \(found.keys.sorted()), but \(tensorParallel) "
-          + "tensor-parallel ranks on \(stages) stages", file: checkpoint.folder.path.string,
+        "there are flat vectors of \(found.count) groups, but \(tensorParallel) tensor-parallel "
+          + "ranks on \(stages) stages", file: checkpoint.folder.path.string,
         hint: "--weights model takes the weights as trained")
     }
     vectors = found.sorted { $0.key < $1.key }.map(\.value)
@@ -122,6 +123,11 @@ struct GradientBuffers {
       var vector: FlatVectorSource = []
       for chunk in tensor.chunks where chunk.elementCount > 0 {
         let box = try parts.box(of: chunk, in: tensor)
+        guard GradientBuffers.isVector(box.tensor) else {
+          throw Failure(
+            .mastersMismatch, "a part that is no flat vector", file: source.folder.string,
+            tensor: tensor.name)
+        }
         vector.append((box.file, box.tensor))
       }
       result[group, default: []].append(((buffer, bucket), vector))
@@ -154,6 +160,12 @@ struct GradientBuffers {
     return result
   }
 
+  /// Whether a tensor is a run of float32 numbers, so that it has no more elements than its file.
+  private static func isVector(_ tensor: TorchTensor) -> Bool {
+    tensor.dtype == .float32 && tensor.sizes.count == 1 && tensor.isPlain
+      && tensor.elementCount <= tensor.storage.byteCount / 4
+  }
+
   /// The vectors `param` in the state of a distributed optimizer, by the numbers of their buffers.
   static func parameters(in archive: TorchFile, _ state: NodeID) throws -> [TorchTensor] {
     let graph = archive.graph
@@ -162,8 +174,7 @@ struct GradientBuffers {
       guard let buffer = graph.int(entry.key) else { continue }
       for types in graph.entries(entry.value) ?? [] {
         guard let value = graph.value("param", in: types.value),
-          let tensor = try archive.tensor(value), tensor.dtype == .float32,
-          tensor.sizes.count == 1
+          let tensor = try archive.tensor(value), isVector(tensor)
         else {
           throw Failure(
             .mastersMismatch, "a buffer without a flat float32 vector",
@@ -292,8 +303,8 @@ struct GradientBuffers {
     }
   }
 
-  /// What a rank has of a tensor. Of a gated layer it has its part of the gate, and then its part of
-  /// the upward projection, while the whole has all of the gate first.
+  /// What a rank has of a tensor. Of a gated layer it has its part of the gate, and then its part
+  /// of the upward projection, while the whole has all of the gate first.
   private func boxes(
     of sizes: [Int], _ name: String, _ axis: Int?, _ rank: Int
   ) -> [(cell: [Int], origin: [Int])] {

@@ -84,7 +84,7 @@ public struct OptimizerFiles: Hashable, Sendable {
   /// The keys of the optimizer in a distributed checkpoint, which lie in the files of the model.
   init(keysOf source: DistributedCheckpoint?) {
     let keys = (source?.tensors.map(\.name) ?? []) + (source?.objects.map(\.name) ?? [])
-    let own = keys.count { $0.hasPrefix("optimizer.") }
+    let own = keys.count { $0.hasPrefix("optimizer.") || $0.hasPrefix("chained_") }
     let form = source.flatMap { CoreMasterForm($0) }
     self.init(
       [],
