@@ -85,7 +85,7 @@ extension Architecture {
 public enum KnownArchitectures {
   /// In the order in which they are asked.
   public static let all: [any Architecture] =
-    [Bloom()] + Llama.Kind.allCases.map { Llama($0) } + [GPT2()]
+    [Bloom(), GPTNeoX()] + Llama.Kind.allCases.map { Llama($0) } + [GPT2()]
 
   /// The names of the training arguments that any family reads.
   public static var argumentKeys: [String] { all.flatMap(\.argumentKeys) }

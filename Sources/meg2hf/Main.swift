@@ -9,11 +9,11 @@ import JSON
 struct Meg2hf: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "meg2hf",
-    abstract: "Turns a Megatron GPT checkpoint into a Hugging Face GPT-2 directory.",
+    abstract: "Turns a Megatron checkpoint into a Hugging Face directory.",
     discussion: """
-      It reads checkpoints of Megatron-DeepSpeed and Megatron-LM and writes safetensors, \
-      config.json and the tokenizer files, which load everywhere. It needs no Python, no GPU and \
-      no network, and runs nothing that a checkpoint contains.
+      It reads checkpoints of Megatron-DeepSpeed, Megatron-LM and Megatron-core and writes \
+      safetensors, config.json and the tokenizer files, which load everywhere. It needs no Python, \
+      no GPU and no network, and runs nothing that a checkpoint contains.
 
       EXAMPLES:
         meg2hf inspect runs/gpt2

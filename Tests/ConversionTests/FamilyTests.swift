@@ -24,6 +24,7 @@ import Testing
       "mcore020_qwen3_tp2_bf16_tied", llama, "mcore020_llama_gqa_tp2pp2_bf16_do_dpr",
       "ds2311_llama_gqa_kv_tp2pp1_bf16_z1", "dsold_llama_gqa_tp2pp2_fp16_z1",
       "dsold_llama_mha_tp2pp1_bf16_z1_universal", "bs_bloom_tp2pp2_bf16",
+      "dsold_gptrope_tp2pp1_bf16_z1",
     ])
   func aGenuineCheckpointGivesTensorsAndConfigurationOfItsFamily(dump: String) throws {
     let world = try TemporaryFolder()
@@ -45,7 +46,7 @@ import Testing
     arguments: [
       "mcore020_qwen2_tp2_bf16_tied", "mcore020_qwen3_tp2_bf16_tied", llama,
       "mcore020_llama_gqa_tp2pp2_bf16_do_dpr", "ds2311_llama_gqa_kv_tp2pp1_bf16_z1",
-      "dsold_llama_gqa_tp2pp2_fp16_z1",
+      "dsold_llama_gqa_tp2pp2_fp16_z1", "dsold_gptrope_tp2pp1_bf16_z1",
     ])
   func theirMastersAreThoseOfTheOptimizer(dump: String) throws {
     let world = try TemporaryFolder()
@@ -121,6 +122,19 @@ import Testing
       builder.rotaryTable = RotaryTable(dtype: "float32", base: 500_000)
     }
     #expect(failure { _ = try Planner.plan(wrong) } == "78 arguments/contradiction")
+  }
+
+  @Test(
+    arguments: [
+      ("num_key_value_heads=2", "69 model/grouped-query"),
+      ("embed_layernorm=true", "69 model/residual"), ("gpt_j_residual=true", "69 model/residual"),
+      ("squared_relu=true", "69 model/activation"),
+      ("rotary_percent=2", "78 arguments/contradiction"),
+      ("normalization=rmsnorm", "69 model/glu"), ("qk_layernorm=true", "69 model/query-norm"),
+    ])
+  func whatARotaryGPTDoesNotHaveIsRefused(setting: String, code: String) throws {
+    let checkpoint = try index(fixture("dumps/dsold_gptrope_tp2pp1_bf16_z1/ckpt"), [setting])
+    #expect(failure { _ = try Planner.plan(checkpoint) } == code)
   }
 
   @Test(

@@ -36,7 +36,7 @@ public struct Llama: Architecture {
   }
 
   public func sizes(_ facts: any ModelFacts, mergedRanks: Int) throws(Failure) -> ModelSizes {
-    try LlamaSizes(facts, mergedRanks: mergedRanks).sizes
+    try DecoderSizes(facts, mergedRanks: mergedRanks).sizes
   }
 
   public func configuration(

@@ -287,7 +287,9 @@ public struct Conversion {
     var facts = ModelCard.Facts(
       format: plan.architecture.format, sizes: plan.sizes, parameters: plan.parameterCount,
       statedParameters: plan.architecture.statedParameters(plan.sizes),
-      activation: plan.activation?.text ?? "not recorded", dtype: plan.format.torchName,
+      activation: plan.activation?.text
+        ?? plan.configuration.config["hidden_act"]?.string ?? "not recorded",
+      dtype: plan.format.torchName,
       tag: index.folder.tag, iteration: index.iteration, layout: index.folder.layout.title,
       version: toolVersion)
     facts.hasTokenizer = tokenizer != nil

@@ -13,7 +13,7 @@ import Transfer
 struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
-    abstract: "Check a GPT-2 directory, alone or against its checkpoint.",
+    abstract: "Check a directory, alone or against its checkpoint.",
     discussion: """
       Alone, the rules of safetensors, the index, and every name, shape and type are checked \
       against config.json, and the values against the checksums in the manifest; directories of \

@@ -1,8 +1,11 @@
 import Diagnostics
 
-/// The sizes of a Llama-type model, taken from its tensors and compared with its arguments.
-struct LlamaSizes {
+/// The sizes of a model without a table of positions, taken from its tensors and compared with its
+/// arguments.
+struct DecoderSizes {
   let sizes: ModelSizes
+  /// A head that is not tied to the embedding.
+  private static let head = "output_layer.weight"
 
   /// Works out the sizes.
   ///
@@ -39,7 +42,7 @@ struct LlamaSizes {
     let out = try shape("layers.0.self_attention.dense.weight")
     let hidden = words[1]
     let heads = try required(.numAttentionHeads, "the number of attention heads")
-    let groups = try LlamaSizes.groups(arguments) ?? heads
+    let groups = try DecoderSizes.groups(arguments) ?? heads
     let headSize: Int
     if let channels = try arguments.int(.kvChannels) {
       headSize = channels
@@ -113,13 +116,13 @@ struct LlamaSizes {
       try check(.paddedVocabSize, sizes.vocabulary, "the embedding has this many rows:")
     }
     try check(.ffnHiddenSize, sizes.feedForward, "the feed-forward layer has a size of")
-    let isUntied = facts.has(LlamaRules.head.source)
+    let isUntied = facts.has(DecoderSizes.head)
     if let untied = try arguments.bool(.untieEmbeddingsAndOutputWeights), untied != isUntied {
-      if untied { throw facts.missing(LlamaRules.head.source) }
+      if untied { throw facts.missing(DecoderSizes.head) }
       throw Failure(
         .argumentsContradiction,
         "untie_embeddings_and_output_weights is False, but there is a head of its own",
-        tensor: LlamaRules.head.source,
+        tensor: DecoderSizes.head,
         hint: "if the head is right: --set untie_embeddings_and_output_weights=true")
     }
   }

@@ -77,10 +77,14 @@ struct RotaryPositions {
   }
 
   /// `rope_parameters`, as transformers 5 reads it.
-  var parameters: JSONValue {
+  var parameters: JSONValue { parameters(part: nil) }
+
+  /// The same of a family that can turn a part of each head alone.
+  func parameters(part: Double?) -> JSONValue {
     .object(
       JSONObject(
-        [.init(key: "rope_theta", value: .double(base))]
+        (part.map { [.init(key: "partial_rotary_factor", value: .double($0))] } ?? [])
+          + [.init(key: "rope_theta", value: .double(base))]
           + (scaling == nil ? [.init(key: "rope_type", value: "default")] : scaled)))
   }
 
@@ -118,10 +122,12 @@ struct RotaryPositions {
   /// - Parameters:
   ///   - facts: The checkpoint.
   ///   - title: What people call the family.
+  ///   - mayBePartial: Whether it can turn a part of each head alone.
   ///   - refuse: Takes the code and the reason.
   /// - Throws: `Failure` 78 for an argument of the wrong type.
   static func review(
-    _ facts: any ModelFacts, _ title: String, _ refuse: (_ code: String, _ reason: String) -> Void
+    _ facts: any ModelFacts, _ title: String, mayBePartial: Bool = false,
+    _ refuse: (_ code: String, _ reason: String) -> Void
   ) throws(Failure) {
     let arguments = facts.arguments
     if let type = arguments[.positionEmbeddingType]?.text,
@@ -129,7 +135,7 @@ struct RotaryPositions {
     {
       refuse("positions", "position_embedding_type is \(type): \(title) turns plainly (rope)")
     }
-    for key in ["rotary_percent", "rotary_pct"] {
+    for key in ["rotary_percent", "rotary_pct"] where !mayBePartial {
       if let part = try arguments.double(ArgumentKey(key)), part != 1 {
         refuse("partial-rotary", "\(key) is \(part): \(title) turns all channels of a head")
       }

@@ -1,0 +1,129 @@
+import Diagnostics
+import JSON
+
+/// The configuration of a rotary GPT (transformers `models/gpt_neox/configuration_gpt_neox.py`).
+/// The class takes a parallel residual and a quarter of each head by default; everything is said.
+struct GPTNeoXConfig {
+  let configuration: ModelConfiguration
+
+  /// Works out the settings.
+  ///
+  /// - Throws: `Failure` 78 for an argument of the wrong type, or one that contradicts another.
+  init(_ facts: any ModelFacts, _ output: ModelOutput) throws(Failure) {
+    let arguments = facts.arguments
+    let rotary = try RotaryPositions(facts)
+    let tokens = try SpecialTokens(
+      facts, vocabulary: output.sizes.vocabulary, given: output.tokens)
+    let activation = try GPT2Activation(arguments, isCore: facts.isNamedByCore)
+    let part = try arguments.double(ArgumentKey("rotary_percent")) ?? 1
+    guard part > 0, part <= 1 else {
+      throw Failure(
+        .argumentsContradiction, "rotary_percent is \(part)",
+        hint: "correct it with --set rotary_percent=1")
+    }
+    var epsilon = 1e-5
+    for key in [ArgumentKey.normEpsilon, .layernormEpsilon] {
+      if let value = try arguments.double(key) { epsilon = value }
+    }
+    var offset: ArgumentKey?
+    for key in [ArgumentKey.applyLayernorm1p, .layernormZeroCenteredGamma]
+    where try arguments.bool(key) == true {
+      offset = key
+    }
+    let sizes = output.sizes
+    let dtype = JSONValue.string(output.dtype)
+    // swift-format-ignore
+    let fields: [(String, JSONValue)] = [
+      ("architectures",           ["GPTNeoXForCausalLM"]),
+      ("attention_bias",          true),
+      ("attention_dropout",       .double(try arguments.double(.attentionDropout) ?? 0)),
+      ("bos_token_id",            tokens.bos.map { .int($0) } ?? .null),
+      ("classifier_dropout",      0.1),
+      ("dtype",                   dtype),
+      ("eos_token_id",            tokens.eos.map { .int($0) } ?? .null),
+      ("hidden_act",              .string(activation.name)),
+      ("hidden_dropout",          .double(try arguments.double(.hiddenDropout) ?? 0)),
+      ("hidden_size",             .int(sizes.hidden)),
+      ("initializer_range",       .double(try arguments.double(.initMethodStd) ?? 0.02)),
+      ("intermediate_size",       .int(sizes.feedForward)),
+      ("layer_norm_eps",          .double(epsilon)),
+      ("max_position_embeddings", .int(sizes.positions)),
+      ("model_type",              .string(GPTNeoXConfig.format.modelType)),
+      ("num_attention_heads",     .int(sizes.heads)),
+      ("num_hidden_layers",       .int(sizes.layers)),
+      ("pad_token_id",            .null),
+      // transformers 5 reads the first, 4 the other two.
+      ("rope_parameters",         rotary.parameters(part: part)),
+      ("rotary_emb_base",         .double(rotary.base)),
+      ("rotary_pct",              .double(part)),
+      ("tie_word_embeddings",     .bool(output.isTied)),
+      ("torch_dtype",             dtype),
+      ("use_cache",               true),
+      ("use_parallel_residual",   false),
+      ("vocab_size",              .int(sizes.vocabulary)),
+    ]
+    var decisions = [
+      Decision(
+        "family", .string(GPTNeoXConfig.format.title),
+        "rotary positions, LayerNorm, gelu, and attention before the feed-forward layer"),
+      AttentionMask.decision(facts), activation.decision,
+    ]
+    decisions += rotary.decisions
+    decisions.append(
+      Decision(
+        "rotary_pct", .double(part),
+        arguments.has(ArgumentKey("rotary_percent"))
+          ? "rotary_percent" : "there is no rotary_percent: all channels of a head are turned"))
+    if let offset {
+      decisions.append(
+        Decision("layernorm_1p", true, "\(offset) is True: 1 is added to the weights"))
+    }
+    decisions += tokens.decisions
+    configuration = ModelConfiguration(
+      config: JSONObject(fields.map { .init(key: $0.0, value: $0.1) }),
+      generation: tokens.generation, normAddend: offset == nil ? 0 : 1, decisions: decisions)
+  }
+}
+
+/// A configuration that is read.
+extension GPTNeoXConfig {
+  static let format = ModelFormat(
+    title: "GPT-NeoX", modelType: "gpt_neox", className: "GPTNeoXForCausalLM",
+    prefix: "gpt_neox.", blocks: "layers.", embedding: "embed_in.weight",
+    head: "embed_out.weight",
+    fields: [
+      .init("model_type", .text, needed: true), .init("hidden_size", .size, needed: true),
+      .init("num_hidden_layers", .size, needed: true),
+      .init("num_attention_heads", .size, needed: true),
+      .init("intermediate_size", .size, needed: true), .init("vocab_size", .size, needed: true),
+      .init("max_position_embeddings", .size), .init("hidden_act", .activation),
+      .init("layer_norm_eps", .real), .init("rotary_pct", .real),
+      .init("rotary_emb_base", .real), .init("initializer_range", .real),
+      .init("attention_bias", .truth), .init("use_parallel_residual", .truth),
+      .init("tie_word_embeddings", .truth), .init("use_cache", .truth),
+      .init("bos_token_id", .token), .init("eos_token_id", .token),
+    ],
+    functionFields: [
+      "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size",
+      "hidden_act", "layer_norm_eps", "rotary_pct", "rotary_emb_base", "rope_parameters",
+      "attention_bias", "use_parallel_residual", "tie_word_embeddings",
+    ],
+    defaults: JSONObject([
+      .init(key: "hidden_act", value: "gelu"), .init(key: "layer_norm_eps", value: 1e-5),
+      .init(key: "rotary_pct", value: 0.25), .init(key: "rotary_emb_base", value: 10000),
+      .init(key: "attention_bias", value: true), .init(key: "use_parallel_residual", value: true),
+      .init(key: "tie_word_embeddings", value: false),
+    ]))
+
+  static func sizes(_ config: JSONObject) -> ModelSizes? {
+    guard let layers = config["num_hidden_layers"]?.int, let hidden = config["hidden_size"]?.int,
+      let rows = config["vocab_size"]?.int, let inner = config["intermediate_size"]?.int,
+      layers > 0, (1...ModelBounds.size).contains(hidden), (1...ModelBounds.size).contains(inner)
+    else { return nil }
+    let heads = config["num_attention_heads"]?.int ?? 1
+    return ModelSizes(
+      layers: layers, hidden: hidden, heads: heads > 0 && hidden.isMultiple(of: heads) ? heads : 1,
+      feedForward: inner, positions: config["max_position_embeddings"]?.int ?? 2048,
+      vocabulary: rows)
+  }
+}

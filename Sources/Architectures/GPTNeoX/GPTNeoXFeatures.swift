@@ -1,0 +1,80 @@
+import Diagnostics
+
+/// What makes a model a rotary GPT, and what keeps one from being converted.
+enum GPTNeoXFeatures {
+  /// Rotary positions, and neither of the other marks of Llama's family.
+  static func isOfFamily(_ facts: any ModelFacts) -> Bool {
+    let arguments = facts.arguments
+    let isGated = ((try? arguments.bool(.swiglu)) ?? nil) == true
+    return RotaryPositions.isRotary(arguments) && !isGated
+      && arguments[.normalization]?.text.lowercased() != "rmsnorm"
+  }
+
+  static func refusals(_ facts: any ModelFacts) throws(Failure) -> [Diagnostic] {
+    let arguments = facts.arguments
+    let title = GPTNeoXConfig.format.title
+    var result: [Diagnostic] = []
+    func refuse(_ code: String, _ reason: String, tensor: String? = nil) {
+      guard !result.contains(where: { $0.code == .model(code) && $0.message == reason }) else {
+        return
+      }
+      result.append(Diagnostic(.model(code), reason, tensor: tensor))
+    }
+    try RotaryPositions.review(facts, title, mayBePartial: true) { refuse($0, $1) }
+    if try arguments.bool(ArgumentKey("use_rope_scaling")) == true {
+      refuse("rotary-scaling", "use_rope_scaling: \(title) turns plainly")
+    }
+    if let normalization = arguments[.normalization]?.text.lowercased(),
+      normalization != "layernorm"
+    {
+      refuse("norm", "normalization is \(normalization): \(title) has LayerNorm")
+    }
+    if let glu = arguments[.gluActivation], glu.literal != .none, glu != .string("") {
+      refuse("glu", "glu_activation is \(glu.text): \(title) has no gated feed-forward layer")
+    }
+    for key in [ArgumentKey.applyResidualConnectionPostLayernorm, .embedLayernorm]
+    where try arguments.bool(key) == true {
+      refuse("residual", "\(key): \(title) has no such norm or residual")
+    }
+    if let heads = try arguments.int(.numAttentionHeads), heads > 0 {
+      if let groups = try DecoderSizes.groups(arguments), groups != heads {
+        refuse(
+          "grouped-query",
+          "\(groups) groups of \(heads) heads: \(title) has as many keys as queries")
+      }
+      if let channels = try arguments.int(.kvChannels), let hidden = try arguments.int(.hiddenSize),
+        channels != hidden / heads
+      {
+        refuse("kv-channels", "kv_channels is \(channels): \(title)'s heads share the hidden size")
+      }
+    }
+    if let reason = Experts.refusal(arguments, title) { refuse("experts", reason) }
+    for refusal in try FunctionArguments.refusals(
+      arguments, title: title, besides: ["use_rope", "use_rotary", "rotary", "rope"])
+    {
+      refuse(refusal.code, refusal.reason)
+    }
+    if let reason = try AttentionMask.refusal(facts) { refuse("attention-mask", reason) }
+    for name in facts.tensorNames {
+      if name.contains("position_embeddings") {
+        refuse(
+          "positions", "the arguments say rotary positions, but there is a table of learned ones",
+          tensor: name)
+      }
+      if name.contains("word_embeddings.norm.") {
+        refuse("embedding-layernorm", "\(title) has no layernorm after the embedding", tensor: name)
+      }
+      if name.contains("q_layernorm") {
+        refuse("query-norm", "\(title) has no layernorm of queries and keys", tensor: name)
+      }
+    }
+    if facts.has("final_layernorm.weight"), !facts.has("final_layernorm.bias") {
+      refuse("norm", "the norms have no biases, as those of RMSNorm: \(title) has LayerNorm")
+    }
+    if facts.has("layers.0.self_attention.key_value.weight") {
+      refuse("grouped-query", "queries and keys are projected apart, as with grouped queries")
+    }
+    for file in facts.expertFiles { refuse("experts", "\(file) belongs to a mixture of experts") }
+    return result
+  }
+}
