@@ -9,9 +9,10 @@ public final class TensorReader {
   private let window: ByteBuffer
   /// Elements in row-major order.
   private let dense: ByteBuffer
-  private var readers: [UTF8Key: StoredBytesReader] = [:]
+  /// Storages by where their bytes begin: in a file of many archives, keys are not their own.
+  private var readers: [Int: StoredBytesReader] = [:]
   /// A storage that is held as a whole, because it is read in another order than its own.
-  private var held: (key: UTF8Key, bytes: ByteBuffer)?
+  private var held: (start: Int, bytes: ByteBuffer)?
   /// The size up to which a storage is held as a whole.
   private static let holdSize = 128 << 20
   /// Bytes of views that are larger than their storages.
@@ -74,12 +75,12 @@ public final class TensorReader {
       held = nil
       return
     }
-    let key = UTF8Key(storage.key)
-    guard held?.key != key else { return }
+    let start = storage.entry.dataOffset
+    guard held?.start != start else { return }
     held = nil
     let bytes = ByteBuffer(count: storage.byteCount)
     try reader.read(at: 0, into: bytes, 0..<storage.byteCount)
-    held = (key, bytes)
+    held = (start, bytes)
   }
 
   /// Compares the CRC of a storage with the recorded one, as far as it was read.
@@ -96,10 +97,9 @@ public final class TensorReader {
   }
 
   private func reader(_ storage: TorchStorage) -> StoredBytesReader {
-    let key = UTF8Key(storage.key)
-    if let known = readers[key] { return known }
+    if let known = readers[storage.entry.dataOffset] { return known }
     let reader = StoredBytesReader(storage.entry, in: file, checksums: crc)
-    readers[key] = reader
+    readers[storage.entry.dataOffset] = reader
     return reader
   }
 
