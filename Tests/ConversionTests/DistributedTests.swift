@@ -349,6 +349,20 @@ import Testing
             writer.tensors[stacked].chunks = []
           }
         ),
+        (
+          "blocks without elements", "65 tensor/unexpected-shape",
+          {
+            $0.add("decoder.layers.zz.weight", [65536, 0], [], cuts: [1, 1])
+            $0.tensors[$0.tensors.count - 1].chunks = []
+          }
+        ),
+        (
+          "a block far behind the last", "65 checkpoint/missing-layer",
+          {
+            $0.add("decoder.layers.1000000.input_layernorm.bias", [0], [], cuts: [1])
+            $0.tensors[$0.tensors.count - 1].chunks = []
+          }
+        ),
         ("a lost place", "65 distributed/chunks", { $0.tensors[0].chunks[0].isLost = true }),
         ("another type", "65 distributed/mismatch", { $0.tensors[0].dtype = "bfloat16" }),
         (

@@ -17,6 +17,8 @@ struct CoreParts {
   private var names: Set<String> = []
   /// How many tensors were made of stacked ones so far.
   private var stackedBlocks = 0
+  /// Of all stacked tensors together; those of a model of a thousand layers are a fifth of it.
+  private static let maximumBlocks = 1 << 16
   /// The file that was read last, and is likely to be read next.
   private var open: (position: Int, file: InputFile)?
 
@@ -57,8 +59,11 @@ struct CoreParts {
         rank: 0, key: tensor.name, dtype: tensor.dtype, sizes: tensor.shape, boxes: boxes)
       return [(name, isTransposed ? whole.transposed : whole)]
     }
-    stackedBlocks += layers
-    guard layers <= ModelBounds.count, stackedBlocks <= ModelBounds.count else {
+    // Nothing in the file bears out the number of empty blocks.
+    stackedBlocks += min(layers, CoreParts.maximumBlocks + 1)
+    guard layers == 0 || tensor.shape.allSatisfy({ $0 > 0 }),
+      stackedBlocks <= CoreParts.maximumBlocks
+    else {
       throw Failure(
         .tensorUnexpectedShape, "its shape is \(tensor.shape), one of \(layers) blocks",
         file: source.folder.string, tensor: tensor.name)

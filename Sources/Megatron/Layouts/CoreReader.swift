@@ -3,6 +3,7 @@ import ByteIO
 import Diagnostics
 import DistributedCheckpoint
 import OrderedCollections
+import Pickle
 import SystemPackage
 import TorchArchive
 
@@ -38,8 +39,8 @@ struct CoreReader: LayoutReader {
     let source = try DistributedCheckpoint(
       opening: checkpoint.folder.path, limits: checkpoint.limits)
     checkpoint.distributed = source
-    try checkpoint.readCommonState(source)
     let names = CoreNames(source.tensors.map(\.name))
+    try checkpoint.readCommonState(source, names)
     checkpoint.names = names.convention
     if names.convention == .core {
       checkpoint.note(
@@ -47,6 +48,14 @@ struct CoreReader: LayoutReader {
           "replicas", "not stored",
           "the trainer left out the copies of other ranks: whether they had drifted apart cannot "
             + "be seen"))
+    }
+    if source.form == .huggingFace, source.tensors.contains(where: { $0.chunks.count > 1 }) {
+      checkpoint.warnings.append(
+        Diagnostic(
+          .distributedShapes,
+          "\(source.files.count) files; they do not say how many there were, nor how large a whole "
+            + "tensor is: if those of the last ranks are missing, this is not seen",
+          file: checkpoint.folder.path.string, hint: "each rank that saved has one"))
     }
     var parts = CoreParts(source)
     for tensor in source.tensors where !names.isBeside(tensor.name) {
@@ -68,6 +77,23 @@ struct CoreReader: LayoutReader {
     checkpoint.files = parts.files
     checkpoint.blockCount =
       (checkpoint.tensors.compactMap { ParameterName.local($0.name).layer }.max() ?? -1) + 1
+    guard checkpoint.blockCount <= checkpoint.tensors.count else {
+      throw Failure(
+        .checkpointMissingLayer,
+        "its last block is number \(checkpoint.blockCount - 1), but there are "
+          + "\(checkpoint.tensors.count) tensors in all", file: checkpoint.folder.path.string)
+    }
+  }
+
+  /// A value `args`; `nil` where another program than Megatron has one that is no Namespace.
+  fileprivate static func arguments(
+    _ object: DistributedObject, in source: DistributedCheckpoint, _ names: CoreNames
+  ) throws(Failure) -> TorchFile? {
+    let archive = try source.archive(of: object)
+    let isOthers =
+      names.convention == .transformers
+      && TrainingArguments(archive.graph.root, in: archive) == nil
+    return isOthers ? nil : archive
   }
 
   func readMasters(into checkpoint: inout CheckpointBuilder) throws(Failure) {
@@ -82,7 +108,9 @@ struct CoreReader: LayoutReader {
 extension CheckpointBuilder {
   /// What the trainer says besides tensors: in a file of its own, in a value of that name, or in
   /// values for each part of it.
-  fileprivate mutating func readCommonState(_ source: DistributedCheckpoint) throws(Failure) {
+  fileprivate mutating func readCommonState(
+    _ source: DistributedCheckpoint, _ names: CoreNames
+  ) throws(Failure) {
     let path = folder.path.appending("common.pt")
     if FileSystem.exists(path) {
       try adopt([
@@ -90,8 +118,10 @@ extension CheckpointBuilder {
       ])
     } else if let state = source.objects.first(where: { $0.name.hasPrefix("common_state/") }) {
       try adopt([StateFile(try source.archive(of: state), named: state.name)])
-    } else if let arguments = source.object("args") {
-      var values: [String: TorchFile] = ["args": try source.archive(of: arguments)]
+    } else if let arguments = source.object("args"),
+      let archive = try CoreReader.arguments(arguments, in: source, names)
+    {
+      var values: [String: TorchFile] = ["args": archive]
       for key in ["iteration", "checkpoint_version"] {
         if let object = source.object(key) { values[key] = try source.archive(of: object) }
       }

@@ -14,6 +14,8 @@ extension CheckpointBuilder {
     if names == .core, files.contains(where: { FileSystem.exists(vectors(beside: $0)) }) {
       return try readVectorsOfRanks()
     }
+    // One that lies in the place of another of its shape would be a wrong number.
+    mustMastersFit = names == .core
     var masters: [Int: [String: TorchTensor]] = [:]
     for (position, source) in files.enumerated() {
       try CheckpointFolder.open(source.path, limits) { file in
