@@ -85,7 +85,8 @@ extension Architecture {
 public enum KnownArchitectures {
   /// In the order in which they are asked.
   public static let all: [any Architecture] =
-    [Bloom(), GPTNeoX()] + Llama.Kind.allCases.map { Llama($0) } + [GPT2()]
+    [Bloom()] + GPTNeoX.Residual.allCases.map { GPTNeoX($0) }
+    + Llama.Kind.allCases.map { Llama($0) } + [Llama(.llama, isGateLast: true), GPT2()]
 
   /// The names of the training arguments that any family reads.
   public static var argumentKeys: [String] { all.flatMap(\.argumentKeys) }

@@ -20,6 +20,8 @@ public protocol ModelFacts {
   var isWhole: Bool { get }
   /// Whether the tensors have the names of Megatron-core.
   var isNamedByCore: Bool { get }
+  /// Whether the tensors have the names of EleutherAI's GPT-NeoX.
+  var isNamedByNeoX: Bool { get }
   /// The table of rotary angles that the checkpoint keeps beside the weights.
   var rotaryTable: RotaryTable? { get }
   /// Rows of the vocabulary before padding, where the files record it next to the arguments.

@@ -58,7 +58,7 @@ public struct ModelSizes: Hashable, Sendable {
     switch rule.partition {
     case .vocabulary, .column: shape[0] /= ranks
     case .row: shape[1] /= ranks
-    case .replicated: break
+    case .replicated, .summed: break
     }
     return shape
   }

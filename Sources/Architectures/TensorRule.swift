@@ -8,6 +8,9 @@ public enum Partition: String, Hashable, Sendable {
   case row = "row-parallel"
   /// Every rank has all of it.
   case replicated
+  /// Every rank has a summand of all of it (GPT-NeoX with a parallel residual, whose ranks each add
+  /// a bias of their own).
+  case summed
 
   /// Whether each rank has some of the rows.
   public var isByRows: Bool { self == .vocabulary || self == .column }

@@ -11,6 +11,8 @@ extension Checkpoint: ModelFacts {
 
   public var isWhole: Bool { folder.layout == .distributed }
 
+  public var isNamedByNeoX: Bool { names == .neox }
+
   public var isNamedByCore: Bool { names == .core }
 
   public var isOfPipelineModule: Bool {

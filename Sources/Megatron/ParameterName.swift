@@ -56,6 +56,9 @@ package enum ParameterName {
     ("layernorm_mlp.layer_norm_",                    "post_attention_layernorm."),
     ("layernorm_mlp.fc1_",                           "mlp.dense_h_to_4h."),
     ("layernorm_mlp.fc2_",                           "mlp.dense_4h_to_h."),
+    // EleutherAI/gpt-neox, from September 2024 on
+    ("mlp.linear1.",                                 "mlp.dense_h_to_4h."),
+    ("mlp.linear2.",                                 "mlp.dense_4h_to_h."),
     // Megatron-core
     ("self_attention.linear_qkv.layer_norm_",        "input_layernorm."),
     ("self_attention.linear_qkv.",                   "self_attention.query_key_value."),
@@ -135,6 +138,10 @@ package enum ParameterName {
 
   /// The name within a block that all layouts share.
   private static func aliased(_ name: Substring) -> String {
+    // GPT-NeoX calls the weights of its RMSNorm scales.
+    if name.utf8.last == UInt8(ascii: "e"), name.hasSuffix("layernorm.scale") {
+      return aliased(name.dropLast("scale".count) + "weight")
+    }
     for (prefix, form) in aliases where name.begins(with: prefix) {
       return form + name.dropFirst(prefix.count)
     }

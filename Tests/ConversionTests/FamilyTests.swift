@@ -24,12 +24,14 @@ import Testing
       "mcore020_qwen3_tp2_bf16_tied", llama, "mcore020_llama_gqa_tp2pp2_bf16_do_dpr",
       "ds2311_llama_gqa_kv_tp2pp1_bf16_z1", "dsold_llama_gqa_tp2pp2_fp16_z1",
       "dsold_llama_mha_tp2pp1_bf16_z1_universal", "bs_bloom_tp2pp2_bf16",
-      "dsold_gptrope_tp2pp1_bf16_z1",
+      "dsold_gptrope_tp2pp1_bf16_z1", "neox_tp2pp1_fp16_z1", "neox_seq_tp2_bf16_z1",
+      "neox_llama_mha_tp2pp1_bf16_z1",
     ])
   func aGenuineCheckpointGivesTensorsAndConfigurationOfItsFamily(dump: String) throws {
     let world = try TemporaryFolder()
     let output = world.path.appending("out")
-    _ = try Conversion(of: index(fixture("dumps/\(dump)/ckpt"))).run(to: output)
+    let checkpoint = try index(fixture("dumps/\(dump)/ckpt"))
+    _ = try Conversion(of: checkpoint).run(to: output)
     #expect(try digests(output) == expectedDigests(dump))
     let config = try JSONParser.parse(bytes(of: output.appending("config.json"))).object
     let expected = try #require(try expectedConfiguration(dump))
@@ -38,7 +40,8 @@ import Testing
     }
     #expect(config?.members.count == expected.members.count)
     // What is written is checked by the same family.
-    let verifier = try ModelVerifier(output)
+    var verifier = try ModelVerifier(output)
+    _ = try verifier.compare(with: checkpoint)
     #expect(verifier.faults.isEmpty, "\(verifier.faults)")
   }
 
@@ -46,7 +49,8 @@ import Testing
     arguments: [
       "mcore020_qwen2_tp2_bf16_tied", "mcore020_qwen3_tp2_bf16_tied", llama,
       "mcore020_llama_gqa_tp2pp2_bf16_do_dpr", "ds2311_llama_gqa_kv_tp2pp1_bf16_z1",
-      "dsold_llama_gqa_tp2pp2_fp16_z1", "dsold_gptrope_tp2pp1_bf16_z1",
+      "dsold_llama_gqa_tp2pp2_fp16_z1", "dsold_gptrope_tp2pp1_bf16_z1", "neox_tp2pp1_fp16_z1",
+      "neox_llama_mha_tp2pp1_bf16_z1",
     ])
   func theirMastersAreThoseOfTheOptimizer(dump: String) throws {
     let world = try TemporaryFolder()

@@ -265,7 +265,7 @@ import Testing
       (#""n_inner": 12"#, #""n_inner": null"#, "output/shape"),
       (#""vocab_size": 16"#, #""vocab_size": 15"#, "output/shape"),
       (#""n_head": 4"#, #""n_head": 3"#, "config/heads"),
-      (#""model_type": "gpt2""#, #""model_type": "bloom""#, "config/model-type"),
+      (#""model_type": "gpt2""#, #""model_type": "opt""#, "config/model-type"),
       (#""n_positions": 5,"#, "", "config/missing-field"),
       (#""layer_norm_epsilon": 1e-05"#, #""layer_norm_epsilon": 1"#, "config/type"),
       (#""use_cache": true"#, #""use_cache": 1"#, "config/type"),

@@ -47,6 +47,17 @@ public struct TrainingArguments: Hashable, Sendable {
     }
   }
 
+  /// Adds values that belong to the checkpoint as its arguments do, where it has none.
+  ///
+  /// - Parameters:
+  ///   - values: The values.
+  ///   - names: What is taken away.
+  package mutating func complete(_ values: [String: ArgumentValue], without names: [String] = []) {
+    self.values.merge(values) { old, _ in old }
+    for name in names { self.values[name] = nil }
+    isPresent = isPresent || !values.isEmpty
+  }
+
   /// What the user set, sorted by name.
   package var userSettings: JSONObject {
     JSONObject(

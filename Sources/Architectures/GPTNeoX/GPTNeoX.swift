@@ -1,17 +1,34 @@
 public import Diagnostics
 public import JSON
 
-/// GPT with rotary positions, as both forks of Megatron-DeepSpeed trained it: LayerNorm, gelu, and
-/// attention before the feed-forward layer, which transformers' GPT-NeoX can express (transformers
-/// `models/gpt_neox/modeling_gpt_neox.py`).
+/// GPT with rotary positions, LayerNorm and gelu: EleutherAI's GPT-NeoX, and what both forks of
+/// Megatron-DeepSpeed trained of its kind (transformers `models/gpt_neox/modeling_gpt_neox.py`).
 public struct GPTNeoX: Architecture {
-  public init() {}
+  /// How attention and feed-forward layer are put together.
+  public enum Residual: Hashable, Sendable, CaseIterable {
+    /// One after the other.
+    case serial
+    /// Side by side, each after a norm of its own. The ranks each add a bias of their own.
+    case parallel
+    /// Side by side, after one norm.
+    case parallelTied
+  }
+
+  /// How attention and feed-forward layer are put together.
+  public let residual: Residual
+
+  /// The kind of one residual.
+  public init(_ residual: Residual) {
+    self.residual = residual
+  }
 
   public var format: ModelFormat { GPTNeoXConfig.format }
-  public var table: RuleTable { GPTNeoXRules.table }
-  public var argumentKeys: [String] { ["rotary_percent", "rope_theta", "rotary_base"] }
+  public var table: RuleTable { GPTNeoXRules.table(residual) }
+  public var argumentKeys: [String] { GPTNeoXFeatures.keys }
 
-  public func claims(_ facts: any ModelFacts) -> Bool { GPTNeoXFeatures.isOfFamily(facts) }
+  public func claims(_ facts: any ModelFacts) -> Bool {
+    GPTNeoXFeatures.isOfFamily(facts) && GPTNeoXFeatures.residual(facts) == residual
+  }
 
   public func refusals(_ facts: any ModelFacts) throws(Failure) -> [Diagnostic] {
     try GPTNeoXFeatures.refusals(facts)
@@ -24,7 +41,7 @@ public struct GPTNeoX: Architecture {
   public func configuration(
     _ facts: any ModelFacts, for output: ModelOutput
   ) throws(Failure) -> ModelConfiguration {
-    try GPTNeoXConfig(facts, output).configuration
+    try GPTNeoXConfig(residual, facts, output).configuration
   }
 
   public func sizes(config: JSONObject) -> ModelSizes? { GPTNeoXConfig.sizes(config) }

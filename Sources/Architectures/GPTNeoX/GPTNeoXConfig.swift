@@ -9,8 +9,16 @@ struct GPTNeoXConfig {
   /// Works out the settings.
   ///
   /// - Throws: `Failure` 78 for an argument of the wrong type, or one that contradicts another.
-  init(_ facts: any ModelFacts, _ output: ModelOutput) throws(Failure) {
+  init(
+    _ residual: GPTNeoX.Residual, _ facts: any ModelFacts, _ output: ModelOutput
+  ) throws(Failure) {
     let arguments = facts.arguments
+    guard !facts.isNamedByNeoX || RotaryPositions.isRotary(arguments) else {
+      throw Failure(
+        .argumentsSettings,
+        "GPT-NeoX keeps its settings in a file of YAML, and none is beside the checkpoint",
+        file: facts.folderName, hint: "give the run's own with --config FILE")
+    }
     let rotary = try RotaryPositions(facts)
     let tokens = try SpecialTokens(
       facts, vocabulary: output.sizes.vocabulary, given: output.tokens)
@@ -59,13 +67,15 @@ struct GPTNeoXConfig {
       ("tie_word_embeddings",     .bool(output.isTied)),
       ("torch_dtype",             dtype),
       ("use_cache",               true),
-      ("use_parallel_residual",   false),
+      ("use_parallel_residual",   .bool(residual != .serial)),
       ("vocab_size",              .int(sizes.vocabulary)),
     ]
     var decisions = [
       Decision(
         "family", .string(GPTNeoXConfig.format.title),
-        "rotary positions, LayerNorm, gelu, and attention before the feed-forward layer"),
+        residual == .serial
+          ? "rotary positions, LayerNorm, gelu, and attention before the feed-forward layer"
+          : "rotary positions, LayerNorm, gelu, and gpt_j_residual"),
       AttentionMask.decision(facts), activation.decision,
     ]
     decisions += rotary.decisions

@@ -6,9 +6,27 @@ enum GPTNeoXFeatures {
   static func isOfFamily(_ facts: any ModelFacts) -> Bool {
     let arguments = facts.arguments
     let isGated = ((try? arguments.bool(.swiglu)) ?? nil) == true
-    return RotaryPositions.isRotary(arguments) && !isGated
-      && arguments[.normalization]?.text.lowercased() != "rmsnorm"
+    guard !isGated, arguments[.normalization]?.text.lowercased() != "rmsnorm" else { return false }
+    return RotaryPositions.isRotary(arguments) || facts.isNamedByNeoX
   }
+
+  /// How attention and feed-forward layer are put together; of GPT-NeoX's own checkpoints alone.
+  static func residual(_ facts: any ModelFacts) -> GPTNeoX.Residual {
+    func isTrue(_ key: String) -> Bool {
+      ((try? facts.arguments.bool(ArgumentKey(key))) ?? nil) == true
+    }
+    guard facts.isNamedByNeoX, isTrue("gpt_j_residual") else { return .serial }
+    return isTrue("gpt_j_tied") ? .parallelTied : .parallel
+  }
+
+  /// Settings of GPT-NeoX, and what both read.
+  static let keys = [
+    "rotary_percent", "rope_theta", "rotary_base", "pos_emb", "norm", "rotary_pct",
+    "rotary_emb_base", "gpt_j_residual", "gpt_j_tied", "no_weight_tying", "activation",
+    "rms_norm_epsilon", "use_bias_in_attn_linear", "use_bias_in_mlp", "num_kv_heads",
+    "use_qk_layernorm", "attention_config", "use_mup", "sliding_window_width", "train_impl",
+    "soft_prompt_tuning", "mlp_type",
+  ]
 
   static func refusals(_ facts: any ModelFacts) throws(Failure) -> [Diagnostic] {
     let arguments = facts.arguments
@@ -20,6 +38,7 @@ enum GPTNeoXFeatures {
       }
       result.append(Diagnostic(.model(code), reason, tensor: tensor))
     }
+    if facts.isNamedByNeoX { try reviewNeoX(arguments, title) { refuse($0, $1) } }
     try RotaryPositions.review(facts, title, mayBePartial: true) { refuse($0, $1) }
     if try arguments.bool(ArgumentKey("use_rope_scaling")) == true {
       refuse("rotary-scaling", "use_rope_scaling: \(title) turns plainly")
@@ -50,7 +69,8 @@ enum GPTNeoXFeatures {
     }
     if let reason = Experts.refusal(arguments, title) { refuse("experts", reason) }
     for refusal in try FunctionArguments.refusals(
-      arguments, title: title, besides: ["use_rope", "use_rotary", "rotary", "rope"])
+      arguments, title: title,
+      besides: expressible.union(facts.isNamedByNeoX ? ["gpt_j_residual", "attention_config"] : []))
     {
       refuse(refusal.code, refusal.reason)
     }
@@ -76,5 +96,39 @@ enum GPTNeoXFeatures {
     }
     for file in facts.expertFiles { refuse("experts", "\(file) belongs to a mixture of experts") }
     return result
+  }
+
+  private static let expressible: Set<String> = ["use_rope", "use_rotary", "rotary", "rope"]
+
+  /// What GPT-NeoX itself can do and transformers' class of its name cannot.
+  static func reviewNeoX(
+    _ arguments: TrainingArguments, _ title: String,
+    _ refuse: (_ code: String, _ reason: String) -> Void
+  ) throws(Failure) {
+    if let type = arguments[ArgumentKey("pos_emb")]?.text, type != "rotary" {
+      refuse("positions", "pos_emb is \(type): transformers' \(title) has rotary positions")
+    }
+    if let config = arguments[ArgumentKey("attention_config")], !isGlobal(config) {
+      refuse("attention", "attention_config is \(config.text): \(title) looks at all positions")
+    }
+    for key in ["sliding_window_width", "soft_prompt_tuning"]
+    where arguments[ArgumentKey(key)].map({ $0.literal != .none && $0 != .bool(false) }) == true {
+      refuse("attention", "\(key) is set: transformers' \(title) has no such thing")
+    }
+    if let kind = arguments[ArgumentKey("train_impl")]?.text,
+      !["normal", "dpo", "kto"].contains(kind)
+    {
+      refuse("layers", "train_impl is \(kind): that is no language model")
+    }
+  }
+
+  /// Whether all layers attend to all positions: `[[["global"], 4]]`.
+  private static func isGlobal(_ value: ArgumentValue) -> Bool {
+    switch value {
+    case .list(let items): items.allSatisfy { isGlobal($0) }
+    case .int, .none: true
+    case .string(let name): name == "global" || name == "flash"
+    default: false
+    }
   }
 }

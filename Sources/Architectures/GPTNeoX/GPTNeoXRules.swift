@@ -2,8 +2,26 @@
 /// `models/gpt_neox/modeling_gpt_neox.py`). Nothing is transposed, and query, key and value stay
 /// together, head by head.
 enum GPTNeoXRules {
+  /// The table of a kind: with a parallel residual, the biases of row-parallel layers are summands,
+  /// and with one norm for both, that norm has two names.
+  static func table(_ residual: GPTNeoX.Residual) -> RuleTable {
+    guard residual != .serial else { return table }
+    return RuleTable(
+      table.rules.map { rule in
+        let isRowBias =
+          rule.source == "layers.*.self_attention.dense.bias"
+          || rule.source == "layers.*.mlp.dense_4h_to_h.bias"
+        let isSecondNorm = rule.source.hasPrefix("layers.*.post_attention_layernorm.")
+        guard isRowBias || isSecondNorm && residual == .parallelTied else { return rule }
+        return TensorRule(
+          isRowBias ? rule.source : rule.source.replacing("post_attention", with: "input"),
+          isRowBias ? .summed : rule.partition, rule.target, rule.shape, presence: rule.presence,
+          role: rule.role)
+      })
+  }
+
   // swift-format-ignore
-  static let table = RuleTable(
+  private static let table = RuleTable(
     [words]
     + norm(  "layers.*.input_layernorm",                "layers.*.input_layernorm")
     + linear("layers.*.self_attention.query_key_value", "layers.*.attention.query_key_value",

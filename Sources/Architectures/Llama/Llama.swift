@@ -17,18 +17,25 @@ public struct Llama: Architecture {
 
   /// Which of them it is.
   public let kind: Kind
+  /// Whether the upward projection is stored before the gate, as GPT-NeoX has it.
+  public let isGateLast: Bool
 
   /// One of the three.
-  public init(_ kind: Kind) {
+  public init(_ kind: Kind, isGateLast: Bool = false) {
     self.kind = kind
+    self.isGateLast = isGateLast
   }
 
   public var format: ModelFormat { LlamaConfig.format(kind) }
-  public var table: RuleTable { kind == .qwen3 ? LlamaRules.tableOfQwen3 : LlamaRules.table }
+  public var table: RuleTable {
+    isGateLast
+      ? LlamaRules.tableOfNeoX : kind == .qwen3 ? LlamaRules.tableOfQwen3 : LlamaRules.table
+  }
   public var argumentKeys: [String] { LlamaFeatures.keys }
 
   public func claims(_ facts: any ModelFacts) -> Bool {
     LlamaFeatures.isOfFamily(facts) && LlamaFeatures.kind(facts) == kind
+      && facts.isNamedByNeoX == isGateLast
   }
 
   public func refusals(_ facts: any ModelFacts) throws(Failure) -> [Diagnostic] {

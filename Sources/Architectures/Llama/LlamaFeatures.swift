@@ -65,14 +65,24 @@ enum LlamaFeatures {
     }
     try RotaryPositions.review(facts, title) { refuse($0, $1) }
     if let reason = Experts.refusal(arguments, title) { refuse("experts", reason) }
+    if facts.isNamedByNeoX, let heads = try arguments.int(.numAttentionHeads),
+      let groups = try arguments.int(.numKeyValueHeads), groups != heads
+    {
+      refuse(
+        "grouped-query", "num_kv_heads is \(groups): of GPT-NeoX only as many as queries are read")
+    }
     for key in [ArgumentKey.applyResidualConnectionPostLayernorm, .embedLayernorm]
     where try arguments.bool(key) == true {
       refuse("residual", "\(key): \(title) has no such norm or residual")
     }
     for refusal in try FunctionArguments.refusals(
-      arguments, title: title, besides: expressible)
+      arguments, title: title,
+      besides: facts.isNamedByNeoX ? expressible.union(["attention_config"]) : expressible)
     {
       refuse(refusal.code, refusal.reason)
+    }
+    if facts.isNamedByNeoX {
+      try GPTNeoXFeatures.reviewNeoX(arguments, title) { refuse($0, $1) }
     }
     if let reason = try AttentionMask.refusal(facts) { refuse("attention-mask", reason) }
     compare(facts, title, refuse)

@@ -64,6 +64,20 @@ enum LlamaRules {
     "output_layer.weight", .vocabulary, "lm_head.weight", [.vocabulary, .hidden],
     presence: .tied(to: "embed_tokens.weight"))
 
+  /// GPT-NeoX has the upward projection before the gate.
+  static let tableOfNeoX = RuleTable(
+    table.rules.map { rule in
+      let rows: TensorRule.Rows =
+        switch rule.rows {
+        case .part(.firstHalf): .part(.secondHalf)
+        case .part(.secondHalf): .part(.firstHalf)
+        default: rule.rows
+        }
+      return TensorRule(
+        rule.source, rule.partition, rows: rows, rule.target, rule.shape, presence: rule.presence,
+        role: rule.role)
+    })
+
   /// Qwen3 has a bias on the output of its attention wherever queries, keys and values have theirs.
   static let tableOfQwen3 = RuleTable(
     table.rules.map { rule in

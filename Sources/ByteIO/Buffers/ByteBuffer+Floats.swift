@@ -65,15 +65,14 @@ extension ByteBuffer {
     }
   }
 
-  /// The element-wise mean of `sources`, summed in their order and divided in binary32. Where all
-  /// are equal, their value is taken as it is: a sum of three thirds need not be one.
+  /// The element-wise sum of `sources`, in their order and in binary32.
   ///
   /// - Parameters:
   ///   - sources: Buffers that hold the elements from byte 0 on.
   ///   - count: The number of elements of each.
   ///   - format: The format of the elements.
   ///   - start: Where the `count` binary32 results go in this buffer, in bytes.
-  public func mean(of sources: [ByteBuffer], count: Int, as format: FloatFormat, to start: Int) {
+  public func sum(of sources: [ByteBuffer], count: Int, as format: FloatFormat, to start: Int) {
     let output = unsafe slice(start..<start + count * 4)
     for (position, source) in sources.enumerated() {
       let input = unsafe source.slice(0..<count * format.size)
@@ -85,6 +84,19 @@ extension ByteBuffer {
         unsafe output.storeBytes(of: sum, toByteOffset: index &* 4, as: Float.self)
       }
     }
+  }
+
+  /// The element-wise mean of `sources`, summed in their order and divided in binary32. Where all
+  /// are equal, their value is taken as it is: a sum of three thirds need not be one.
+  ///
+  /// - Parameters:
+  ///   - sources: Buffers that hold the elements from byte 0 on.
+  ///   - count: The number of elements of each.
+  ///   - format: The format of the elements.
+  ///   - start: Where the `count` binary32 results go in this buffer, in bytes.
+  public func mean(of sources: [ByteBuffer], count: Int, as format: FloatFormat, to start: Int) {
+    sum(of: sources, count: count, as: format, to: start)
+    let output = unsafe slice(start..<start + count * 4)
     let divisor = Float(sources.count)
     for index in 0..<count {
       let sum = unsafe output.loadUnaligned(fromByteOffset: index &* 4, as: Float.self)

@@ -28,8 +28,11 @@ public struct MasterComparison: Sendable {
   ///   - masters: The sums over the masters.
   ///   - weights: The sums over the weights.
   init(_ plan: ConversionPlan, masters: [Int: WordHash], weights: [Int: WordHash]) {
-    // Where 1 is added, the sum of the rounded and the rounded sum are two things.
-    let comparable = plan.tensors.indices.filter { !plan.tensors[$0].hasAddend }
+    // Where 1 is added, or ranks are summed up, the sum of the rounded and the rounded sum are two
+    // things.
+    let comparable = plan.tensors.indices.filter {
+      !plan.tensors[$0].hasAddend && !plan.tensors[$0].isSummed
+    }
     compared = comparable.count
     differing = comparable.filter { masters[$0] != weights[$0] }.map { plan.tensors[$0].name }
   }

@@ -56,7 +56,7 @@ struct PartitionMap {
   }
 
   /// Whether every rank holds all of the tensor.
-  var isReplicated: Bool { rule.partition == .replicated }
+  var isReplicated: Bool { rule.partition == .replicated || rule.partition == .summed }
 
   /// The shard of a rank, stored as a tensor, as a box with its destination.
   ///
@@ -193,7 +193,7 @@ struct PartitionMap {
     }
     let (row, start) = (Axis(rows, stride: strides[0]), rank * rows * strides[0])
     switch rule.partition {
-    case .replicated: return ([row], column, 0)
+    case .replicated, .summed: return ([row], column, 0)
     case .column: return ([row], column, start)
     case .vocabulary:
       let kept = 0..<max(0, min(rows, shape[0] - rank * rows))

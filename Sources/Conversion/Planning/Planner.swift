@@ -161,7 +161,8 @@ public struct Planner {
         applied.source == ParameterName.wordEmbeddings
         ? index.tensor(ParameterName.embeddingCopy) : nil
       if let copies { try checkShapes(copies, rule) }
-      pieces = try self.pieces(tensor, copies, arranger, addend: addend)
+      pieces = try self.pieces(
+        tensor, copies, arranger, addend: addend, isSummed: rule.partition == .summed)
     } else if mayLack || rule.presence.isZeros {
       let count = arranger.shape.reduce(1, *)
       pieces = [.fill(0, count: count, Piece.Destination(offset: 0, strides: [1]))]
@@ -176,7 +177,8 @@ public struct Planner {
 
   /// The pieces of a tensor: replicas are merged, other parts are copied.
   private mutating func pieces(
-    _ tensor: IndexedTensor, _ copies: IndexedTensor?, _ arranger: PartitionMap, addend: Float
+    _ tensor: IndexedTensor, _ copies: IndexedTensor?, _ arranger: PartitionMap, addend: Float,
+    isSummed: Bool
   ) throws(Failure) -> [Piece] {
     /// Shards of the same elements as one list of pieces.
     func merged(
@@ -192,7 +194,9 @@ public struct Planner {
           : .merge(boxes.map { $0[position].0 }, boxes[0][position].1, addend: addend, rule)
       }
     }
-    if arranger.isReplicated { return try merged(tensor.shards, options.replicas.rule) }
+    if arranger.isReplicated {
+      return try merged(tensor.shards, isSummed ? .sum : options.replicas.rule)
+    }
     var pieces: [Piece] = []
     for (position, shard) in tensor.shards.enumerated() {
       let copy = copies.map { [$0.shards[position]] } ?? []

@@ -42,8 +42,13 @@ extension ModelVerifier {
   ) throws -> ExecutionReport {
     let manifest = manifest
     let options = try options(manifest, choices)
+    // A family may have several tables for the names of one output: the checkpoint tells which.
+    let family = KnownArchitectures.all.filter {
+      $0.format.modelType == architecture.format.modelType
+    }
     let plan = try Planner.plan(
-      Recognition(index, options: options, architectures: [architecture]), options: options)
+      Recognition(index, options: options, architectures: family + [architecture]),
+      options: options)
     started(plan)
     // Type and rows are those of the output; its tokens are its own affair.
     decisions = plan.decisions.compactMap { decision in

@@ -66,6 +66,10 @@ public struct QKVEvidence: Hashable, Sendable {
         layout: .heads3HN,
         reason: "the tensors have Megatron-core's names, which has one order only")
       return
+    case .neox:
+      self.init(
+        layout: .heads3HN, reason: "the tensors have GPT-NeoX's names, which has one order only")
+      return
     case .transformers:
       self.init(
         layout: .thirds, reason: "the tensors have transformers' names, which has one order only")

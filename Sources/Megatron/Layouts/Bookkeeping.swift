@@ -31,6 +31,9 @@ enum Bookkeeping {
       || last == "bias" && parts.dropLast().last.map { isAttention($0) } == true
     if isMask, isSquare(sizes) { return mask }
     if last == "masked_bias", sizes.allSatisfy({ $0 <= 1 }) { return "the value of masked scores" }
+    if last == "inv_freq" {
+      return "the frequencies of rotary positions, which the program makes again"
+    }
     if last == "position_ids", dtype == .int64 {
       return "the numbers of the positions, which the program makes again"
     }

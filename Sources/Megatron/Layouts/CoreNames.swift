@@ -4,6 +4,8 @@ enum NamingConvention: Hashable, Sendable {
   case megatron
   /// Those of Megatron-core.
   case core
+  /// Those of EleutherAI's GPT-NeoX.
+  case neox
   /// Those of transformers' GPT-2, whose linear layers are stored from the other side.
   case transformers
 }
@@ -21,9 +23,14 @@ struct CoreNames {
   /// Whether a tensor is none of the model: the optimizer's, or the state of a generator.
   func isBeside(_ key: String) -> Bool {
     CoreNames.beside.contains { key.hasPrefix($0) } || key.contains("._extra_state")
+      || CoreNames.counters.contains(key)
   }
 
-  private static let beside = ["optimizer.", "rng_state", "chained_", "__shadow_", "opt_"]
+  private static let beside = [
+    "optimizer.", "optimizers.", "optimizer_state_dict.", "optim.", "opt.", "rng_state", "chained_",
+    "__shadow_", "opt_",
+  ]
+  private static let counters: Set<String> = ["iteration", "step", "epoch"]
 
   /// Whether the tensors of all blocks are stacked under one key: no number follows
   /// `decoder.layers.`.

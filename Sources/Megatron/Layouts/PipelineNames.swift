@@ -52,12 +52,14 @@ struct PipelineNames {
       let local = ParameterName.local(name)
       return local.layer.map { "layers.\($0).\(local.name)" } ?? local.name
     }
-    return prefix + (key == "lm_head.weight" ? "weight" : ParameterName.normalized(key))
+    let isHead = key == "lm_head.weight" || key == LayerKind.headOfNeoX
+    return prefix + (isHead ? "weight" : ParameterName.normalized(LayerKind.normName(key)))
   }
 
   /// The number of the layer, and the name within it.
   private static func split(_ name: String) -> (Int, String)? {
-    let parts = name.split(separator: ".", maxSplits: 1)
+    let own = name.hasPrefix("sequential.") ? name.dropFirst("sequential.".count) : name[...]
+    let parts = own.split(separator: ".", maxSplits: 1)
     guard parts.count == 2, parts[0].utf8.count < 8, let layer = Int(parts[0]) else { return nil }
     return (layer, String(parts[1]))
   }

@@ -46,6 +46,11 @@ extension CheckpointBuilder {
       for part in layer {
         let tensors = try readLayer(part)
         let found = LayerKind(keys: Set(tensors.map(\.key)))
+        if tensors.contains(where: {
+          LayerKind.normOfNeoX.contains($0.key) || $0.key == LayerKind.headOfNeoX
+        }) {
+          names = .neox
+        }
         if let kind, found != kind {
           throw Failure(
             .checkpointLayerKind,
@@ -73,6 +78,7 @@ extension CheckpointBuilder {
       kinds.append((layer[0].layer, kind ?? .unknown))
       shards.append(merged.map { ($0.key, $0.value) })
     }
+    try adoptNeoXSettings()
     try assemble(kinds, shards, layers)
   }
 
@@ -232,12 +238,18 @@ extension CheckpointBuilder {
     }
     if let embedding = try one(.embedding) { take(embedding, "embedding.") }
     for (number, block) in blocks.enumerated() { take(block, "layers.\(number).") }
-    if let norm = try one(.finalLayernorm) { take(norm, "final_layernorm.") }
+    if let norm = try one(.finalLayernorm) {
+      for (name, parts) in shards[norm] {
+        tensors.append(
+          IndexedTensor(name: "final_layernorm.\(LayerKind.normName(name))", shards: parts))
+      }
+    }
     if let head = try one(.head) {
       for (name, parts) in shards[head] {
         tensors.append(
           IndexedTensor(
-            name: name == "lm_head.weight" ? "output_layer.weight" : name, shards: parts))
+            name: name == "lm_head.weight" || name == LayerKind.headOfNeoX
+              ? "output_layer.weight" : name, shards: parts))
       }
     }
     for index in kinds.indices where kinds[index].kind == .unknown {

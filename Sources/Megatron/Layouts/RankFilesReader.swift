@@ -94,6 +94,7 @@ extension CheckpointBuilder {
       }
     }
     try adopt(states)
+    try adoptNeoXSettings()
     try assemble(chunks, stages: stages)
     try foldTiedHead()
     try expandSharedLayers()
@@ -213,6 +214,12 @@ extension CheckpointBuilder {
           "name_prefix", .string(front), "all names begin with it, and it is not one of the model's"
         ))
     }
+    // GPT-NeoX without a pipeline has the names of its layers all the same.
+    let sequential = roots.flatMap { $0.named.map(\.name) }.filter {
+      $0.hasPrefix("sequential.")
+    }
+    let layerNames = sequential.isEmpty ? nil : try PipelineNames(sequential)
+    if layerNames != nil { names = .neox }
     noteHolding(of: file, try file.namedTensors())
     try file.refuseWeightsOfOtherKinds(source.name)
     return try roots.map { root in
@@ -224,7 +231,7 @@ extension CheckpointBuilder {
         if ParameterName.isCore(named.name) { names = .core }
         tensors.append(
           (
-            ParameterName.local(root.inner(named)),
+            ParameterName.local(layerNames?.shared(root.inner(named)) ?? root.inner(named)),
             RankPart(
               rank: source.tensorRank, file: position, key: prefix + named.name, tensor: tensor)
           ))

@@ -350,7 +350,7 @@ struct GradientBuffers {
     switch isRule?.partition {
     case .vocabulary?, .column?: return 0
     case .row?: return 1
-    case .replicated?, nil: return nil
+    case .replicated?, .summed?, nil: return nil
     }
   }
 

@@ -39,6 +39,10 @@ extension PlanExecutor {
   ) throws {
     let (tensor, addend, staged) = (merge.tensor, merge.addend, bench.stages[0].stored)
     let bytes = 0..<block.count * format.size
+    if merge.rule == .sum {
+      staged.sum(of: dense, count: block.count, as: format, to: 0)
+      return try emit(block, as: .float32, addend: addend, tensor: tensor, sink)
+    }
     let differs = dense.dropFirst().contains {
       dense[0].firstDifference(bytes, from: $0, at: 0) != nil
     }
@@ -69,7 +73,7 @@ extension PlanExecutor {
       case .mean:
         staged.mean(of: dense, count: block.count, as: format, to: 0)
         return try emit(block, as: .float32, addend: addend, tensor: tensor, sink)
-      case .first: break
+      case .first, .sum: break
       }
     }
     staged.copy(bytes, of: dense[0], to: 0)

@@ -74,6 +74,8 @@ public enum Piece: Hashable, Sendable {
     case first
     /// That is an error.
     case strict
+    /// They are no replicas but summands: their sum is made, in binary32 and rounded once.
+    case sum
     /// They are copies by definition, so that is an error in any case.
     case copies
   }
@@ -137,6 +139,11 @@ public struct TensorPlan: Hashable, Sendable {
 
   /// The number of columns of a matrix; other tensors count as one row.
   var width: Int { shape.count == 2 ? shape[1] : shape.reduce(1, *) }
+
+  /// Whether its elements are sums over ranks.
+  package var isSummed: Bool {
+    pieces.contains { if case .merge(_, _, _, .sum) = $0 { true } else { false } }
+  }
 
   /// Whether a number is added to its elements.
   package var hasAddend: Bool {
@@ -219,7 +226,7 @@ public struct TransferPlan: Hashable, Sendable {
     case .merge(let boxes, let target, let addend, let rule):
       "merge \(boxes.map(source)) to \(target.offset) \(target.strides) + \(addend) "
         // The policy is an option of its own.
-        + (rule == .copies ? "copies" : "replicas")
+        + (rule == .copies ? "copies" : rule == .sum ? "sum" : "replicas")
     }
   }
 

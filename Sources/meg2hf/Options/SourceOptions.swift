@@ -245,11 +245,18 @@ struct SourceOptions: ParsableArguments {
     for setting in set { try overrides.add(setting: setting) }
     if let config {
       let file = Process.path(argument: config)
-      guard let object = try JSONFile.read(file).object else {
-        throw Failure(
-          .argumentsConfig, "a JSON object was expected", file: config)
+      if config.hasSuffix(".yml") || config.hasSuffix(".yaml") {
+        let members = try SettingsText(file).values.map {
+          JSONObject.Member(key: $0.key, value: $0.value.json)
+        }
+        try overrides.add(
+          config: JSONObject(members.sorted { $0.key < $1.key }), file: config)
+      } else {
+        guard let object = try JSONFile.read(file).object else {
+          throw Failure(.argumentsConfig, "a JSON object was expected", file: config)
+        }
+        try overrides.add(config: object, file: config)
       }
-      try overrides.add(config: object, file: config)
     }
     if !settings.members.isEmpty {
       try overrides.add(config: settings, file: OutputTransaction.manifestName)
