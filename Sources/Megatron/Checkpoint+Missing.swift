@@ -15,7 +15,7 @@ extension Checkpoint {
     of name: String
   ) -> (code: Diagnostic.Code, message: String, hint: String) {
     let keys = tensors.flatMap { [$0.shards.first?.key ?? "", $0.name] }
-    if let found = keys.first(where: Checkpoint.isHuggingFace) {
+    if names != .transformers, let found = keys.first(where: Checkpoint.isHuggingFace) {
       return (
         .checkpointHuggingFaceNames,
         "the checkpoint does not have it: its tensors have Hugging Face names already, such as "

@@ -47,11 +47,13 @@ import Testing
       try digests(world.path.appending("out")) == expectedDigests(dump, "expected_fp32.json"))
   }
 
-  /// `torch_dcp` has its masters in lists: all are compared with the weights.
-  @Test func mastersInListsAreTheWeightsWhenTheyAreRounded() throws {
+  /// `torch_dcp` and the files of ranks have masters in lists without names: one in the place of
+  /// another of its shape would be a wrong number, so all of them must be the weights.
+  @Test(arguments: ["mcore020_fsdp2_bf16_torchdcp", "mcore020_tp2pp2_bf16_te_perrank"])
+  func mastersInListsAreTheWeightsWhenTheyAreRounded(dump: String) throws {
     let world = try TemporaryFolder()
     let checkpoint = try index(
-      fixture("dumps/mcore020_fsdp2_bf16_torchdcp/ckpt"), weights: .fp32Master)
+      fixture("dumps/\(dump)/ckpt"), weights: .fp32Master)
     let result = try Conversion(of: checkpoint).run(to: world.path.appending("out"))
     #expect(!result.warnings.map(\.code).contains(.mastersDiffer))
     #expect(checkpoint.mustMastersFit)
@@ -113,16 +115,19 @@ import Testing
   }
 
   /// Names of transformers: linear layers lie the other way round, and heads in thirds.
-  @Test func aStateDictionaryOfTransformersIsTakenAsItIs() throws {
+  @Test(arguments: ["model.transformer.", "app.model.transformer.", "state_dict.model.", "net."])
+  func aStateDictionaryOfTransformersIsTakenAsItIs(front: String) throws {
     let model = TestModel()
     let folder = try TemporaryFolder()
     var writer = DistributedWriter()
     for rule in GPT2Rules.table.applied(blocks: model.layers, exists: { _ in false }) {
       guard let tensor = model.expected(rule.source) else { continue }
       writer.add(
-        "model.transformer.\(rule.target)", tensor.shape, tensor.values,
+        "\(front)\(rule.target)", tensor.shape, tensor.values,
         cuts: tensor.shape.map { $0 % 2 == 0 ? 2 : 1 })
     }
+    writer.add("optim.state.\(front)h.0.ln_1.weight.exp_avg", [8], Array(repeating: 1, count: 8))
+    writer.add("iteration", [1], [7])
     try writer.write(to: folder, "step")
     let outcome = try convert(folder.path.appending("step"), ["num_attention_heads=4"])
     #expect(outcome.isExactly(model), "\(outcome.status) \(outcome.text)")

@@ -21,9 +21,9 @@ struct CoreNames {
   }
 
   /// Whether a tensor is none of the model: the optimizer's, or the state of a generator.
-  func isBeside(_ key: String) -> Bool {
-    CoreNames.beside.contains { key.hasPrefix($0) } || key.contains("._extra_state")
-      || CoreNames.counters.contains(key)
+  static func isBeside(_ key: String) -> Bool {
+    beside.contains { key.hasPrefix($0) } || key.contains("._extra_state")
+      || counters.contains(key)
   }
 
   private static let beside = [
@@ -88,12 +88,14 @@ struct CoreNames {
 
   /// Our name for one of transformers' GPT-2; `nil` for any other.
   private static func transformersName(_ key: String) -> (name: String, isTransposed: Bool)? {
+    guard !isBeside(key) else { return nil }
+    // Programs nest a model as they like: `model.`, `app.model.transformer.`
     var name = ParameterName.unwrapped(key)[...]
-    for front in ["model.", "state_dict.", "transformer."] where name.hasPrefix(front) {
-      name = name.dropFirst(front.count)
+    while !name.hasPrefix("h."), others[String(name)] == nil {
+      guard let dot = name.firstIndex(of: ".") else { return nil }
+      name = name[name.index(after: dot)...]
     }
     if let other = others[String(name)] { return (other, false) }
-    guard name.hasPrefix("h.") else { return nil }
     let rest = name.dropFirst(2)
     let digits = rest.prefix { $0.isASCII && $0.isNumber }
     guard let layer = Int(digits), digits.count < 8 else { return nil }

@@ -58,7 +58,7 @@ struct CoreReader: LayoutReader {
           file: checkpoint.folder.path.string, hint: "each rank that saved has one"))
     }
     var parts = CoreParts(source)
-    for tensor in source.tensors where !names.isBeside(tensor.name) {
+    for tensor in source.tensors where !CoreNames.isBeside(tensor.name) {
       if let reason = Bookkeeping.reason(tensor.name, tensor.shape, tensor.dtype) {
         checkpoint.passOver(tensor.name, reason)
         continue

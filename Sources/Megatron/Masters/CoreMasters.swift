@@ -43,7 +43,7 @@ extension CheckpointBuilder {
     _ prefix: String, _ parts: inout CoreParts, _ names: CoreNames
   ) throws(Failure) {
     let model = Dictionary(
-      parts.source.tensors.filter { !names.isBeside($0.name) }.map {
+      parts.source.tensors.filter { !CoreNames.isBeside($0.name) }.map {
         (ParameterName.unwrapped($0.name), $0)
       },
       uniquingKeysWith: { first, _ in first })
@@ -146,7 +146,7 @@ extension CheckpointBuilder {
     }
     let lists = parts.source.tensors.filter { $0.name.hasPrefix(CoreMasterForm.list) }
       .sorted { number($0.name).lexicographicallyPrecedes(number($1.name)) }
-    let weights = parts.source.tensors.filter { !names.isBeside($0.name) }
+    let weights = parts.source.tensors.filter { !CoreNames.isBeside($0.name) }
     var masters: [IndexedTensor] = []
     for isMatrix in [true, false] {
       let own = lists.filter { ($0.shape.count > 1) == isMatrix }
