@@ -64,6 +64,13 @@ struct DecoderSizes {
       headSize: headSize, feedForward: down[1] * ranks,
       positions: try required(.maxPositionEmbeddings, "the number of positions"),
       vocabulary: words[0] * ranks)
+    let isCut = facts.has("layers.0.self_attention.key_value.weight")
+    guard heads.isMultiple(of: ranks), !isCut || groups.isMultiple(of: ranks) else {
+      throw Failure(
+        .argumentsHeads,
+        "\(heads) heads and \(groups) heads of keys cannot be divided among \(ranks) ranks",
+        hint: "correct it with --set num_attention_heads=N or num_query_groups")
+    }
     let (h, f) = (Double(hidden), Double(sizes.feedForward))
     guard
       Double(sizes.vocabulary) * h * 2 + Double(sizes.layers) * (4 * h * h + 3 * h * f)

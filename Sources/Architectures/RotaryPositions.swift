@@ -37,13 +37,14 @@ struct RotaryPositions {
           hint: "say which with --set rope_theta=N")
       }
       if found == nil {
-        let whole = table.rounded()
-        found = (
-          abs(whole / table - 1) < 1e-6 ? whole : table, "the angles beside the weights", .fact
-        )
+        found = (RotaryPositions.plain(table), "the angles beside the weights", .fact)
       }
     }
-    if found == nil, facts.isWhole || facts.isNamedByCore {
+    // A checkpoint without arguments, or with those of a script, says nothing about its release.
+    let isSaid =
+      arguments.isPresent && arguments.has(.positionEmbeddingType)
+      && arguments.source(of: .positionEmbeddingType) == .checkpoint
+    if found == nil, isSaid, facts.isWhole || facts.isNamedByCore {
       found = (
         10000, "there is no rotary_base, as up to Megatron-core 0.7, which always took it", .fact
       )
@@ -74,6 +75,17 @@ struct RotaryPositions {
       scaling = nil
     }
     self.decisions = decisions
+  }
+
+  /// The number of few digits that a base worked out of float32 angles was, or the base itself.
+  private static func plain(_ base: Double) -> Double {
+    for digits in [100.0, 10_000, 1_000_000] {
+      var unit = 1.0
+      while base / unit >= digits { unit *= 10 }
+      let rounded = (base / unit).rounded() * unit
+      if abs(rounded / base - 1) < 3e-7 { return rounded }
+    }
+    return base
   }
 
   /// `rope_parameters`, as transformers 5 reads it.
@@ -134,6 +146,18 @@ struct RotaryPositions {
       ["yarn", "mrope", "none", "relative"].contains(type)
     {
       refuse("positions", "position_embedding_type is \(type): \(title) turns plainly (rope)")
+    }
+    if let type = arguments[.positionEmbeddingType],
+      !isRotary(TrainingArguments(values: ["position_embedding_type": type]))
+    {
+      // Megatron-core goes by the type alone; the others have no other type beside the switch than
+      // the default.
+      let isDefault = type.text.hasSuffix("absolute")
+      if !isDefault || facts.isWhole || facts.isNamedByCore {
+        refuse(
+          "positions",
+          "position_embedding_type is \(type.text), but use_rotary_position_embeddings is True")
+      }
     }
     for key in ["rotary_percent", "rotary_pct"] where !mayBePartial {
       if let part = try arguments.double(ArgumentKey(key)), part != 1 {

@@ -6,9 +6,13 @@ public struct RotaryTable: Hashable, Sendable {
   /// The base that its first frequencies follow; `nil` where they follow none.
   public let base: Double?
 
+  /// How many channels of a head are turned; `nil` where the table does not tell.
+  public let channels: Int?
+
   /// A table.
-  public init(dtype: String, base: Double?) {
+  public init(dtype: String, base: Double?, channels: Int? = nil) {
     self.dtype = dtype
     self.base = base
+    self.channels = channels
   }
 }

@@ -19,7 +19,15 @@ extension ModelVerifier {
   func fullName(_ target: String) -> String { architecture.format.name(target, keyStyle) }
 
   mutating func checkTensors(_ config: JSONObject) {
-    guard let sizes = architecture.sizes(config: config) else { return }
+    guard let sizes = architecture.sizes(config: config) else {
+      if !faults.contains(where: { $0.file == "config.json" }) {
+        fault(
+          .configField,
+          "its sizes are none that a \(architecture.format.title) has, so that no "
+            + "tensor could be compared", file: "config.json")
+      }
+      return
+    }
     let format = architecture.format
     let isTied = config["tie_word_embeddings"]?.bool ?? true
     // Layers that are claimed or there by the hundred would be as many faults: one says it.

@@ -30,6 +30,8 @@ public struct Checkpoint: Sendable {
   /// Whether that order is not recorded at all, so that every master must be its weight when it is
   /// rounded.
   package let mustMastersFit: Bool
+  /// Whether ranks' gates and upward projections lie in an order that is not recorded.
+  package let areGatesUnproven: Bool
   /// The number of tensor-parallel ranks.
   public let tensorParallel: Int
   /// The number of pipeline stages, when it is known.
@@ -114,6 +116,7 @@ public struct Checkpoint: Sendable {
     self.trained = trained
     areMastersUnnamed = builder.areMastersUnnamed
     mustMastersFit = builder.mustMastersFit
+    areGatesUnproven = builder.areGatesUnproven
     tensorParallel = builder.tensorParallel
     pipelineParallel = builder.pipelineParallel
     blockCount = builder.blockCount

@@ -18,6 +18,9 @@ package struct CheckpointBuilder {
   private(set) var trained: [IndexedTensor]?
   var areMastersUnnamed = false
   var mustMastersFit = false
+  /// Whether a universal checkpoint does not say that gates were put together apart from upward
+  /// projections.
+  var areGatesUnproven = false
   var tensorParallel = 1
   var pipelineParallel: Int?
   var blockCount = 0
@@ -60,6 +63,7 @@ package struct CheckpointBuilder {
     trained = checkpoint.trained
     areMastersUnnamed = checkpoint.areMastersUnnamed
     mustMastersFit = checkpoint.mustMastersFit
+    areGatesUnproven = checkpoint.areGatesUnproven
     tensorParallel = checkpoint.tensorParallel
     pipelineParallel = checkpoint.pipelineParallel
     blockCount = checkpoint.blockCount

@@ -169,6 +169,20 @@ import Testing
     #expect(outcome.status == 69 && outcome.errors.contains("alibi"), "\(outcome.errors)")
   }
 
+  /// A wrong base or part of a head loads and gives wrong logits; no tensor tells them.
+  @Test(arguments: [
+    "--rotary-base 500000", "--rotary-percent 0.5", "--rotary-interleaved", "--use-rope-scaling",
+    "--qk-layernorm", "--add-qkv-bias",
+  ])
+  func anotherTurningIsAnotherRun(option: String) throws {
+    let folder = try TemporaryFolder()
+    let llama = fixture("dumps/mcore020_llama_gqa_tp2_bf16_perrank/ckpt").string
+    try folder.write("x.sh", Array("python train.py --num-layers 4 \(option)\n".utf8))
+    let outcome = try meg2hf(["plan", llama, "--training-script", "x.sh"], in: folder.path)
+    #expect(outcome.status == 78, "\(option): \(outcome.output)")
+    #expect(outcome.errors.contains("script/contradicts"), "\(option): \(outcome.errors)")
+  }
+
   @Test(arguments: [
     "--apply-layernorm-1p", "--disable-bias-linear", "--untie-embeddings-and-output-weights",
     "--use-rotary-position-embeddings", "--swiglu", "--position-embedding-type alibi",

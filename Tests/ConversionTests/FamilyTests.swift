@@ -83,6 +83,7 @@ import Testing
       ("num_query_groups=4", "65 tensor/unexpected-shape"),
       ("kv_channels=4", "78 arguments/contradiction"),
       ("num_attention_heads=7", "78 arguments/heads"),
+      ("add_qkv_bias=true", "69 model/biases"),
     ])
   func whatALlamaDoesNotHaveIsRefused(setting: String, code: String) throws {
     let checkpoint = try index(fixture("dumps/\(FamilyTests.llama)/ckpt"), [setting])
@@ -163,6 +164,122 @@ import Testing
         values: $0.arguments.values.filter { $0.key != "kill_switch_path" })
     }
     #expect(failure { _ = try Planner.plan(old) } == "69 model/positions")
+  }
+
+  // MARK: - What passed in silence
+
+  /// Megatron-core goes by the type alone.
+  @Test(arguments: ["alibi", "learned_absolute"])
+  func aTypeOfPositionsThatContradictsTheSwitchIsRefused(type: String) throws {
+    let checkpoint = try index(
+      fixture("dumps/\(FamilyTests.llama)/ckpt"),
+      ["position_embedding_type=\(type)", "use_rotary_position_embeddings=true"])
+    #expect(failure { _ = try Planner.plan(checkpoint) } == "69 model/positions")
+  }
+
+  /// Without the trainer's arguments nothing tells that its release had one base only.
+  @Test func theBaseOfACoreModelWithoutArgumentsIsAGuess() throws {
+    let dump = "mcore020_llama_gqa_tp2_bf16_perrank"
+    func basis(_ removed: Set<String>, user: Bool) throws -> Decision.Basis? {
+      let checkpoint = try index(fixture("dumps/\(dump)/ckpt")).changed { builder in
+        var arguments = TrainingArguments(
+          values: builder.arguments.values.filter { !removed.contains($0.key) })
+        if user { arguments.override(["position_embedding_type": .string("rope")]) }
+        builder.arguments = arguments
+      }
+      return try Planner.plan(checkpoint).decisions.first { $0.name == "rope_theta" }?.basis
+    }
+    #expect(try basis(["rotary_base"], user: false) == .fact)
+    #expect(try basis(["rotary_base", "position_embedding_type"], user: true) == .guess)
+  }
+
+  @Test func theAnglesTellHowMuchOfAHeadIsTurned() throws {
+    let dump = try index(fixture("dumps/dsold_gptrope_tp2pp1_bf16_z1/ckpt"))
+    #expect(dump.rotaryTable?.channels == 4)
+    let unsaid = dump.changed {
+      $0.arguments = TrainingArguments(
+        values: $0.arguments.values.filter { $0.key != "rotary_percent" })
+    }
+    #expect(try Planner.plan(unsaid).configuration.config["rotary_pct"] == 0.5)
+    let other = dump.changed {
+      $0.rotaryTable = RotaryTable(dtype: "float32", base: 10000, channels: 8)
+    }
+    #expect(failure { _ = try Planner.plan(other) } == "78 arguments/contradiction")
+    let llama = try index(fixture("dumps/ds2311_llama_gqa_kv_tp2pp1_bf16_z1/ckpt")).changed {
+      $0.rotaryTable = RotaryTable(dtype: "float32", base: 10000, channels: 128)
+    }
+    #expect(failure { _ = try Planner.plan(llama) } == "69 model/partial-rotary")
+  }
+
+  /// What float32 angles of 128 channels give is not the number that was set.
+  @Test(arguments: [(499_999.98, 500_000.0), (10_000.0005, 10_000), (20_000_004, 20_000_000)])
+  func aBaseThatIsWorkedOutIsTheOneThatWasSet(told: Double, base: Double) throws {
+    let checkpoint = try index(
+      fixture("dumps/ds2311_llama_gqa_kv_tp2pp1_bf16_z1/ckpt")
+    ).changed { $0.rotaryTable = RotaryTable(dtype: "float32", base: told) }
+    #expect(try Planner.plan(checkpoint).configuration.config["rope_theta"] == .double(base))
+  }
+
+  @Test func groupsOfQueriesInThirdsAreRefused() throws {
+    let checkpoint = try index(fixture("dumps/dsold_llama_gqa_tp2pp2_fp16_z1/ckpt"))
+    var options = ConversionOptions()
+    options.qkvLayout = .thirds
+    #expect(
+      failure { _ = try Planner.plan(checkpoint, options: options) } == "69 model/grouped-query")
+  }
+
+  @Test(
+    arguments: [
+      ("dsold_llama_mha_tp2pp1_bf16_z1_universal", "69 model/norm-minus-one"),
+      ("bs_bloom_tp2pp2_bf16", "69 model/norm-minus-one"),
+    ])
+  func normsMinusOneThatTheTrainerDidNotHaveAreRefused(dump: String, code: String) throws {
+    let checkpoint = try index(fixture("dumps/\(dump)/ckpt"), ["apply_layernorm_1p=true"])
+    #expect(failure { _ = try Planner.plan(checkpoint) } == code)
+  }
+
+  @Test func gatesOfRanksInAnUnknownOrderAreRefused() throws {
+    let dump = try index(fixture("dumps/dsold_llama_mha_tp2pp1_bf16_z1_universal/ckpt"))
+    #expect(!dump.areGatesUnproven)
+    let other = dump.changed { $0.areGatesUnproven = true }
+    #expect(failure { _ = try Planner.plan(other) } == "69 model/glu")
+  }
+
+  @Test func theUsersEpsilonWinsAndALackingOneIsSaid() throws {
+    let dump = try index(
+      fixture("dumps/dsold_gptrope_tp2pp1_bf16_z1/ckpt"), ["norm_epsilon=1e-6"])
+    #expect(try Planner.plan(dump).configuration.config["layer_norm_eps"] == 1e-6)
+    let unsaid = dump.changed {
+      $0.arguments = TrainingArguments(
+        values: $0.arguments.values.filter { !$0.key.hasSuffix("norm_epsilon") })
+    }
+    let decision = try Planner.plan(unsaid).decisions.first { $0.name == "layer_norm_eps" }
+    #expect(decision?.basis == .guess)
+  }
+
+  /// The refusal itself advises it.
+  @Test func theSettingThatARefusalAdvisesIsKnown() throws {
+    _ = try index(fixture("dumps/bs_bloom_tp2pp2_bf16/ckpt"), ["kill_switch_path=x"])
+  }
+
+  /// Sizes of a configuration are rumours: no product of them may overflow.
+  @Test(
+    arguments: [
+      #""head_dim": 4611686018427387905"#, #""head_dim": 1099511627776"#, #""head_dim": 0"#,
+      #""num_key_value_heads": 4611686018427387904"#, #""num_attention_heads": 1099511627776"#,
+    ])
+  func aConfigurationOfHugeSizesIsAFault(field: String) throws {
+    let world = try TemporaryFolder()
+    let output = world.path.appending("out")
+    _ = try Conversion(of: index(fixture("dumps/\(FamilyTests.llama)/ckpt"))).run(to: output)
+    let path = output.appending("config.json")
+    let key = String(field.prefix { $0 != ":" })
+    let lines = String(decoding: try bytes(of: path), as: UTF8.self).split(separator: "\n").map {
+      $0.contains(key) ? "  \(field)\($0.hasSuffix(",") ? "," : "")" : String($0)
+    }
+    try world.write("out/config.json", Array(lines.joined(separator: "\n").utf8))
+    let verifier = try ModelVerifier(output)
+    #expect(!verifier.faults.isEmpty)
   }
 
   @Test func aModelOfAnotherFamilyIsNotRunAsGPT2() throws {

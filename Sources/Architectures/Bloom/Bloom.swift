@@ -8,7 +8,7 @@ public struct Bloom: Architecture {
 
   public var format: ModelFormat { BloomConfig.format }
   public var table: RuleTable { BloomRules.table }
-  public var argumentKeys: [String] { ["log_path"] }
+  public var argumentKeys: [String] { ["log_path", "kill_switch_path", "seq_length"] }
 
   public func claims(_ facts: any ModelFacts) -> Bool { BloomFeatures.isOfFamily(facts) }
 

@@ -61,6 +61,10 @@ enum BloomFeatures {
     {
       refuse("norm", "normalization is \(normalization): BLOOM has LayerNorm")
     }
+    for key in [ArgumentKey.applyLayernorm1p, .layernormZeroCenteredGamma]
+    where try arguments.bool(key) == true {
+      refuse("norm-minus-one", "\(key) is True: of BLOOM norms are read as they are")
+    }
     if let heads = try arguments.int(.numAttentionHeads), heads > 0,
       let hidden = try arguments.int(.hiddenSize)
     {
@@ -142,6 +146,20 @@ enum BloomFeatures {
     let sizes = ModelSizes(
       layers: facts.blockCount, hidden: words[1], heads: heads, feedForward: up[0] * ranks,
       positions: length ?? 2048, vocabulary: words[0] * ranks)
+    let (h, f) = (Double(sizes.hidden), Double(sizes.feedForward))
+    guard
+      Double(sizes.vocabulary) * h * 2 + Double(sizes.layers) * (4 * h * h + 3 * h * f)
+        < Double(ModelBounds.elements)
+    else {
+      throw Failure(
+        .tensorUnexpectedShape, "no model has so many parameters", file: facts.folderName)
+    }
+    guard f == 4 * h else {
+      throw Failure(
+        .model("feed-forward"),
+        "the feed-forward layer has \(sizes.feedForward) channels: BLOOM's has four times "
+          + "\(sizes.hidden)", file: facts.folderName)
+    }
     for (key, found) in [
       (ArgumentKey.numLayers, sizes.layers), (.hiddenSize, sizes.hidden),
       (.ffnHiddenSize, sizes.feedForward), (.tensorModelParallelSize, ranks * mergedRanks),

@@ -23,16 +23,8 @@ struct GPTNeoXConfig {
     let tokens = try SpecialTokens(
       facts, vocabulary: output.sizes.vocabulary, given: output.tokens)
     let activation = try GPT2Activation(arguments, isCore: facts.isNamedByCore)
-    let part = try arguments.double(ArgumentKey("rotary_percent")) ?? 1
-    guard part > 0, part <= 1 else {
-      throw Failure(
-        .argumentsContradiction, "rotary_percent is \(part)",
-        hint: "correct it with --set rotary_percent=1")
-    }
-    var epsilon = 1e-5
-    for key in [ArgumentKey.normEpsilon, .layernormEpsilon] {
-      if let value = try arguments.double(key) { epsilon = value }
-    }
+    let part = try GPTNeoXConfig.part(facts, headSize: output.sizes.headSize)
+    let epsilon = try LlamaConfig.epsilon(arguments, "layer_norm_eps", isRMS: false)
     var offset: ArgumentKey?
     for key in [ArgumentKey.applyLayernorm1p, .layernormZeroCenteredGamma]
     where try arguments.bool(key) == true {
@@ -54,16 +46,16 @@ struct GPTNeoXConfig {
       ("hidden_size",             .int(sizes.hidden)),
       ("initializer_range",       .double(try arguments.double(.initMethodStd) ?? 0.02)),
       ("intermediate_size",       .int(sizes.feedForward)),
-      ("layer_norm_eps",          .double(epsilon)),
+      ("layer_norm_eps",          .double(epsilon.value)),
       ("max_position_embeddings", .int(sizes.positions)),
       ("model_type",              .string(GPTNeoXConfig.format.modelType)),
       ("num_attention_heads",     .int(sizes.heads)),
       ("num_hidden_layers",       .int(sizes.layers)),
       ("pad_token_id",            .null),
       // transformers 5 reads the first, 4 the other two.
-      ("rope_parameters",         rotary.parameters(part: part)),
+      ("rope_parameters",         rotary.parameters(part: part.value)),
       ("rotary_emb_base",         .double(rotary.base)),
-      ("rotary_pct",              .double(part)),
+      ("rotary_pct",              .double(part.value)),
       ("tie_word_embeddings",     .bool(output.isTied)),
       ("torch_dtype",             dtype),
       ("use_cache",               true),
@@ -79,11 +71,7 @@ struct GPTNeoXConfig {
       AttentionMask.decision(facts), activation.decision,
     ]
     decisions += rotary.decisions
-    decisions.append(
-      Decision(
-        "rotary_pct", .double(part),
-        arguments.has(ArgumentKey("rotary_percent"))
-          ? "rotary_percent" : "there is no rotary_percent: all channels of a head are turned"))
+    decisions += [Decision("rotary_pct", .double(part.value), part.reason), epsilon.decision]
     if let offset {
       decisions.append(
         Decision("layernorm_1p", true, "\(offset) is True: 1 is added to the weights"))
@@ -92,6 +80,45 @@ struct GPTNeoXConfig {
     configuration = ModelConfiguration(
       config: JSONObject(fields.map { .init(key: $0.0, value: $0.1) }),
       generation: tokens.generation, normAddend: offset == nil ? 0 : 1, decisions: decisions)
+  }
+}
+
+extension GPTNeoXConfig {
+  /// The part of each head that is turned: said, or told by the angles beside the weights.
+  ///
+  /// - Throws: `Failure` 78 where they contradict each other.
+  private static func part(
+    _ facts: any ModelFacts, headSize: Int
+  ) throws(Failure) -> (value: Double, reason: String) {
+    var said: (key: ArgumentKey, value: Double)?
+    for key in ["rotary_percent", "rotary_pct"].map({ ArgumentKey($0) }) {
+      guard let value = try facts.arguments.double(key) else { continue }
+      if let other = said, other.value != value, !facts.isNamedByNeoX {
+        throw Failure(
+          .argumentsContradiction, "\(other.key) is \(other.value), but \(key) is \(value)",
+          hint: "say which with --set \(other.key)=N")
+      }
+      said = said ?? (key, value)
+    }
+    if let said, said.value <= 0 || said.value > 1 {
+      throw Failure(
+        .argumentsContradiction, "\(said.key) is \(said.value)",
+        hint: "correct it with --set \(said.key)=1")
+    }
+    if let channels = facts.rotaryTable?.channels {
+      let told = Double(channels) / Double(headSize)
+      guard told <= 1, said.map({ Int(Double(headSize) * $0.value) == channels }) ?? true else {
+        let reason = said.map { "\($0.key) is \($0.value)" } ?? "no more can be turned"
+        throw Failure(
+          .argumentsContradiction,
+          "the angles beside the weights are for \(channels) channels of a head, which has "
+            + "\(headSize), but \(reason)",
+          file: facts.folderName)
+      }
+      if said == nil { return (told, "the angles beside the weights") }
+    }
+    return said.map { ($0.value, $0.key.name) }
+      ?? (1, "there is no rotary_percent: all channels of a head are turned")
   }
 }
 

@@ -15,7 +15,13 @@ struct LlamaConfig {
     let rotary = try RotaryPositions(facts)
     let tokens = try SpecialTokens(
       facts, vocabulary: output.sizes.vocabulary, given: output.tokens)
-    let epsilon = try LlamaConfig.epsilon(arguments)
+    let epsilon = try LlamaConfig.epsilon(arguments, "rms_norm_eps")
+    if let channels = facts.rotaryTable?.channels, channels != output.sizes.headSize {
+      throw Failure(
+        .model("partial-rotary"),
+        "the angles beside the weights are for \(channels) channels of a head, which has "
+          + "\(output.sizes.headSize)", file: facts.folderName)
+    }
     var offset: ArgumentKey?
     for key in [ArgumentKey.applyLayernorm1p, .layernormZeroCenteredGamma]
     where try arguments.bool(key) == true {
@@ -100,13 +106,19 @@ struct LlamaConfig {
     return "rotary positions, RMSNorm and swiglu, \(mark)"
   }
 
-  private static func epsilon(
-    _ arguments: TrainingArguments
+  /// The addend of the variance in norms, under the name that the family has for it.
+  static func epsilon(
+    _ arguments: TrainingArguments, _ name: String, isRMS: Bool = true
   ) throws(Failure) -> (value: Double, decision: Decision) {
     var found: (key: ArgumentKey, value: Double)?
-    for key in [ArgumentKey.layernormEpsilon, .normEpsilon, ArgumentKey("rms_norm_epsilon")] {
+    // The user's word before the checkpoint's, that before a record's.
+    let keys =
+      [ArgumentKey.layernormEpsilon, .normEpsilon]
+      + (isRMS ? [ArgumentKey("rms_norm_epsilon")] : [])
+    let sources: [TrainingArguments.Source] = [.user, .checkpoint, .record]
+    for key in sources.flatMap({ source in keys.filter { arguments.source(of: $0) == source } }) {
       guard let value = try arguments.double(key) else { continue }
-      if let other = found, other.value != value, arguments.source(of: other.key) == .checkpoint {
+      if let other = found, other.value != value, arguments.source(of: other.key) != .user {
         throw Failure(
           .argumentsContradiction, "\(other.key) is \(other.value), but \(key) is \(value)",
           hint: "say which with --set \(other.key)=N")
@@ -117,7 +129,7 @@ struct LlamaConfig {
       return (
         1e-5,
         Decision(
-          "rms_norm_eps", .double(1e-5),
+          name, .double(1e-5),
           "there is no layernorm_epsilon; it is the default of all trainers",
           .guess, hint: "--set layernorm_epsilon=N settles it")
       )
@@ -128,7 +140,7 @@ struct LlamaConfig {
         hint: "correct it with --set \(key)=1e-5")
     }
     let reason = arguments.source(of: key) == .user ? "given by --set \(key)" : "\(key)"
-    return (value, Decision("rms_norm_eps", .double(value), reason))
+    return (value, Decision(name, .double(value), reason))
   }
 }
 
@@ -183,10 +195,14 @@ extension LlamaConfig {
   static func sizes(_ config: JSONObject) -> ModelSizes? {
     guard let layers = config["num_hidden_layers"]?.int, let hidden = config["hidden_size"]?.int,
       let heads = config["num_attention_heads"]?.int, let rows = config["vocab_size"]?.int,
-      let inner = config["intermediate_size"]?.int, layers > 0, heads > 0,
+      let inner = config["intermediate_size"]?.int, (1...ModelBounds.count).contains(layers),
+      (1...ModelBounds.count).contains(heads),
       (1...ModelBounds.size).contains(hidden), (1...ModelBounds.size).contains(inner)
     else { return nil }
     let groups = config["num_key_value_heads"]?.int ?? heads
+    guard (0...heads).contains(groups),
+      (1...ModelBounds.count).contains(config["head_dim"]?.int ?? 1)
+    else { return nil }
     return ModelSizes(
       layers: layers, hidden: hidden, heads: heads, keyValueHeads: groups > 0 ? groups : heads,
       headSize: config["head_dim"]?.int, feedForward: inner,

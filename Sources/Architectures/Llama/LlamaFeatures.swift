@@ -29,7 +29,7 @@ enum LlamaFeatures {
   static let keys = [
     "rotary_percent", "rotary_pct", "rotary_interleaved", "rotary_seq_len_interpolation_factor",
     "rotary_base", "rope_theta", "use_rope_scaling", "rope_scaling_factor", "qk_layernorm",
-    "force_ds_sequence_parallel",
+    "force_ds_sequence_parallel", "rms_norm_epsilon",
   ]
 
   /// What the common list refuses and the family has.
@@ -62,6 +62,12 @@ enum LlamaFeatures {
       !["", "swiglu", "None"].contains(activation)
     {
       refuse("glu", "glu_activation is \(activation): that of \(title) is swiglu")
+    }
+    if !facts.isNamedByCore, !facts.isWhole, try arguments.bool(.applyLayernorm1p) == true {
+      refuse(
+        "norm-minus-one",
+        "apply_layernorm_1p is True, which changes LayerNorm alone outside of Megatron-core; if it "
+          + "changed nothing: --set apply_layernorm_1p=false")
     }
     try RotaryPositions.review(facts, title) { refuse($0, $1) }
     if let reason = Experts.refusal(arguments, title) { refuse("experts", reason) }
@@ -136,8 +142,26 @@ enum LlamaFeatures {
           ? "qk_layernorm is True, but there is no norm of queries and keys"
           : "there is a norm of queries and keys, but qk_layernorm is not True", nil)
     }
-    let has = ["self_attention.query_key_value", "self_attention.dense", "mlp.dense_h_to_4h"].map {
+    let has = [
+      "self_attention.query_key_value", "self_attention.dense", "mlp.dense_h_to_4h",
+      "mlp.dense_4h_to_h",
+    ].map {
       facts.has("layers.0.\($0).bias")
+    }
+    let norms = ["q", "k"].map { facts.has("layers.0.self_attention.\($0)_layernorm.weight") }
+    if norms[0] != norms[1] {
+      refuse("query-norm", "there is a norm of queries or of keys, and not of both", nil)
+    }
+    if has[2] != has[3] || kind == .qwen2 && has[2] {
+      refuse(
+        "biases", "some linear layers have biases and others not, in no way that \(title) has",
+        "layers.0.mlp.dense_h_to_4h.bias")
+    }
+    if let said = try facts.arguments.bool(.addQkvBias), said != has[0], said || !has[1] {
+      refuse(
+        "biases",
+        "add_qkv_bias is \(said ? "True" : "False"), but queries, keys and values have "
+          + (has[0] ? "biases" : "none"), "layers.0.self_attention.query_key_value.bias")
     }
     if kind == .qwen3, has[1] || has[2] {
       refuse(

@@ -72,7 +72,7 @@ extension Planner {
   mutating func checkNorms(
     _ configuration: ModelConfiguration, _ format: FloatFormat
   ) throws(Failure) {
-    guard configuration.normAddend != 0, format != .float32 else { return }
+    guard configuration.normAddend != 0, format != .float32, !keepsFormats else { return }
     let message =
       "the weights of the norms are stored minus 1, and in \(format.torchName) the sum is rounded"
     let hint = "--weights fp32-master or --dtype float32 keeps every digit"

@@ -60,7 +60,17 @@ public struct RecordCheck: Hashable, Sendable {
     .addPositionEmbedding, .normalization, .applyLayernorm1p, .embedLayernorm,
     .untieEmbeddingsAndOutputWeights, .applyResidualConnectionPostLayernorm, .swiglu,
     .openaiGelu, .onnxSafe, .gluActivation, .biasGeluFusion, .addBiasLinear, .layernormEpsilon,
-    .normEpsilon,
+    .normEpsilon, .layernormZeroCenteredGamma, .rotaryBase, .ropeTheta, .groupQueryAttention,
+    .numKeyValueHeads, .addQkvBias, ArgumentKey("rotary_percent"),
+    ArgumentKey("rotary_interleaved"), ArgumentKey("use_rope_scaling"),
+    ArgumentKey("rope_scaling_factor"),
+    ArgumentKey("rotary_seq_len_interpolation_factor"), ArgumentKey("no_rope_freq"),
+    ArgumentKey("qk_layernorm"), ArgumentKey("qk_l2_norm"),
+  ]
+  /// Later releases of Megatron-core save under the first name what the second option says.
+  private static let aliases: [ArgumentKey: ArgumentKey] = [
+    .normEpsilon: .layernormEpsilon, .layernormEpsilon: .normEpsilon,
+    .applyLayernorm1p: .layernormZeroCenteredGamma,
   ]
   /// What may differ from job to job, and is worth a row.
   private static let free: [ArgumentKey] = [
@@ -134,7 +144,9 @@ public struct RecordCheck: Hashable, Sendable {
       // A value that the user set does not come from the checkpoint, and it beats the records.
       let isSet = checkpoint.arguments.source(of: key) == .user
       let own =
-        known[name] ?? (isSet ? checkpoint.arguments.replaced[name] : checkpoint.arguments[key])
+        known[name]
+        ?? (isSet ? checkpoint.arguments.replaced[name] : checkpoint.arguments[key])
+        ?? RecordCheck.aliases[key].flatMap { checkpoint.arguments[$0] }
       if isSet, known[name] == nil { continue }
       func differs(_ other: RecordedArguments.Argument?) -> Bool {
         guard let own, let value = other?.value, value != .none else { return false }

@@ -25,6 +25,16 @@ enum NeMoArguments {
         values[ArgumentKey.normalization.name] = .string("LayerNorm")
       }
     }
+    for (theirs, ours) in [
+      ("rotary_percentage", "rotary_percent"),
+      ("seq_len_interpolation_factor", "rotary_seq_len_interpolation_factor"),
+      ("scale_positional_embedding", "use_rope_scaling"),
+    ] {
+      if let value = settings[ArgumentKey(theirs)] { set(ArgumentKey(ours), value) }
+    }
+    if settings.has(.numQueryGroups), settings[.numQueryGroups] != nil {
+      set(.groupQueryAttention, .bool(true))
+    }
     // The fused form of gelu is the one with tanh.
     if let activation = settings[.activation]?.text.lowercased() {
       if activation == "gelu" {

@@ -20,7 +20,8 @@ extension RotaryTable {
       guard let table = try file.tensor(node) else { return nil }
       self.init(
         dtype: table.dtype.rawValue,
-        base: table.dtype == .float32 ? try RotaryTable.base(of: table, in: file) : nil)
+        base: table.dtype == .float32 ? try RotaryTable.base(of: table, in: file) : nil,
+        channels: table.sizes.last)
     } catch {
       throw Failure(
         reading: error, file: FilePath(name), tensor: "args.rotary_pos_emb")
@@ -39,7 +40,9 @@ extension RotaryTable {
     let angles = FloatFormat.float32.floats(bytes).map { Double($0) }
     guard angles.count == channels, angles[0] == 1, angles[1] > 0, angles[1] < 1 else { return nil }
     let half = channels / 2
-    let base = LogSum.power(angles[1], -Double(half))
+    // The last of them: the first is so near to 1 that its rounding is a power of the base.
+    guard angles[half - 1] > 0 else { return nil }
+    let base = LogSum.power(angles[half - 1], -Double(half) / Double(half - 1))
     for index in 0..<half {
       let expected = LogSum.power(base, -Double(index) / Double(half))
       guard abs(angles[index] / expected - 1) < 1e-4, angles[half + index] == angles[index] else {

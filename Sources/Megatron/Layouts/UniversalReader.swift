@@ -81,6 +81,12 @@ extension CheckpointBuilder {
           .checkpointNoParameter, "the file holds no parameter",
           file: path.string, tensor: name)
       }
+      // DeepSpeed checkpoint/ds_to_universal.py: SUB_PARAMETERS of Megatron-DeepSpeed's swiglu.
+      if name.hasSuffix("dense_h_to_4h.weight"),
+        graph.value("param_n_sub_params", in: graph.root) == nil
+      {
+        areGatesUnproven = true
+      }
       let position = add(file, named: "zero/\(name)/fp32.pt")
       if node == graph.root, tensor.sizes.count == 1, tensor.strides == [1], let shape,
         shape.count > 1, shape.reduce(1, { $0 &* $1 }) == tensor.sizes[0]
