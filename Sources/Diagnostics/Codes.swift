@@ -222,6 +222,9 @@ extension Diagnostic.Code {
   // Replicas
   public static let replicasDiffer = Self("replicas/differ", .malformed)
 
+  // Rotary positions
+  public static let rotaryPrecision = Self("rotary/precision", .note)
+
   // safetensors files
   public static let safetensorsFormat = Self("safetensors/format", .note)
   public static let safetensorsLax = Self("safetensors/lax", .note)

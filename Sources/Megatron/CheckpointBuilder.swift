@@ -153,8 +153,26 @@ package struct CheckpointBuilder {
         throw Failure(reading: error, file: FilePath(source), tensor: named.name)
       }
     }
+    if reason == Bookkeeping.frequencies { noteRounded(tensor.dtype) }
     passOver(name, reason)
     return nil
+  }
+
+  /// Says that the angles of rotary positions were computed in 16 bits, as their frequencies are
+  /// (EleutherAI/gpt-neox before 3bfedf47 of September 2023; bigscience's fork): no class of
+  /// transformers does so.
+  private mutating func noteRounded(_ dtype: TorchDType) {
+    guard [.float16, .bfloat16].contains(dtype),
+      !warnings.contains(where: { $0.code == .rotaryPrecision })
+    else { return }
+    let error = dtype == .float16 ? "0.5" : "4"
+    warnings.append(
+      Diagnostic(
+        .rotaryPrecision,
+        "the trainer turned queries and keys by angles of \(dtype.rawValue), which are up to "
+          + "\(error) radians off within 2,048 positions; transformers computes them in float32, so "
+          + "that logits are not those of the training",
+        hint: dtype == .float16 ? nil : "compare the loss of a long text with the training's"))
   }
 
   /// Whether a mask has to be read: each layer has one, and those with one checksum are read once.

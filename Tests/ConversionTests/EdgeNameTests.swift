@@ -288,6 +288,19 @@ import Testing
     }
   }
 
+  /// What the program makes again is made in float32: angles of 16 bits were others.
+  @Test(arguments: [("HalfStorage", true), ("BFloat16Storage", true), ("FloatStorage", false)])
+  func frequenciesOfSixteenBitsAreSaid(storage: String, isSaid: Bool) throws {
+    var writer = RankWriter()
+    writer.extras = extra(
+      "language_model.encoder.layers.0.self_attention.rotary_emb.inv_freq", storage, [4],
+      isSaid ? 2 : 4)
+    let folder = try TemporaryFolder()
+    try writer.write(to: folder)
+    let codes = try index(folder.path).warnings.map(\.code)
+    #expect(codes.contains(.rotaryPrecision) == isSaid)
+  }
+
   /// A prefix of three positions, a window of two, and attention to everything.
   static let masks: [(looks: @Sendable (Int, Int) -> Bool, words: String)] = [
     ({ row, column in column <= row || column < 3 }, "position 0 looks at position 1"),

@@ -5,6 +5,7 @@ import TorchArchive
 /// tensors of nothing.
 enum Bookkeeping {
   static let mask = "a causal mask, which the program makes again"
+  static let frequencies = "the frequencies of rotary positions, which the program makes again"
   static let extraState = "extra state of Transformer Engine"
 
   /// Why a tensor is passed over; `nil` for one that is not.
@@ -32,7 +33,7 @@ enum Bookkeeping {
     if isMask, isSquare(sizes) { return mask }
     if last == "masked_bias", sizes.allSatisfy({ $0 <= 1 }) { return "the value of masked scores" }
     if last == "inv_freq" {
-      return "the frequencies of rotary positions, which the program makes again"
+      return frequencies
     }
     if last == "position_ids", dtype == .int64 {
       return "the numbers of the positions, which the program makes again"
