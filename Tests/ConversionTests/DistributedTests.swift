@@ -59,6 +59,11 @@ import Testing
     #expect(checkpoint.mustMastersFit)
   }
 
+  /// Files of safetensors with parts of tensors, each name in several of them.
+  @Test func shardsForHuggingFaceAreNoConvertedFolder() throws {
+    #expect(try ComparedModel.kind(of: fixture("dumps/dcp_hf_sharded2/ckpt")) == .checkpoint)
+  }
+
   @Test func aCompressedOneIsRefusedByTheNameOfItsCompression() throws {
     let refusal = #expect(throws: Failure.self) {
       try index(fixture("dumps/dcp_zstd2/ckpt"), ["num_attention_heads=4"])

@@ -123,8 +123,12 @@ public struct ComparedModel {
     case nil: throw PathAdvice.missing(path)
     case .folder:
       let names = (try? FileSystem.list(path))?.map(\.string) ?? []
-      return names.contains { $0.hasSuffix(".safetensors") || $0 == "config.json" }
-        ? .directory : .checkpoint
+      // PyTorch's writer for Hugging Face cuts tensors into files of this name.
+      let isShards =
+        !names.contains("config.json")
+        && names.contains { $0.hasPrefix("shard-") && $0.contains("-model-") }
+      let isModel = names.contains { $0.hasSuffix(".safetensors") || $0 == "config.json" }
+      return isModel && !isShards ? .directory : .checkpoint
     default:
       if path.extension == "safetensors" { return .safetensorsFile }
       let start = try? InputFile(opening: path).read(at: 0, count: 9)
