@@ -35,6 +35,7 @@ public struct DistributedTensor: Hashable, Sendable {
       case elements
     }
 
+    /// How the bytes are to be read.
     public let form: Form
     /// The position of the file in ``DistributedCheckpoint/files``.
     public let file: Int
