@@ -170,8 +170,8 @@ package struct CheckpointBuilder {
       Diagnostic(
         .rotaryPrecision,
         "the trainer turned queries and keys by angles of \(dtype.rawValue), which are up to "
-          + "\(error) radians off within 2,048 positions; transformers computes them in float32, so "
-          + "that logits are not those of the training",
+          + "\(error) radians off within 2,048 positions; transformers computes them in float32, "
+          + "so that logits are not those of the training",
         hint: dtype == .float16 ? nil : "compare the loss of a long text with the training's"))
   }
 
