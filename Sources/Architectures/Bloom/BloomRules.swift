@@ -4,39 +4,20 @@ enum BloomRules {
   // swift-format-ignore
   static let table = RuleTable(
     [words]
-    + norm(  "embedding.word_embeddings.norm",          "word_embeddings_layernorm")
-    + norm(  "layers.*.input_layernorm",                "h.*.input_layernorm")
-    + linear("layers.*.self_attention.query_key_value", "h.*.self_attention.query_key_value",
-             .column, [.qkv, .hidden], rows: .fused(as: .heads3HN))
-    + linear("layers.*.self_attention.dense",           "h.*.self_attention.dense", .row,
-             [.hidden, .hidden])
-    + norm(  "layers.*.post_attention_layernorm",       "h.*.post_attention_layernorm")
-    + linear("layers.*.mlp.dense_h_to_4h",              "h.*.mlp.dense_h_to_4h", .column,
-             [.feedForward, .hidden])
-    + linear("layers.*.mlp.dense_4h_to_h",              "h.*.mlp.dense_4h_to_h", .row,
-             [.hidden, .feedForward])
-    + norm(  "final_layernorm",                         "ln_f")
+    + .norm(  "embedding.word_embeddings.norm",          "word_embeddings_layernorm")
+    + .norm(  "layers.*.input_layernorm",                "h.*.input_layernorm")
+    + .linear("layers.*.self_attention.query_key_value", "h.*.self_attention.query_key_value",
+              .column, [.qkv, .hidden], rows: .fused(as: .heads3HN))
+    + .linear("layers.*.self_attention.dense",           "h.*.self_attention.dense", .row,
+              [.hidden, .hidden])
+    + .norm(  "layers.*.post_attention_layernorm",       "h.*.post_attention_layernorm")
+    + .linear("layers.*.mlp.dense_h_to_4h",              "h.*.mlp.dense_h_to_4h", .column,
+              [.feedForward, .hidden])
+    + .linear("layers.*.mlp.dense_4h_to_h",              "h.*.mlp.dense_4h_to_h", .row,
+              [.hidden, .feedForward])
+    + .norm(  "final_layernorm",                         "ln_f")
     + [head]
   )
-
-  private static func norm(_ source: String, _ target: String) -> [TensorRule] {
-    [
-      TensorRule("\(source).weight", .replicated, "\(target).weight", [.hidden], role: .norm),
-      TensorRule("\(source).bias", .replicated, "\(target).bias", [.hidden], role: .bias),
-    ]
-  }
-
-  private static func linear(
-    _ source: String, _ target: String, _ partition: Partition, _ shape: [TensorRule.Dimension],
-    rows: TensorRule.Rows = .asStored
-  ) -> [TensorRule] {
-    [
-      TensorRule("\(source).weight", partition, rows: rows, "\(target).weight", shape),
-      TensorRule(
-        "\(source).bias", partition == .column ? .column : .replicated, rows: rows,
-        "\(target).bias", Array(shape.prefix(1)), presence: .zeros, role: .bias),
-    ]
-  }
 
   static let words = TensorRule(
     "embedding.word_embeddings.weight", .vocabulary, "word_embeddings.weight",

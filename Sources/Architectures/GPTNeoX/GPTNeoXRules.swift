@@ -23,38 +23,19 @@ enum GPTNeoXRules {
   // swift-format-ignore
   private static let table = RuleTable(
     [words]
-    + norm(  "layers.*.input_layernorm",                "layers.*.input_layernorm")
-    + linear("layers.*.self_attention.query_key_value", "layers.*.attention.query_key_value",
-             .column, [.qkv, .hidden], rows: .fused(as: .heads3HN))
-    + linear("layers.*.self_attention.dense",           "layers.*.attention.dense", .row,
-             [.hidden, .hidden])
-    + norm(  "layers.*.post_attention_layernorm",       "layers.*.post_attention_layernorm")
-    + linear("layers.*.mlp.dense_h_to_4h",              "layers.*.mlp.dense_h_to_4h", .column,
-             [.feedForward, .hidden])
-    + linear("layers.*.mlp.dense_4h_to_h",              "layers.*.mlp.dense_4h_to_h", .row,
-             [.hidden, .feedForward])
-    + norm(  "final_layernorm",                         "final_layer_norm")
+    + .norm(  "layers.*.input_layernorm",                "layers.*.input_layernorm")
+    + .linear("layers.*.self_attention.query_key_value", "layers.*.attention.query_key_value",
+              .column, [.qkv, .hidden], rows: .fused(as: .heads3HN))
+    + .linear("layers.*.self_attention.dense",           "layers.*.attention.dense", .row,
+              [.hidden, .hidden])
+    + .norm(  "layers.*.post_attention_layernorm",       "layers.*.post_attention_layernorm")
+    + .linear("layers.*.mlp.dense_h_to_4h",              "layers.*.mlp.dense_h_to_4h", .column,
+              [.feedForward, .hidden])
+    + .linear("layers.*.mlp.dense_4h_to_h",              "layers.*.mlp.dense_4h_to_h", .row,
+              [.hidden, .feedForward])
+    + .norm(  "final_layernorm",                         "final_layer_norm")
     + [head]
   )
-
-  private static func norm(_ source: String, _ target: String) -> [TensorRule] {
-    [
-      TensorRule("\(source).weight", .replicated, "\(target).weight", [.hidden], role: .norm),
-      TensorRule("\(source).bias", .replicated, "\(target).bias", [.hidden], role: .bias),
-    ]
-  }
-
-  private static func linear(
-    _ source: String, _ target: String, _ partition: Partition, _ shape: [TensorRule.Dimension],
-    rows: TensorRule.Rows = .asStored
-  ) -> [TensorRule] {
-    [
-      TensorRule("\(source).weight", partition, rows: rows, "\(target).weight", shape),
-      TensorRule(
-        "\(source).bias", partition == .column ? .column : .replicated, rows: rows,
-        "\(target).bias", Array(shape.prefix(1)), presence: .zeros, role: .bias),
-    ]
-  }
 
   static let words = TensorRule(
     "embedding.word_embeddings.weight", .vocabulary, "embed_in.weight", [.vocabulary, .hidden])
