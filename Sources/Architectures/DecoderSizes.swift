@@ -14,15 +14,6 @@ struct DecoderSizes {
   init(_ facts: any ModelFacts, mergedRanks: Int) throws(Failure) {
     let arguments = facts.arguments
     let ranks = facts.tensorParallel
-    func shape(_ name: String) throws(Failure) -> [Int] {
-      guard let sizes = facts.shape(of: name) else { throw facts.missing(name) }
-      guard sizes.count == 2, sizes.allSatisfy({ (1...ModelBounds.size).contains($0) }) else {
-        throw Failure(
-          .tensorUnexpectedShape, "its shape is \(sizes); a matrix was expected",
-          file: facts.file(of: name), tensor: name)
-      }
-      return sizes
-    }
     func required(_ key: ArgumentKey, _ what: String) throws(Failure) -> Int {
       guard let value = try arguments.int(key) else {
         throw Failure(
@@ -36,10 +27,10 @@ struct DecoderSizes {
       }
       return value
     }
-    let words = try shape("embedding.word_embeddings.weight")
+    let words = try facts.matrix("embedding.word_embeddings.weight")
     guard facts.blockCount > 0 else { throw facts.missing("layers.0") }
-    let down = try shape("layers.0.mlp.dense_4h_to_h.weight")
-    let out = try shape("layers.0.self_attention.dense.weight")
+    let down = try facts.matrix("layers.0.mlp.dense_4h_to_h.weight")
+    let out = try facts.matrix("layers.0.self_attention.dense.weight")
     let hidden = words[1]
     let heads = try required(.numAttentionHeads, "the number of attention heads")
     let groups = try DecoderSizes.groups(arguments) ?? heads
@@ -71,14 +62,7 @@ struct DecoderSizes {
         "\(heads) heads and \(groups) heads of keys cannot be divided among \(ranks) ranks",
         hint: "correct it with --set num_attention_heads=N or num_query_groups")
     }
-    let (h, f) = (Double(hidden), Double(sizes.feedForward))
-    guard
-      Double(sizes.vocabulary) * h * 2 + Double(sizes.layers) * (4 * h * h + 3 * h * f)
-        < Double(ModelBounds.elements), Double(heads) * Double(headSize) < Double(ModelBounds.size)
-    else {
-      throw Failure(
-        .tensorUnexpectedShape, "no model has so many parameters", file: facts.folderName)
-    }
+    try facts.requirePlausible(sizes)
     guard out[1] * ranks == heads * headSize else {
       throw Failure(
         .argumentsContradiction,

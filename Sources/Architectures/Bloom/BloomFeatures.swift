@@ -31,7 +31,7 @@ enum BloomFeatures {
       refuse(
         "embedding-layernorm",
         isSaid
-          ? "embed_layernorm is True, but there is no layernorm after the embedding"
+          ? "embed_layernorm is True, but the checkpoint has no layernorm after the embedding"
           : "there is a layernorm after the embedding, but embed_layernorm is not True",
         tensor: BloomRules.norm)
     }
@@ -116,18 +116,9 @@ enum BloomFeatures {
     _ facts: any ModelFacts, mergedRanks: Int
   ) throws(Failure) -> ModelSizes {
     let arguments = facts.arguments
-    func shape(_ name: String) throws(Failure) -> [Int] {
-      guard let sizes = facts.shape(of: name) else { throw facts.missing(name) }
-      guard sizes.count == 2, sizes.allSatisfy({ (1...ModelBounds.size).contains($0) }) else {
-        throw Failure(
-          .tensorUnexpectedShape, "its shape is \(sizes); a matrix was expected",
-          file: facts.file(of: name), tensor: name)
-      }
-      return sizes
-    }
-    let words = try shape(BloomRules.words.source)
+    let words = try facts.matrix(BloomRules.words.source)
     guard facts.blockCount > 0 else { throw facts.missing("layers.0") }
-    let up = try shape("layers.0.mlp.dense_h_to_4h.weight")
+    let up = try facts.matrix("layers.0.mlp.dense_h_to_4h.weight")
     guard let heads = try arguments.int(.numAttentionHeads) else {
       throw Failure(
         .argumentsHeads, "the number of attention heads is not known, and shapes do not tell it",
@@ -146,15 +137,8 @@ enum BloomFeatures {
     let sizes = ModelSizes(
       layers: facts.blockCount, hidden: words[1], heads: heads, feedForward: up[0] * ranks,
       positions: length ?? 2048, vocabulary: words[0] * ranks)
-    let (h, f) = (Double(sizes.hidden), Double(sizes.feedForward))
-    guard
-      Double(sizes.vocabulary) * h * 2 + Double(sizes.layers) * (4 * h * h + 3 * h * f)
-        < Double(ModelBounds.elements)
-    else {
-      throw Failure(
-        .tensorUnexpectedShape, "no model has so many parameters", file: facts.folderName)
-    }
-    guard f == 4 * h else {
+    try facts.requirePlausible(sizes)
+    guard sizes.feedForward == 4 * sizes.hidden else {
       throw Failure(
         .model("feed-forward"),
         "the feed-forward layer has \(sizes.feedForward) channels: BLOOM's has four times "

@@ -25,24 +25,6 @@ struct GPT2Sizes {
   /// Works out the sizes.
   init(_ facts: any ModelFacts, mergedRanks: Int) throws(Failure) {
     let arguments = facts.arguments
-    func shape(_ name: String, rank: Int) throws(Failure) -> [Int] {
-      guard let sizes = facts.shape(of: name) else { throw facts.missing(name) }
-      if sizes.contains(0) {
-        throw Failure(
-          .checkpointPlaceholder,
-          "its shape is \(sizes): a placeholder, as ZeRO-3 leaves it where the weights are in the "
-            + "shards of "
-            + "the optimizer", file: facts.file(of: name), tensor: name,
-          hint: "copy the zero_pp_rank_X_mp_rank_YY files, too, and give the folder")
-      }
-      guard sizes.count == rank, sizes.allSatisfy({ (1...ModelBounds.size).contains($0) }) else {
-        throw Failure(
-          .tensorUnexpectedShape,
-          "its shape is \(sizes); \(rank) dimensions that are not empty were expected",
-          file: facts.file(of: name), tensor: name)
-      }
-      return sizes
-    }
     func times(_ size: Int, _ name: String) throws(Failure) -> Int {
       let (product, overflow) = size.multipliedReportingOverflow(by: facts.tensorParallel)
       guard !overflow, product < 1 << 60 else {
@@ -51,13 +33,13 @@ struct GPT2Sizes {
       }
       return product
     }
-    let words = try shape("embedding.word_embeddings.weight", rank: 2)
+    let words = try facts.matrix("embedding.word_embeddings.weight")
     hasDividedPositions = facts.has(GPT2Rules.dividedPositions.source)
     let positionName =
       hasDividedPositions ? GPT2Rules.dividedPositions.source : GPT2Rules.positions.source
-    let positionRows = try shape(positionName, rank: 2)[0]
+    let positionRows = try facts.matrix(positionName)[0]
     guard facts.blockCount > 0 else { throw facts.missing("layers.0") }
-    let upward = try shape("layers.0.mlp.dense_h_to_4h.weight", rank: 2)
+    let upward = try facts.matrix("layers.0.mlp.dense_h_to_4h.weight")
     tensorParallel = facts.tensorParallel
     self.mergedRanks = mergedRanks
     layers = facts.blockCount
