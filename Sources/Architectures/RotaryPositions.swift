@@ -129,7 +129,7 @@ struct RotaryPositions {
     return ((try? arguments.bool(.useRotaryPositionEmbeddings)) ?? nil) == true
   }
 
-  /// Says every reason why the turning of a model is none that Llama has.
+  /// Reports every reason why a model's rotary positions are not the ones that a family has.
   ///
   /// - Parameters:
   ///   - facts: The checkpoint.

@@ -118,7 +118,7 @@ enum GPTNeoXFeatures {
     if let kind = arguments[ArgumentKey("train_impl")]?.text,
       !["normal", "dpo", "kto"].contains(kind)
     {
-      refuse("layers", "train_impl is \(kind): that is no language model")
+      refuse("layers", "train_impl is \(kind), which does not train a language model")
     }
   }
 

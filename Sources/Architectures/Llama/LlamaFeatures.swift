@@ -139,7 +139,7 @@ enum LlamaFeatures {
       refuse(
         "query-norm",
         said
-          ? "qk_layernorm is True, but there is no norm of queries and keys"
+          ? "qk_layernorm is True, but the checkpoint has no norms for queries and keys"
           : "there is a norm of queries and keys, but qk_layernorm is not True", nil)
     }
     let has = [

@@ -26,7 +26,7 @@ public struct SHA256Hasher {
 
   /// The digest of all that was added, as 64 lower-case hexadecimal digits.
   public func hexDigest() -> String {
-    // nettle starts anew when it has given the digest; more may be added to this one.
+    // nettle resets its state after a digest, so we give it a copy: callers may add more.
     var last = context
     var digest = [UInt8](repeating: 0, count: Int(SHA256_DIGEST_SIZE))
     unsafe cnettle_sha256_digest(&last, &digest)

@@ -248,7 +248,7 @@ extension RankPart {
       return DuplicatedShards.Run(
         path: index.files[file].path, entry: tensor.storage.entry,
         start: tensor.storageOffset * size, bytes: tensor.box.collapsed.extent * size, size: size)
-    // Stored as a whole, so that there is no other rank.
+    // It is stored whole, so there are no other ranks.
     case .boxes: return nil
     case .runs(let runs):
       guard let run = runs.first else { return nil }
