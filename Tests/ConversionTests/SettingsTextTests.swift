@@ -43,6 +43,11 @@ import Testing
     #expect(failure { _ = try values(text) } == "64 arguments/config")
   }
 
+  @Test func anErrorQuotesWhatItFound() {
+    let refusal = #expect(throws: Failure.self) { try values("pos_emb: rotary\n- x\n") }
+    #expect(refusal?.message.hasPrefix("\"- x\" at line 2") == true)
+  }
+
   @Test func everyPrefixAndEveryFlippedBitGivesSettingsOrAnError() throws {
     let text = Array(
       "{\n \"pos_emb\": \"rotary\", # x\n 'c': [[[\"global\"], 4]],\n n: {a: 1}, d: .5,\n}\n".utf8)

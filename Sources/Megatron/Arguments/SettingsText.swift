@@ -48,9 +48,7 @@ package struct SettingsText {
       }
       if take(",") { continue }
       let isTop = isFlow || column == 0
-      guard let key = scalarText(endingAt: ":"), take(":") else {
-        throw wrong(excerpt, "a name and a colon", name)
-      }
+      let key = try settingName(name)
       // What is indented belongs to a mapping that is passed over.
       let value = try value(depth: 0, isFlow: isFlow, name)
       if isTop, let value {
@@ -60,6 +58,16 @@ package struct SettingsText {
   }
 
   // MARK: - Values
+
+  /// A name, up to and with its colon.
+  private mutating func settingName(_ file: String) throws(Failure) -> String {
+    let start = position
+    guard let name = scalarText(endingAt: ":"), take(":") else {
+      position = start
+      throw wrong(excerpt, "a setting (name: value)", file)
+    }
+    return name
+  }
 
   private mutating func value(
     depth: Int, isFlow: Bool, _ name: String
@@ -71,9 +79,7 @@ package struct SettingsText {
         skipSpace()
         if take("}") { return nil }
         if take(",") { continue }
-        guard scalarText(endingAt: ":") != nil, take(":") else {
-          throw wrong(excerpt, "a name and a colon", name)
-        }
+        _ = try settingName(name)
         _ = try value(depth: depth + 1, isFlow: true, name)
       }
     }
