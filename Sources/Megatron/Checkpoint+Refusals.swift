@@ -4,7 +4,7 @@ public import Diagnostics
 import SystemPackage
 
 /// What keeps a checkpoint of any family from being converted: marks of programs that change what a
-/// model computes, beside its arguments and tensors.
+/// model computes, beside its arguments and tensors, and an order of rows that nothing records.
 extension Checkpoint {
   /// Every reason; none for nearly all checkpoints.
   public var refusals: [Diagnostic] {
@@ -25,6 +25,16 @@ extension Checkpoint {
           .model("non-persistent"),
           "it lies in a folder of checkpoints that are not kept (non_persistent)",
           file: folder.path.string, hint: "take a step that was saved for good"))
+    }
+    let degree = ((try? arguments.int(.tensorModelParallelSize)) ?? nil) ?? 2
+    if areGatesUnproven, degree > 1, ((try? arguments.bool(.swiglu)) ?? nil) == true {
+      result.append(
+        Diagnostic(
+          .model("glu"),
+          "gates and upward projections of \(degree) ranks were put together without "
+            + "param_n_sub_params: in which order they lie is not recorded",
+          file: folder.path.string,
+          hint: "convert the checkpoint that the universal one was made of"))
     }
     return result
   }

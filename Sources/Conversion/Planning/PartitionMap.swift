@@ -63,7 +63,7 @@ struct PartitionMap {
   /// - Parameters:
   ///   - rank: The tensor-parallel rank.
   ///   - shard: The shard as stored, of the shape that the rule gives a rank.
-  /// - Returns: The part of the shard that is kept, and where it goes; `nil` if nothing is.
+  /// - Returns: The parts of the shard that are kept, and where they go.
   func place(_ rank: Int, _ shard: StoredBox) -> [(StoredBox, Piece.Destination)] {
     if let whole = acrossRanks {
       return whole.place(

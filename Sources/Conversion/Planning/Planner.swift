@@ -80,14 +80,6 @@ public struct Planner {
           + "\(qkv.layout.rawValue) (\(qkv.reason)): only heads-3-hn is read of such models",
         file: index.folderName)
     }
-    let degree = try index.arguments.int(.tensorModelParallelSize) ?? 2
-    if index.areGatesUnproven, degree > 1, try index.arguments.bool(.swiglu) == true {
-      throw Failure(
-        .model("glu"),
-        "gates and upward projections of \(degree) ranks were put together without "
-          + "param_n_sub_params: in which order they lie is not recorded", file: index.folderName,
-        hint: "convert the checkpoint that the universal one was made of")
-    }
     let format = try outputFormat()
     var sizes = sizes
     sizes.vocabulary = try vocabularyRows(tokenizer)
