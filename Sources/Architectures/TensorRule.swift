@@ -12,6 +12,9 @@ public enum Partition: String, Hashable, Sendable {
   /// a bias of their own).
   case summed
 
+  /// Whether each rank has a part of its own.
+  public var isDivided: Bool { self != .replicated && self != .summed }
+
   /// Whether each rank has some of the rows.
   public var isByRows: Bool { self == .vocabulary || self == .column }
 }

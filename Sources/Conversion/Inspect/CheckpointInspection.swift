@@ -151,7 +151,7 @@ public struct CheckpointInspection: Sendable {
       return nil
     }
     let axis = partition == .row ? 1 : 0
-    guard partition != .replicated, partition != .summed else { return merged }
+    guard partition.isDivided else { return merged }
     guard merged.indices.contains(axis) else { return nil }
     let (size, overflow) = merged[axis].multipliedReportingOverflow(by: shapes.count)
     merged[axis] = size

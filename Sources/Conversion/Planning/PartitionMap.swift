@@ -56,7 +56,7 @@ struct PartitionMap {
   }
 
   /// Whether every rank holds all of the tensor.
-  var isReplicated: Bool { rule.partition == .replicated || rule.partition == .summed }
+  var isReplicated: Bool { !rule.partition.isDivided }
 
   /// The shard of a rank, stored as a tensor, as a box with its destination.
   ///

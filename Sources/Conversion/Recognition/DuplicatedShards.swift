@@ -83,9 +83,7 @@ enum DuplicatedShards {
   static func pairs(_ model: Recognition) throws(Failure) -> [Pair] {
     let index = model.checkpoint
     guard index.tensorParallel > 1 else { return [] }
-    let partitioned = Set(
-      model.rules.filter { $0.rule.partition != .replicated && $0.rule.partition != .summed }
-        .map(\.source))
+    let partitioned = Set(model.rules.filter(\.rule.partition.isDivided).map(\.source))
     var result: [Pair] = []
     for tensor in index.tensors where partitioned.contains(tensor.name) {
       let shards = tensor.shards
